@@ -1,0 +1,170 @@
+/** The JSON of the hub's HTTP API, as the pages and other systems see it. Types only. */
+import type { ConditionLevel, EventType, JsonValue } from './reading.ts';
+import type { MachineState } from './signals.ts';
+import type { EdgeStatus } from './status.ts';
+import type { Timestamp } from './time.ts';
+
+/** `GET /api/v1/machines` */
+export interface Machine {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string | null;
+  readonly controller_type: string | null;
+  readonly max_spindle_speed_rpm: number | null;
+  readonly axis_count: number | null;
+  readonly created_at: Timestamp;
+  readonly last_updated: Timestamp;
+}
+
+/** The newest value of one signal. `value` null: known to be unavailable since `time`. */
+export interface CurrentValue {
+  readonly value: JsonValue;
+  readonly time: Timestamp;
+}
+
+/** `GET /api/v1/fleet`: everything known of a machine now. */
+export interface MachineNow {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string | null;
+  /** Newest state said; null when none was ever said. */
+  readonly state: MachineState | null;
+  /** Since when, by the machine's clock. */
+  readonly state_since: Timestamp | null;
+  /** The raw signal behind the state, e.g. `execution ACTIVE`. */
+  readonly state_reason: string | null;
+  /**
+   * Newest sign of life, by the hub's clock: the newest reading's own time (never later than now), or the gateway's
+   * word that the source answers (a heartbeat). null: never.
+   */
+  readonly last_seen: Timestamp | null;
+  /** Whether the gateway reaches the machine; null when no gateway has reported on it in the last minute. */
+  readonly source_state: 'ok' | 'connecting' | 'failing' | 'stopped' | null;
+  readonly source_error: string | null;
+  readonly gateway_id: string | null;
+  /** By signal name, standard and extra. */
+  readonly values: { readonly [signal: string]: CurrentValue };
+  /** Conditions that are now warning or fault. */
+  readonly active_conditions: readonly MachineEventRow[];
+}
+
+/** `GET /api/v1/machines/{id}/events`, newest first. */
+export interface MachineEventRow {
+  readonly time: Timestamp;
+  readonly machine_id: string;
+  readonly event_type: EventType;
+  readonly item: string | null;
+  readonly state: MachineState | null;
+  readonly previous_state: MachineState | null;
+  readonly level: ConditionLevel | null;
+  readonly native_code: string | null;
+  readonly native_severity: string | null;
+  readonly qualifier: string | null;
+  readonly text: string | null;
+  readonly details: { readonly [key: string]: JsonValue } | null;
+}
+
+/** `GET /api/v1/machines/{id}/states`: intervals in time order, clipped to the window; `end_time` null: still so. */
+export interface StateInterval {
+  readonly state: MachineState;
+  readonly start_time: Timestamp;
+  readonly end_time: Timestamp | null;
+  readonly reason: string | null;
+}
+
+/** `GET /api/v1/machines/{id}/signals`: what can be charted. */
+export interface SignalInfo {
+  readonly name: string;
+  readonly label: string;
+  readonly unit: string;
+  readonly decimals: number;
+  /** Whether the newest value is a number. */
+  readonly numeric: boolean;
+}
+
+/**
+ * `GET /api/v1/machines/{id}/series?signals=a,b&start_time=&end_time=&points=`: one entry per signal. Buckets without a
+ * sample are left out; a bucket in which the signal became unavailable has null in all three columns.
+ */
+export interface Series {
+  readonly start_time: Timestamp;
+  readonly end_time: Timestamp;
+  readonly bucket_seconds: number;
+  readonly signals: { readonly [signal: string]: SeriesColumns };
+}
+
+/** Columns of equal length; `time` is the bucket's start in seconds since 1970 (with decimals), ascending. */
+export interface SeriesColumns {
+  readonly time: readonly number[];
+  readonly min: readonly (number | null)[];
+  readonly max: readonly (number | null)[];
+  readonly last: readonly (number | null)[];
+}
+
+/** `GET /api/v1/edges`: the edges' own words and when the hub heard them. */
+export interface EdgeReport {
+  readonly status: EdgeStatus;
+  /** By the hub's clock. */
+  readonly received_at: Timestamp;
+  /** Gateway's clock minus the hub's, in seconds; includes the way's delay. */
+  readonly clock_offset_seconds: number;
+}
+
+/** What the hub says of itself in the live stream and in `GET /api/v1/status`. */
+export interface HubStatus {
+  readonly version: string;
+  readonly time: Timestamp;
+  readonly time_zone: string;
+  readonly database: 'ok' | 'failing';
+  readonly database_error: string | null;
+  readonly readings_stored: number;
+  readonly readings_per_second: number;
+  readonly batches_duplicate: number;
+  readonly dead_letters: number;
+}
+
+/**
+ * `GET /api/v1/live` (server-sent events), optionally `?machine=ID` for that machine's every reading.
+ * `hello` once, then `machines` (only those that changed, at most 4 a second), `readings` (of the machine asked for),
+ * `events`, `edges` and `status` (every 2 s; also the sign that the stream lives).
+ */
+export interface LiveMessages {
+  readonly hello: {
+    readonly status: HubStatus;
+    readonly machines: readonly MachineNow[];
+    readonly edges: readonly EdgeReport[];
+  };
+  readonly machines: readonly MachineNow[];
+  /** Samples in wire form, oldest first, at most 500 in one message: the newest. */
+  readonly readings: readonly { readonly [key: string]: JsonValue }[];
+  readonly events: readonly MachineEventRow[];
+  readonly edges: readonly EdgeReport[];
+  readonly status: HubStatus;
+}
+
+/** `GET /api/v1/dead-letters`, newest first. */
+export interface DeadLetter {
+  readonly id: number;
+  readonly received_at: Timestamp;
+  readonly gateway_id: string | null;
+  readonly epoch: string | null;
+  readonly sequence: number | null;
+  readonly reason: string;
+  /** Base64 of the refused bytes, at most the first 64 KiB of them. */
+  readonly bytes_base64: string;
+  readonly bytes_length: number;
+}
+
+/** The answer of `POST /api/v1/ingest`: everything is stored, or is in the dead letters. */
+export interface IngestAnswer {
+  readonly stored: number;
+  readonly duplicate_batches: number;
+  readonly dead_letters: number;
+  /** The first few reasons, so that a person who tries it with curl sees what was wrong. */
+  readonly refused: readonly { readonly place: string; readonly reason: string }[];
+}
+
+/** Every answer with a 4xx or 5xx status. */
+export interface ApiError {
+  readonly error: { readonly code: string; readonly message: string };
+}

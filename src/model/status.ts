@@ -1,0 +1,70 @@
+/** What an edge tells of itself: on its own status page, and to the hub every two seconds. Plain JSON. */
+import type { Timestamp } from './time.ts';
+
+export const EDGE_STATES = ['starting', 'online', 'degraded', 'offline', 'draining', 'stopping'] as const;
+/**
+ * online: every source and sink works. degraded: some do not. offline: no sink works (readings are kept in the log).
+ * draining: sinks work and a backlog is being delivered.
+ */
+export type EdgeState = (typeof EDGE_STATES)[number];
+
+/** One configured sensor: the driver behind it and how it fares. */
+export interface SourceStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly machine_id: string;
+  /** ok: connected. connecting: a try is under way. failing: the last try failed, another follows. */
+  readonly state: 'connecting' | 'ok' | 'failing' | 'stopped';
+  readonly last_error: string | null;
+  /** When the source last gave any sign of life (a reading, a heartbeat), by the gateway's clock. */
+  readonly last_contact: Timestamp | null;
+  readonly last_reading: Timestamp | null;
+  readonly readings: number;
+  readonly reconnects: number;
+  readonly readings_per_second: number;
+}
+
+export interface SinkStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly state: 'connecting' | 'ok' | 'failing' | 'stopped';
+  readonly last_error: string | null;
+  /** Highest sequence settled without a gap. */
+  readonly cursor: number;
+  /** Batches and readings not yet settled. */
+  readonly lag_batches: number;
+  readonly lag_readings: number;
+  readonly oldest_unsent_age_seconds: number | null;
+  readonly readings_per_second: number;
+  readonly retries: number;
+  readonly dead_letters: number;
+  /** When the last delivery was settled, by the gateway's clock. */
+  readonly last_delivery: Timestamp | null;
+}
+
+export interface LogStatus {
+  readonly epoch: string;
+  readonly first_sequence: number;
+  readonly last_sequence: number;
+  readonly bytes: number;
+  readonly segments: number;
+  readonly quarantined_batches: number;
+  readonly bytes_written: number;
+  readonly last_error: string | null;
+}
+
+export interface EdgeStatus {
+  readonly gateway_id: string;
+  readonly location: string | null;
+  readonly version: string;
+  readonly state: EdgeState;
+  readonly started_at: Timestamp;
+  /** The gateway's clock when it wrote this: the hub compares it with its own. */
+  readonly sent_at: Timestamp;
+  readonly memory_bytes: number;
+  readonly readings_per_second: number;
+  readonly losses: number;
+  readonly sources: readonly SourceStatus[];
+  readonly log: LogStatus;
+  readonly sinks: readonly SinkStatus[];
+}

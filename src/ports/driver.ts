@@ -1,0 +1,38 @@
+/**
+ * The contract of a driver: it reads one source and says what it read. Nothing else.
+ *
+ * The runner constructs it, calls `run`, and when that resolves or rejects waits (exponential backoff with jitter) and
+ * calls `run` again, for ever: a driver never retries, never buffers, keeps no statistics. One `run` at a time; state
+ * that must outlive a connection is kept by the driver between runs. `run` must end soon after the signal is aborted.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
+import type { Reading } from '../model/reading.ts';
+
+export interface DriverContext {
+  /** From `agent.machine_id`, or the sensor's own `machine_id`. */
+  readonly machineId: string;
+  /**
+   * Takes a reading; never blocks, never throws. A driver that reports `machine_state` also emits a `state` event, with
+   * the raw signal in `text`, at each change of it.
+   */
+  emit(reading: Reading): void;
+  /** The connection stands: the runner forgets the failures before it. Call it once in each `run`. */
+  connected(): void;
+  /** The source gave a sign of life that is no reading (a heartbeat). */
+  alive(): void;
+  /** How long to wait between two samples now, in milliseconds. Ask before each: it changes under pressure. */
+  samplingIntervalMs(): number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+export interface Driver {
+  /** Reads until disconnected or aborted. Rejects with a coded error that says what and where. */
+  run(context: DriverContext, signal: AbortSignal): Promise<void>;
+}
+
+/** What a driver's folder exports as `create`; `options` is its slice of the configuration, already checked. */
+export type CreateDriver<Options> = (options: Options) => Driver;

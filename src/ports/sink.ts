@@ -1,0 +1,42 @@
+/**
+ * The contract of a sink: it delivers batches to one place. The delivery runner owns order, retry, backoff, cursor and
+ * metrics; a sink is thin.
+ *
+ * `deliver` resolves when every item is settled: stored durably at the far end, or refused for good and named in the
+ * settlement (the runner keeps those in the dead letters). It rejects for whatever may pass (network, 5xx, 408, 425,
+ * 429): nothing of that call is then taken as settled, and the runner calls again with the same batches first. Several
+ * calls may be under way at once, up to `window`.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Batch } from '../model/batch.ts';
+import type { EdgeStatus } from '../model/status.ts';
+
+export interface Settlement {
+  /** Batches that the far end will never take, and why. Empty when all is stored. */
+  readonly refused: readonly { readonly sequence: number; readonly reason: string }[];
+}
+
+export interface Sink {
+  /** How much one `deliver` may be handed. */
+  readonly limits: { readonly batchesMax: number; readonly bytesMax: number };
+  deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement>;
+  close(): Promise<void>;
+}
+
+/** An optional ability: the far end also wants to know how the edge fares. Called every 2 s; a failure is not retried. */
+export interface StatusReporter {
+  report(status: EdgeStatus, signal: AbortSignal): Promise<void>;
+}
+
+export function isStatusReporter(sink: Sink): sink is Sink & StatusReporter {
+  return 'report' in sink;
+}
+
+export interface SinkContext {
+  readonly gatewayId: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export type CreateSink<Options> = (options: Options, context: SinkContext) => Sink;
