@@ -152,6 +152,9 @@ function itemsOf(options: Written): { [item: string]: ItemSettings } {
   }
   // Items that only decide the state stand in the table too, so that they are known on a line.
   for (const item of Object.values(options.state)) if (item !== undefined) add(item, { kind: 'value', fields: [] });
+  for (const [item, { kind, fields }] of options.extra === 'all' ? Object.entries(items) : []) {
+    if (kind === 'value' && fields.length === 0) add(item, { kind, fields: [fieldOf(item)] });
+  }
   const { controller_mode: mode } = options.state;
   if (mode !== undefined) add(mode, { kind: 'value', fields: [fieldOf('controller_mode', 'text')] });
   if (options.program !== undefined) add(options.program, { kind: 'value', fields: [fieldOf('program', 'text')] });

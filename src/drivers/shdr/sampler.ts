@@ -24,12 +24,12 @@ export interface SampleTaker {
 export class Sampler {
   #drafts: Draft[] = [];
   #events: MachineEvent[] = [];
-  /** Fields whose newest value is known. */
+  /** Fields whose newest value is known; the state is not among them, for it is never unknown once it was said. */
   readonly #knownFields = new Set<string>();
 
   put(timestamp: Timestamp, name: string, value: JsonValue): void {
     if (value === null) this.#knownFields.delete(name);
-    else this.#knownFields.add(name);
+    else if (name !== 'machine_state') this.#knownFields.add(name);
     const chars = name.length + charsOf(value);
     let draft = this.#drafts.findLast((candidate) => candidate.timestamp === timestamp);
     if (draft === undefined || name in draft.fields || draft.chars + chars > SAMPLE_CHARS_MAX) {
