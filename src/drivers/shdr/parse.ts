@@ -151,7 +151,7 @@ function parseData(fields: readonly string[], rules: ParseRules): ParsedLine {
     const kind = (isWanted ? rules.kindOf(key) : undefined) ?? guessKind(fields, at, rules);
     const width = WIDTHS[kind];
     const left = fields.length - at - 1;
-    if (left === 0 || (left < width && kind !== 'condition')) {
+    if (left === 0 || (left < width && kind !== 'condition' && !isUnavailable(fields[at + 1] ?? ''))) {
       fault = `item ${key} without its value`;
       break;
     }
@@ -162,7 +162,7 @@ function parseData(fields: readonly string[], rules: ParseRules): ParsedLine {
   return fault === undefined ? { type: 'data', stamp, entries } : { type: 'data', stamp, entries, fault };
 }
 
-/** Fields after the key. A condition may leave out its last ones. */
+/** Fields after the key. A condition may leave out its last ones, and what is unavailable all but the first. */
 const WIDTHS: Record<ItemKind, number> = { value: 1, condition: 5, message: 2, time_series: 3 };
 
 function entryOf(kind: ItemKind, key: string, fields: readonly string[], at: number): Entry {

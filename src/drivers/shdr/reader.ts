@@ -131,7 +131,12 @@ export class ShdrReader {
       if (this.#readEntry(entry, item, at, durationSeconds, context)) stateTimestamp = at;
     }
     if (stateTimestamp !== undefined) {
-      this.#setState(decideState(this.#words, this.#conditions.firstFault()), stateTimestamp, context);
+      const decision = decideState(this.#words, {
+        fault: this.#conditions.firstFault(),
+        previous: this.#state,
+        hasExecution: this.#options.state.execution !== null,
+      });
+      this.#setState(decision, stateTimestamp, context);
     }
     this.#sampler.flush(context);
   }

@@ -36,20 +36,41 @@ const EXECUTION_STATES: { readonly [word: string]: MachineState | undefined } = 
 
 const SETUP_MODES: ReadonlySet<string> = new Set(['SETUP', 'TEARDOWN', 'MAINTENANCE']);
 
+/** What the decision needs besides the words. */
+export interface StateFacts {
+  /** The first active fault as a person reads it; undefined when there is none. */
+  readonly fault: string | undefined;
+  /** Undefined when no state was ever known. */
+  readonly previous: MachineState | undefined;
+  /** Whether an item is configured that says the execution. */
+  readonly hasExecution: boolean;
+}
+
 /**
  * The first that decides: availability, emergency stop, an active fault, functional mode, execution.
- * @param fault the first active fault as a person reads it; undefined when there is none
  * @returns undefined when nothing said so far decides: the state stays what it was
  */
-export function decideState(words: StateWords, fault: string | undefined): Decision | undefined {
+export function decideState(words: StateWords, facts: StateFacts): Decision | undefined {
   if (words.availability === null) return { state: 'offline', reason: 'availability UNAVAILABLE' };
   if (words.emergency_stop === 'TRIGGERED') return { state: 'alarm', reason: 'emergency stop TRIGGERED' };
-  if (fault !== undefined) return { state: 'alarm', reason: `fault ${fault}` };
+  if (facts.fault !== undefined) return { state: 'alarm', reason: `fault ${facts.fault}` };
   const mode = words.functional_mode;
   if (typeof mode === 'string' && SETUP_MODES.has(mode)) return { state: 'setup', reason: `functional mode ${mode}` };
   const { execution } = words;
-  if (execution === undefined) return undefined;
   if (execution === null) return { state: 'offline', reason: 'execution UNAVAILABLE' };
-  const state = Object.hasOwn(EXECUTION_STATES, execution) ? EXECUTION_STATES[execution] : undefined;
-  return state === undefined ? undefined : { state, reason: `execution ${execution}` };
+  if (execution !== undefined && Object.hasOwn(EXECUTION_STATES, execution)) {
+    const state = EXECUTION_STATES[execution];
+    if (state !== undefined) return { state, reason: `execution ${execution}` };
+  }
+  return decideWithoutExecution(words, facts);
+}
+
+/** An alarm that is over must not stand for ever, nor `offline` where no execution will ever follow. */
+function decideWithoutExecution(words: StateWords, { previous, hasExecution }: StateFacts): Decision | undefined {
+  if (previous === 'alarm' || previous === 'setup') return { state: 'idle', reason: `no longer in ${previous}` };
+  const isBack = previous === undefined || previous === 'offline';
+  if (isBack && !hasExecution && words.availability === 'AVAILABLE') {
+    return { state: 'idle', reason: 'availability AVAILABLE' };
+  }
+  return undefined;
 }
