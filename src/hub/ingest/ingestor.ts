@@ -10,7 +10,7 @@
  */
 import type { Client } from 'pg';
 import { Backoff } from '../../base/backoff.ts';
-import type { Clock } from '../../base/clock.ts';
+import { type Clock, now } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
@@ -223,9 +223,9 @@ export class Ingestor {
 
   /** Tells the senders whose patience has ended, and returns the others. */
   #dismiss(entries: readonly Entry[], all: boolean): Entry[] {
-    const now = this.#parts.clock.monotonicMs();
+    const nowMs = this.#parts.clock.monotonicMs();
     return entries.filter((entry) => {
-      if (!all && entry.deadline > now) return true;
+      if (!all && entry.deadline > nowMs) return true;
       this.#queuedBytes -= entry.bytes;
       entry.reject(comeLater(`the database cannot be reached: ${this.#lastError}`));
       return false;
@@ -266,7 +266,9 @@ export class Ingestor {
 
   async #transact(consignments: readonly Consignment[]): Promise<Outcome[]> {
     const started = this.#parts.clock.monotonicMs();
-    const { stored, machines } = await this.#withClient((client) => writeConsignments(client, consignments, changesOf));
+    const { stored, machines } = await this.#withClient((client) => {
+      return writeConsignments(client, consignments, { changesOf, now: now(this.#parts.clock) });
+    });
     this.counters.transactions += 1;
     this.counters.transactionSeconds += (this.#parts.clock.monotonicMs() - started) / 1000;
     const samples: Sample[] = [];

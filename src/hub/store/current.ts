@@ -10,7 +10,8 @@ import type { Timestamp } from '../../model/time.ts';
 
 /** As it stands in the row of `machine_current`. */
 export interface CurrentState {
-  newestTime: Timestamp | null;
+  /** The newest reading's time, never later than the hub's clock then was: a machine's clock may run ahead. */
+  lastSeen: Timestamp | null;
   signals: Map<string, readonly [time: Timestamp, value: JsonValue]>;
   /** Oldest first; the last is the state now. */
   states: StateRun[];
@@ -45,7 +46,7 @@ const STATE_RUNS_MAX = 8;
 const CONDITIONS_MAX = 200;
 
 export function emptyCurrent(): CurrentState {
-  return { newestTime: null, signals: new Map(), states: [], conditions: [] };
+  return { lastSeen: null, signals: new Map(), states: [], conditions: [] };
 }
 
 /** What a number of readings say of one machine, gathered before the transaction that knows the rest. */
@@ -63,11 +64,10 @@ export class MachineChange {
     else if (reading.kind !== 'measurement') this.#addSample(reading as Sample);
   }
 
-  /** The machine's state after these readings; `current` is altered and returned. */
-  applyTo(current: CurrentState): CurrentState {
-    if (current.newestTime === null || isAtLeast(this.#newestTime, current.newestTime)) {
-      current.newestTime = this.#newestTime;
-    }
+  /** The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock. */
+  applyTo(current: CurrentState, now: Timestamp): CurrentState {
+    const seen = isAtLeast(this.#newestTime, now) ? now : this.#newestTime;
+    if (current.lastSeen === null || isAtLeast(seen, current.lastSeen)) current.lastSeen = seen;
     for (const [signal, sample] of this.#newest) {
       const known = current.signals.get(signal);
       if (known === undefined ? current.signals.size < SIGNALS_MAX : isAtLeast(sample.timestamp, known[0])) {

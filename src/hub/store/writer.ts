@@ -12,6 +12,7 @@
 import { once } from 'node:events';
 import type { Client } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
+import type { Timestamp } from '../../model/time.ts';
 import { ADVISORY_LOCKS } from './connection.ts';
 import { type CurrentState, emptyCurrent, type MachineChange } from './current.ts';
 import type { Consignment, Identity, Parcel } from './parcel.ts';
@@ -32,14 +33,14 @@ export type ChangesOf = (parcels: readonly Parcel[]) => ReadonlyMap<string, Mach
 export async function writeConsignments(
   client: Client,
   consignments: readonly Consignment[],
-  changesOf: ChangesOf,
+  { changesOf, now }: { readonly changesOf: ChangesOf; readonly now: Timestamp },
 ): Promise<Written> {
   await client.query(`begin; select pg_advisory_xact_lock_shared(${ADVISORY_LOCKS.settled})`);
   try {
     const parcels = consignments.flatMap((consignment) => consignment.parcels);
     const stored = await claim(client, parcels);
     for (const table of COPY_TABLES) await copy(client, table, [...stored]);
-    const changes = await mergeCurrent(client, gatherChanges(consignments, stored, changesOf));
+    const changes = await mergeCurrent(client, gatherChanges(consignments, stored, changesOf), now);
     await client.query('commit');
     return { stored, machines: changes };
   } catch (error) {
@@ -165,14 +166,18 @@ function gatherChanges(
 
 interface CurrentRow {
   readonly machine_id: string;
-  readonly newest_time: string | null;
+  readonly last_seen: string | null;
   readonly signals: Record<string, CurrentState['signals'] extends Map<string, infer Value> ? Value : never>;
   readonly states: CurrentState['states'];
   readonly conditions: CurrentState['conditions'];
 }
 
 /** Merges into `machine_current`; a machine seen for the first time is registered. Resolves to the machines' names. */
-async function mergeCurrent(client: Client, changes: ReadonlyMap<string, MachineChange[]>): Promise<string[]> {
+async function mergeCurrent(
+  client: Client,
+  changes: ReadonlyMap<string, MachineChange[]>,
+  now: Timestamp,
+): Promise<string[]> {
   if (changes.size === 0) return [];
   const names = [...changes.keys()];
   const known = await lockCurrent(client, names);
@@ -183,21 +188,21 @@ async function mergeCurrent(client: Client, changes: ReadonlyMap<string, Machine
   }
   for (const [name, list] of changes) {
     const current = known.get(name) ?? emptyCurrent();
-    for (const change of list) change.applyTo(current);
+    for (const change of list) change.applyTo(current, now);
     known.set(name, current);
   }
   const states = names.map((name) => known.get(name) ?? emptyCurrent());
   await client.query({
     name: 'update current',
     text: `update machine_current as row
-      set newest_time = new.newest_time, state = new.state, state_since = new.state_since,
+      set last_seen = new.last_seen, state = new.state, state_since = new.state_since,
         signals = new.signals, states = new.states, conditions = new.conditions
       from unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::jsonb[], $7::jsonb[])
-        as new (machine_id, newest_time, state, state_since, signals, states, conditions)
+        as new (machine_id, last_seen, state, state_since, signals, states, conditions)
       where row.machine_id = new.machine_id`,
     values: [
       names,
-      states.map(({ newestTime }) => newestTime),
+      states.map(({ lastSeen }) => lastSeen),
       states.map((current) => current.states.at(-1)?.state ?? null),
       states.map((current) => current.states.at(-1)?.from ?? null),
       states.map(({ signals }) => JSON.stringify(Object.fromEntries(signals))),
@@ -211,13 +216,13 @@ async function mergeCurrent(client: Client, changes: ReadonlyMap<string, Machine
 async function lockCurrent(client: Client, names: readonly string[]): Promise<Map<string, CurrentState>> {
   const { rows } = await client.query<CurrentRow>({
     name: 'lock current',
-    text: `select machine_id, newest_time, signals, states, conditions from machine_current
+    text: `select machine_id, last_seen, signals, states, conditions from machine_current
       where machine_id = any($1) order by machine_id for update`,
     values: [names],
   });
   return new Map(
-    rows.map(({ machine_id, newest_time, signals, states, conditions }) => {
-      const current = { newestTime: newest_time, signals: new Map(Object.entries(signals)), states, conditions };
+    rows.map(({ machine_id, last_seen, signals, states, conditions }) => {
+      const current = { lastSeen: last_seen, signals: new Map(Object.entries(signals)), states, conditions };
       return [machine_id, current];
     }),
   );

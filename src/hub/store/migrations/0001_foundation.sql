@@ -108,11 +108,11 @@ create table dead_letters (
 );
 
 -- The newest of everything a machine has said, kept in the transaction that stores it.
--- signals: {name: [time, value]}. states: the newest intervals of one state, oldest first. conditions: the newest word
+-- last_seen: the newest reading's time, never later than the hub's clock then was. signals: {name: [time, value]}. states: the newest intervals of one state, oldest first. conditions: the newest word
 -- on each condition. The columns `state` and `state_since` repeat the last of `states`, for people who write SQL.
 create table machine_current (
   machine_id text primary key,
-  newest_time timestamptz,
+  last_seen timestamptz,
   state text,
   state_since timestamptz,
   signals jsonb not null default '{}',
