@@ -59,6 +59,11 @@ export class FaultyFiles {
     return this.#portOf(this.#generation);
   }
 
+  /** The port of the process that runs now. */
+  get current(): Files {
+    return this.#portOf(this.#generation);
+  }
+
   /** The call after `calls` more ends the process or cuts the power, in its midst. */
   crashAfter(calls: number, kind: 'kill' | 'power'): void {
     this.#plan = { calls, kind, code: 'EIO', times: 1 };

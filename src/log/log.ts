@@ -173,11 +173,12 @@ export class DurableLog {
    * @throws storage_failed when the disk cannot be read: try again
    */
   async read(from: number, limits: ReadLimits): Promise<StoredBatch[]> {
-    if (from > this.#lastSequence) return [];
-    const hot = this.#hot.read(from, limits);
+    const wanted = this.#quarantine.passOver(from);
+    if (wanted > this.#lastSequence) return [];
+    const hot = this.#hot.read(wanted, limits);
     if (hot !== undefined) return hot;
     try {
-      return await this.#reader.read(from, limits);
+      return await this.#reader.read(wanted, limits);
     } catch (error) {
       throw storageFailed(this.#options.folder, error);
     }
@@ -235,7 +236,7 @@ export class DurableLog {
 
   async #close(): Promise<void> {
     await this.#writer.close();
-    for (const { resolve } of [...this.#waiters]) resolve();
+    for (const { resolve } of this.#waiters) resolve();
     for (const cursor of this.#cursors.values()) await cursor.close();
     await this.#reader.exclusively(async () => {});
     await releaseLock(this.#options.files, this.#options.folder).catch((error: unknown) => {
@@ -252,7 +253,7 @@ export class DurableLog {
       const next = batches.find(({ sequence }) => sequence > cursor.position);
       if (next !== undefined) cursor.offer(placeIn(next));
     }
-    for (const { sequence, resolve } of [...this.#waiters]) {
+    for (const { sequence, resolve } of this.#waiters) {
       if (sequence <= newest.sequence) resolve();
     }
   }

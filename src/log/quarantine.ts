@@ -60,7 +60,9 @@ export class Quarantine {
     const { files } = this.#options;
     for (const name of await files.list(this.#folder)) {
       const handle = await files.open(`${this.#folder}/${name}`, 'read');
-      this.#bytes += await handle.size().finally(() => handle.close());
+      const bytes = await handle.size();
+      await handle.close();
+      this.#bytes += bytes;
       this.#filesKept += 1;
       const known = parseQuarantineName(name);
       if (known === undefined) continue;

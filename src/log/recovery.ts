@@ -44,7 +44,7 @@ export interface Recovered {
   readonly readingsTotal: number;
 }
 
-interface Candidate {
+export interface FoundSegment {
   readonly name: string;
   readonly firstSequence: number;
   readonly bytes: number;
@@ -52,9 +52,9 @@ interface Candidate {
 }
 
 /** The segments there are, oldest first, as their names and headers tell. @throws log_format for a newer version */
-export async function findSegments(files: Files, folder: string): Promise<Candidate[]> {
+export async function findSegments(files: Files, folder: string): Promise<FoundSegment[]> {
   const names = (await files.list(folder)).filter((name) => parseSegmentName(name) !== undefined).sort();
-  const found: Candidate[] = [];
+  const found: FoundSegment[] = [];
   for (const name of names) {
     const handle = await files.open(`${folder}/${name}`, 'read');
     try {
@@ -76,7 +76,7 @@ export async function findSegments(files: Files, folder: string): Promise<Candid
 export async function findEpoch(
   files: Files,
   folder: string,
-  found: readonly Candidate[],
+  found: readonly FoundSegment[],
 ): Promise<{ epoch: string; gatewayId: string | undefined } | undefined> {
   const identity = await readSmallFile(files, `${folder}/${IDENTITY_NAME}`);
   if (typeof identity === 'object') {
@@ -91,7 +91,7 @@ export async function findEpoch(
 }
 
 /** The epoch of the log in the folder, which gets an identity when it has none. */
-export async function establishIdentity(options: RecoveryOptions, found: readonly Candidate[]): Promise<string> {
+export async function establishIdentity(options: RecoveryOptions, found: readonly FoundSegment[]): Promise<string> {
   const { files, folder, clock, log, gatewayId, newEpoch } = options;
   const known = await findEpoch(files, folder, found);
   if (known?.gatewayId === gatewayId) return known.epoch;
@@ -121,7 +121,7 @@ export async function establishIdentity(options: RecoveryOptions, found: readonl
  */
 export async function recoverSegments(
   options: RecoveryOptions,
-  { found, epoch, settledMax }: { found: readonly Candidate[]; epoch: string; settledMax: number },
+  { found, epoch, settledMax }: { found: readonly FoundSegment[]; epoch: string; settledMax: number },
 ): Promise<Recovered> {
   const { files, folder, segmentBytesMax } = options;
   const sound = await removeUseless(options, found, epoch);
@@ -150,10 +150,10 @@ export async function recoverSegments(
 /** Leaves out what is not of this log, and a last segment that was just being created. */
 async function removeUseless(
   { files, folder, quarantine }: RecoveryOptions,
-  found: readonly Candidate[],
+  found: readonly FoundSegment[],
   epoch: string,
-): Promise<Candidate[]> {
-  const sound: Candidate[] = [];
+): Promise<FoundSegment[]> {
+  const sound: FoundSegment[] = [];
   for (const candidate of found) {
     const { name, header, bytes } = candidate;
     if (header.kind === 'good' && header.header.epoch !== epoch) {
@@ -186,7 +186,7 @@ interface Tail {
 /** Reads the last segment through, cuts off its torn end, and syncs it. */
 async function recoverLast(
   options: RecoveryOptions,
-  { last, sound, epoch }: { last: Candidate; sound: readonly Candidate[]; epoch: string },
+  { last, sound, epoch }: { last: FoundSegment; sound: readonly FoundSegment[]; epoch: string },
 ): Promise<Tail> {
   const seed = epochSeed(epoch);
   const handle = await options.files.open(`${options.folder}/${last.name}`, 'write');
@@ -211,7 +211,11 @@ async function recoverLast(
 }
 
 /** For a last segment that does not tell: how many readings the segments before it end with. */
-async function readingsThrough(options: RecoveryOptions, before: readonly Candidate[], seed: number): Promise<number> {
+async function readingsThrough(
+  options: RecoveryOptions,
+  before: readonly FoundSegment[],
+  seed: number,
+): Promise<number> {
   for (const candidate of before.toReversed()) {
     const handle = await options.files.open(`${options.folder}/${candidate.name}`, 'read');
     try {
@@ -237,7 +241,7 @@ interface LastScan {
 
 async function scanLast(
   options: RecoveryOptions,
-  { last, handle, seed }: { last: Candidate; handle: FileHandle; seed: number },
+  { last, handle, seed }: { last: FoundSegment; handle: FileHandle; seed: number },
 ): Promise<LastScan> {
   const scanner = new SegmentScanner({
     handle,
@@ -280,7 +284,7 @@ async function scanLast(
  */
 async function judgeTail(
   options: RecoveryOptions,
-  { last, handle, scan }: { last: Candidate; handle: FileHandle; scan: LastScan },
+  { last, handle, scan }: { last: FoundSegment; handle: FileHandle; scan: LastScan },
 ): Promise<number> {
   const [first] = scan.tail;
   if (first === undefined || (scan.tail.length === 1 && first.cutShort)) return 0;
