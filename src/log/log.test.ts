@@ -305,6 +305,36 @@ test('a damaged or missing identity is restored from the segments', async () => 
   }
 });
 
+test('a gateway that is given another name keeps its log', async () => {
+  const { folder } = await closedLog();
+  const changes = { gatewayId: 'renamed', newEpoch: () => 'another' };
+  const log = await DurableLog.open(optionsFor(folder, changes));
+  assert.deepEqual([log.epoch, log.lastSequence], ['epoch-1', 12]);
+  await log.close();
+  assert.equal((await inspectLog(nodeFiles, folder)).gatewayId, 'renamed');
+});
+
+test('a segment that somebody deletes takes only its own batches with it', async () => {
+  const { folder, segments } = await closedLog();
+  const log = await DurableLog.open(optionsFor(folder));
+  await rm(segments[1] ?? '');
+  assert.deepEqual(await sequencesFrom(log), [1, 2, 3, 4, 9, 10, 11, 12]);
+  assert.equal(log.status().quarantined_batches, 4);
+  await log.close();
+});
+
+test('a disk that cannot be read is told, and the same read succeeds later', async () => {
+  const disk = new FaultyFiles(seededRandom(3));
+  const log = await DurableLog.open(optionsFor('/log', { files: disk.mount(), hotBytesMax: 0 }));
+  await appendSeveral(log, 6);
+  disk.failAnyAfter(1, 2);
+  await assert.rejects(log.read(1, ALL), coded('storage_failed'));
+  await assert.rejects(log.read(1, ALL), coded('storage_failed'));
+  assert.equal((await sequencesFrom(log)).length, 6);
+  assert.equal(log.status().quarantined_batches, 0);
+  await log.close();
+});
+
 test('a segment of another log is moved away', async () => {
   const { folder } = await closedLog();
   const other = await newFolder();
