@@ -49,7 +49,7 @@ export function createLogger(options: LoggerOptions, bound: LogFields = {}): Log
 export function processLogger(level: LogLevel): Logger {
   return createLogger({
     level,
-    pretty: process.stderr.isTTY === true,
+    pretty: process.stderr.isTTY,
     write: (line) => process.stderr.write(`${line}\n`),
     now: () => new Date().toISOString(),
   });
