@@ -58,12 +58,14 @@ export function checkConfig<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(part.value);
   if (result.success) return result.data;
-  const sentences = result.error.issues.flatMap((issue) => problemsOf(document, part, issue));
+  const node = schemaNode(schema);
+  const sentences = result.error.issues.flatMap((issue) => problemsOf(document, node, part, issue));
   throw new MillwrightError('config_invalid', [...new Set(sentences)].join('\n'));
 }
 
 function problemsOf(
   document: ConfigDocument,
+  node: SchemaNode,
   part: { readonly value: unknown; readonly at: readonly PropertyKey[] },
   issue: z.core.$ZodIssue,
 ): string[] {
@@ -73,7 +75,8 @@ function problemsOf(
     return `${document.file}${line === undefined ? '' : `:${line}`}: ${pathText(whole)}: ${text}`;
   };
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => sentence([...issue.path, key], 'there is no such key'));
+    const allowed = Object.keys(nodeAt(node, issue.path)?.properties ?? {}).join(', ');
+    return issue.keys.map((key) => sentence([...issue.path, key], `there is no such key; allowed: ${allowed}`));
   }
   const found = valueAt(part.value, issue.path);
   const text =
@@ -97,12 +100,20 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return inner;
 }
 
+function nodeAt(node: SchemaNode | undefined, path: readonly PropertyKey[]): SchemaNode | undefined {
+  let inner = node;
+  for (const key of path) inner = typeof key === 'number' ? inner?.items : inner?.properties?.[String(key)];
+  return inner;
+}
+
 /** The part of a JSON Schema that this module and the generated reference look at. */
 export interface SchemaNode {
   readonly type?: string;
   readonly description?: string;
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
+  /** What a scalar allows, in words. */
+  readonly allowed?: string;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
   readonly anyOf?: readonly SchemaNode[];
@@ -155,12 +166,15 @@ type Scalar<Output> = z.ZodPipe<
 >;
 
 function scalar<Output>(allowed: string, convert: (value: string | number) => Output | undefined): Scalar<Output> {
-  return z.union([z.string(), z.number()], { error: () => `allowed: ${allowed}` }).transform((value, context) => {
-    const output = convert(value);
-    if (output !== undefined) return output;
-    context.addIssue({ code: 'custom', message: `allowed: ${allowed}`, input: value });
-    return z.NEVER;
-  });
+  const schema = z
+    .union([z.string(), z.number()], { error: () => `allowed: ${allowed}` })
+    .transform((value, context) => {
+      const output = convert(value);
+      if (output !== undefined) return output;
+      context.addIssue({ code: 'custom', message: `allowed: ${allowed}`, input: value });
+      return z.NEVER;
+    });
+  return schema.meta({ allowed });
 }
 
 /** Text; a number is taken as its digits. */
@@ -219,12 +233,13 @@ export function flag(): z.ZodPipe<
   z.ZodTransform<boolean, boolean | string>
 > {
   const allowed = 'allowed: true or false';
-  return z.union([z.boolean(), z.string()], { error: () => allowed }).transform((value, context) => {
+  const schema = z.union([z.boolean(), z.string()], { error: () => allowed }).transform((value, context) => {
     if (value === true || value === 'true') return true;
     if (value === false || value === 'false') return false;
     context.addIssue({ code: 'custom', message: allowed, input: value });
     return z.NEVER;
   });
+  return schema.meta({ allowed: 'true or false' });
 }
 
 /** One of a few words. */

@@ -11,6 +11,7 @@ import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
+import { MillwrightError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import { EXIT_CANNOT_START } from '../base/process.ts';
@@ -58,7 +59,10 @@ export class Child {
         const { code, lastError } = await this.#runOnce(file);
         if (signal.aborted || this.#stopping) return;
         if (code === EXIT_CANNOT_START)
-          throw new Error(lastError ?? `the ${name} cannot start (see ${this.#options.logFile})`);
+          throw new MillwrightError(
+            'config_invalid',
+            `the ${name} cannot start: ${lastError ?? `see ${this.#options.logFile}`}`,
+          );
         if (clock.monotonicMs() - startedMs > RESTART_WAITS.maxMs) backoff.reset();
         const waitMs = backoff.nextMs();
         log.warn(`the ${name} ended and is started again`, {
@@ -96,7 +100,7 @@ export class Child {
     createInterface({ input: child.stderr }).on('line', (line) => {
       file.write(`${line}\n`);
       const entry = parseEntry(line);
-      if (entry?.level === 'error') lastError = entry.message;
+      if (entry === undefined || entry.level === 'error') lastError = entry?.message ?? line;
       if (this.#stopping) return;
       if (entry === undefined) log.error(line);
       else if (entry.level === 'error' || entry.level === 'warn') log[entry.level](entry.message, entry.fields);

@@ -42,7 +42,7 @@ export class Reader {
   }
 
   async check(): Promise<void> {
-    await this.#pool.query('select 1');
+    await this.#pool.query('select from machines limit 1');
   }
 
   async machines(): Promise<Machine[]> {
