@@ -25,8 +25,10 @@ const ROWS = Number(process.env['ROWS'] ?? 1_000_000);
 const PAIRS = Number(process.env['PAIRS'] ?? 3);
 const MACHINES = 100;
 const READINGS_PER_BATCH = 100;
-const BATCHES_PER_REQUEST = 10;
+const BATCHES_PER_REQUEST = 20;
 const CONNECTIONS = 8;
+/** Of `/proc/PID/stat`. */
+const TICKS_PER_SECOND = 100;
 
 if (process.argv[2] === 'send') await send(process.argv[3] ?? '', Number(process.argv[4]));
 else await compare();
@@ -194,7 +196,10 @@ async function send(file: string, port: number): Promise<void> {
   let stored = 0;
   const started = performance.now();
   const work = async (): Promise<void> => {
-    for (let body = bodies.shift(); body !== undefined; body = bodies.shift()) stored += await post(agent, port, body);
+    for (let body = bodies.shift(); body !== undefined; body = bodies.shift()) {
+      const answered = await post(agent, port, body);
+      stored += answered;
+    }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, work));
   console.log(JSON.stringify({ seconds: (performance.now() - started) / 1000, stored }));
@@ -246,8 +251,6 @@ async function postgresCpuSeconds(server: EmbeddedPostgres): Promise<number> {
   const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').trim().split(' ');
   return [String(server.pid), ...children].filter(Boolean).reduce((sum, pid) => sum + cpuSeconds(Number(pid)), 0);
 }
-
-const TICKS_PER_SECOND = 100;
 
 function cpuSeconds(pid: number): number {
   try {

@@ -27,6 +27,8 @@ export interface StateRun {
   readonly reason: string | null;
 }
 
+type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
 /** The newest word on one condition. `code` null: a word on all conditions of the item. */
 export interface ConditionWord {
   readonly item: string;
@@ -54,7 +56,7 @@ export class MachineChange {
   /** The sample that holds the signal's newest value: a reference instead of a copy of each value. */
   readonly #newest: Map<string, Sample> = new Map();
   #newestTime: Timestamp = '';
-  readonly #runs: StateRun[] = [];
+  readonly #runs: Mutable<StateRun>[] = [];
   readonly #conditions: ConditionWord[] = [];
 
   add(reading: Reading): void {
@@ -94,7 +96,8 @@ export class MachineChange {
   #addState(state: MachineState | null, time: Timestamp, reason: string | null): void {
     const last = this.#runs.at(-1);
     if (last !== undefined && last.state === state && isAtLeast(time, last.to)) {
-      this.#runs[this.#runs.length - 1] = { state, from: last.from, to: time, reason: reason ?? last.reason };
+      last.to = time;
+      last.reason = reason ?? last.reason;
     } else this.#runs.push({ state, from: time, to: time, reason });
   }
 
