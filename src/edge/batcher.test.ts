@@ -107,11 +107,11 @@ test('events go at once, with what is before them, and those of one moment toget
 test('a batch stays within its bytes', async () => {
   const { log, batcher } = setup();
   const long = 'x'.repeat(900_000);
-  for (let index = 0; index < 12; index += 1) batcher.accept(sample(index, long));
+  for (let index = 0; index < 8; index += 1) batcher.accept(sample(index, long));
   await batcher.drain(never);
-  assert.equal(log.readings.length, 12);
+  assert.equal(log.readings.length, 8);
   assert.ok(Math.max(...log.sizes) <= BATCH_BYTES_MAX);
-  assert.ok(log.batches.length <= 6, 'batches are well filled');
+  assert.ok(log.batches.length <= 4, 'batches are well filled');
 });
 
 test('a reading that no frame holds is lost alone, and told', async () => {
@@ -183,7 +183,10 @@ test('beyond the limit the oldest samples are dropped, events stay, and gap even
     const details = 'details' in gap ? gap.details : undefined;
     assert.ok(typeof details === 'object' && details !== null && !Array.isArray(details));
     told += Number(details['readings']);
-    assert.ok(String(details['start_time']) < timestampOf(1.7e15 + 3));
+    assert.ok(
+      String(details['start_time']) < timestampOf(1.7e15 + APPENDS_MAX * 100 + 3),
+      'what was under way is not dropped',
+    );
     assert.ok(String(details['end_time']) > timestampOf(1.7e15 + surplus - 100));
   }
   assert.equal(told, losses);
