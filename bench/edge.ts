@@ -12,7 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { EDGE_NODE_FLAGS, EDGE_PROCESS_ENVIRONMENT } from '../src/edge/process.ts';
+import { EDGE_NODE_FLAGS } from '../src/edge/process.ts';
 import type { EdgeSettings } from '../src/edge/settings.ts';
 import { decodeBatches } from '../src/model/batch.ts';
 
@@ -42,7 +42,6 @@ async function bench(): Promise<void> {
   const floorMb = await bareNodeMb();
   const edge = spawn(process.execPath, [...EDGE_NODE_FLAGS, main.pathname, settingsFile], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...EDGE_PROCESS_ENVIRONMENT },
   });
   const exited = new Promise<number | null>((resolve) => edge.on('exit', resolve));
   const pid = edge.pid ?? 0;
