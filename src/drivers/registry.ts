@@ -14,5 +14,6 @@ export interface DriverEntry {
 }
 
 export const DRIVERS: { readonly [type: string]: DriverEntry } = {
+  shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },
   simulator: { schema: () => import('./simulator/config.ts'), create: () => import('./simulator/driver.ts') },
 };

@@ -1,0 +1,41 @@
+/** Questions to the hub's API. */
+import type { ApiError, DeadLetter, MachineEventRow, Series, SignalInfo, StateInterval } from '../model/api.ts';
+import type { TimeWindow } from './view.ts';
+
+/** An answer is waited for so long, in ms. */
+const TIMEOUT_MS = 15_000;
+
+export const api = {
+  signals: (machineId: string, signal: AbortSignal): Promise<SignalInfo[]> =>
+    getJson(`${machinePath(machineId)}/signals`, signal),
+  events: (machineId: string, limit: number, signal: AbortSignal): Promise<MachineEventRow[]> =>
+    getJson(`${machinePath(machineId)}/events?limit=${limit}`, signal),
+  states: (machineId: string, window: TimeWindow, signal: AbortSignal): Promise<StateInterval[]> =>
+    getJson(`${machinePath(machineId)}/states?${windowQuery(window)}`, signal),
+  series: (
+    machineId: string,
+    signals: readonly string[],
+    { window, points }: { window: TimeWindow; points: number },
+    signal: AbortSignal,
+  ): Promise<Series> => {
+    const names = signals.map(encodeURIComponent).join(',');
+    return getJson(`${machinePath(machineId)}/series?signals=${names}&${windowQuery(window)}&points=${points}`, signal);
+  },
+  deadLetters: (signal: AbortSignal): Promise<DeadLetter[]> => getJson('/api/v1/dead-letters', signal),
+};
+
+/** Throws an `Error` whose message a person can read. */
+async function getJson<T>(path: string, signal: AbortSignal): Promise<T> {
+  const response = await fetch(path, { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+  if (response.ok) return response.json();
+  const answer: Partial<ApiError> = await response.json().catch(() => ({}));
+  throw new Error(answer.error?.message ?? `The hub answered ${response.status}`);
+}
+
+function machinePath(machineId: string): string {
+  return `/api/v1/machines/${encodeURIComponent(machineId)}`;
+}
+
+function windowQuery({ fromMs, toMs }: TimeWindow): string {
+  return `start_time=${new Date(fromMs).toISOString()}&end_time=${new Date(toMs).toISOString()}`;
+}
