@@ -14,7 +14,7 @@ import { decodeBatches } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import { runEdge } from './edge.ts';
-import { EDGE_NODE_FLAGS } from './process.ts';
+import { EDGE_NODE_FLAGS } from './flags.ts';
 import type { EdgeSettings } from './settings.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
