@@ -74,7 +74,7 @@ export function StateBand({ feed, window, cursorMs, stretches }: Props): JSX.Ele
 }
 
 function useWidth(host: { readonly current: HTMLElement | null }): number {
-  const [widthPx, setWidthPx] = useState(600);
+  const [widthPx, setWidthPx] = useState(0);
   useEffect(() => {
     const element = host.current;
     if (element === null) return undefined;

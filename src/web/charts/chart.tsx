@@ -28,7 +28,7 @@ export interface ChartProps {
   readonly onPlot: (plot: uPlot | null) => void;
 }
 
-const HEIGHT_PX = 168;
+const HEIGHT_PX = 152;
 
 export function Chart(props: ChartProps): JSX.Element {
   const table = useSignal(false);

@@ -60,9 +60,7 @@ function ValueTile({ info, machine, periods }: TileProps): JSX.Element | null {
       <dt>{info.label}</dt>
       <dd>
         <span class="number">{formatValue(value.value, info.decimals)}</span> <span class="unit">{info.unit}</span>
-        <span class="value-age">
-          {old ? `as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})` : '\u00a0'}
-        </span>
+        {old ? <span class=\"value-age\">{`as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})`}</span> : null}
       </dd>
     </div>
   );
