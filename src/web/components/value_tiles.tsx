@@ -60,7 +60,9 @@ function ValueTile({ info, machine, periods }: TileProps): JSX.Element | null {
       <dt>{info.label}</dt>
       <dd>
         <span class="number">{formatValue(value.value, info.decimals)}</span> <span class="unit">{info.unit}</span>
-        {old ? <span class=\"value-age\">{`as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})`}</span> : null}
+        {old ? (
+          <span class="value-age">{`as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})`}</span>
+        ) : null}
       </dd>
     </div>
   );
