@@ -9,7 +9,7 @@ import { formatNumber } from '../format.ts';
 import type { TimeWindow } from '../view.ts';
 import type { ChartFeed } from './feed.ts';
 import { CHART_COLOURS, plotOptions } from './plot.ts';
-import { bucketAt, drawingOf, extremesOf } from './series_buffer.ts';
+import { bucketAt, drawingOf, extremesOf } from './series-buffer.ts';
 import { ChartTable } from './table.tsx';
 
 export interface ChartProps {

@@ -4,9 +4,9 @@ import type { CurrentValue, MachineNow } from '../../model/api.ts';
 import { machineHref } from '../attention.ts';
 import { useShell } from '../context.ts';
 import { formatAge, formatValue } from '../format.ts';
-import { KEY_VALUES, PART_COUNT_NAMES, PROGRAM_LINE_NAMES, PROGRAM_NAMES } from '../key_values.ts';
+import { KEY_VALUES, PART_COUNT_NAMES, PROGRAM_LINE_NAMES, PROGRAM_NAMES } from '../key-values.ts';
 import { isStaleValue, type Standing, STATE_LABELS, standingOf } from '../standing.ts';
-import { StateMark } from './state_mark.tsx';
+import { StateMark } from './state-mark.tsx';
 
 export function Tile({ machineId, kiosk }: { machineId: string; kiosk: boolean }): JSX.Element | null {
   const { store } = useShell();

@@ -1,11 +1,11 @@
 /** The way from the machines to this page: what works, what waits, what is broken. */
 import type { JSX } from 'preact';
 import type { HubStatus } from '../../model/api.ts';
-import { DeadLetters } from '../components/dead_letters.tsx';
-import { EdgeCard } from '../components/edge_card.tsx';
+import { DeadLetters } from '../components/dead-letters.tsx';
+import { EdgeCard } from '../components/edge-card.tsx';
 import { Facts } from '../components/facts.tsx';
 import { Empty } from '../components/panel.tsx';
-import { StateMark } from '../components/state_mark.tsx';
+import { StateMark } from '../components/state-mark.tsx';
 import { useShell } from '../context.ts';
 import { formatCount, formatRate } from '../format.ts';
 import { HOP_MARKS, type Hop, hopsOf, verdictOf } from '../pipeline.ts';

@@ -8,7 +8,7 @@ import { formatAge, formatBytes, formatCount, formatOffset, formatRate, MISSING 
 import { HOP_MARKS, type Hop, isSilent, sinkHop, sourceHop } from '../pipeline.ts';
 import type { ShownState } from '../standing.ts';
 import { Facts } from './facts.tsx';
-import { StateMark } from './state_mark.tsx';
+import { StateMark } from './state-mark.tsx';
 
 const EDGE_WORDS: { readonly [state in EdgeState]: readonly [mark: ShownState, words: string] } = {
   starting: ['setup', 'Starting'],
