@@ -23,6 +23,8 @@ export const ERROR_CODES = {
   port_unavailable: 'port_unavailable',
   /** The database cannot be started or reached. */
   database_unavailable: 'database_unavailable',
+  /** The database's schema is of a version that this program cannot use. */
+  database_version: 'database_version',
   /** A caller of the API asked for something that makes no sense. */
   bad_request: 'bad_request',
   /** There is no such thing. */

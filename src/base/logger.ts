@@ -45,11 +45,11 @@ export function createLogger(options: LoggerOptions, bound: LogFields = {}): Log
   };
 }
 
-/** To standard error; pretty when that is a terminal. */
-export function processLogger(level: LogLevel): Logger {
+/** To standard error; pretty when that is a terminal, or when only a person will read it. */
+export function processLogger(level: LogLevel, pretty: boolean = process.stderr.isTTY): Logger {
   return createLogger({
     level,
-    pretty: process.stderr.isTTY === true,
+    pretty,
     write: (line) => process.stderr.write(`${line}\n`),
     now: () => new Date().toISOString(),
   });

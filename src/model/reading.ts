@@ -103,7 +103,7 @@ export type Decoded = { readonly reading: Reading } | { readonly fault: ReadingF
 
 /** `sample` where the key is absent. */
 export function kindOf(reading: Reading): 'sample' | 'measurement' | 'event' {
-  return (reading.kind as 'sample' | 'measurement' | 'event' | undefined) ?? 'sample';
+  return reading.kind ?? 'sample';
 }
 
 /**
@@ -308,7 +308,7 @@ function checkJson(value: unknown, path: string, depth: number): ReadingFault | 
   }
   if (value === null) return undefined;
   if (depth > DEPTH_MAX) return { path, reason: `nests deeper than ${DEPTH_MAX} levels` };
-  for (const [key, inner] of Object.entries(value as object)) {
+  for (const [key, inner] of Object.entries(value)) {
     if (!isStorable(key)) return notStorable(path);
     const fault = checkJson(inner, `${path}.${key}`, depth + 1);
     if (fault !== undefined) return fault;
@@ -335,7 +335,7 @@ function refuse(path: string, reason: string): Decoded {
 
 function nameOf(value: unknown): string {
   if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : `${typeof value}`;
+  return Array.isArray(value) ? 'an array' : typeof value;
 }
 
 function show(value: unknown): string {

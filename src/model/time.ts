@@ -9,7 +9,6 @@
 /** RFC 3339 text in UTC, with at most 6 decimals and a `Z`. Two timestamps of six decimals compare as text. */
 export type Timestamp = string;
 
-const CANONICAL = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?Z$/;
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,12}))?(?:([Zz])|([+-])(\d\d):?(\d\d))?$/;
 
 const DAYS_IN_MONTH = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
@@ -24,10 +23,10 @@ export function parseTimestamp(
   text: string,
   { assumeUtc = false }: { assumeUtc?: boolean } = {},
 ): Timestamp | undefined {
-  const quick = CANONICAL.exec(text);
-  if (quick !== null) return isCalendarTime(quick) ? text : undefined;
+  if (isCanonical(text)) return text;
   const match = RFC_3339.exec(text);
-  if (match === null || !isCalendarTime(match)) return undefined;
+  if (match === null || !isCalendarDay(Number(match[1]), Number(match[2]), Number(match[3]))) return undefined;
+  if (!isTimeOfDay(text)) return undefined;
   const [, year, month, day, hour, minute, second, fraction = '', zulu, sign, zoneHours, zoneMinutes] = match;
   if (zulu === undefined && sign === undefined && !assumeUtc) return undefined;
   const micros = fraction.slice(0, 6).padEnd(6, '0');
@@ -39,13 +38,36 @@ export function parseTimestamp(
   return `${utc.toISOString().slice(0, 19)}.${micros}Z`;
 }
 
-function isCalendarTime(match: RegExpExecArray): boolean {
-  const year = Number(match[1]);
-  const month = Number(match[2]);
-  const day = Number(match[3]);
-  if (year === 0 || month < 1 || month > 12 || day < 1 || day > (DAYS_IN_MONTH[month - 1] ?? 0)) return false;
-  if (month === 2 && day === 29 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0))) return false;
-  return Number(match[4]) < 24 && Number(match[5]) < 60 && Number(match[6]) < 60;
+/** Whether the text is a valid time in the canonical form. Without a regular expression: it runs for every reading. */
+function isCanonical(text: string): boolean {
+  const length = text.length;
+  if (length < 20 || length > 27 || length === 21 || text.charCodeAt(length - 1) !== 0x5a) return false;
+  if (text.charCodeAt(4) !== 0x2d || text.charCodeAt(7) !== 0x2d || text.charCodeAt(10) !== 0x54) return false;
+  if (text.charCodeAt(13) !== 0x3a || text.charCodeAt(16) !== 0x3a) return false;
+  if (length > 20 && text.charCodeAt(19) !== 0x2e) return false;
+  for (let index = 20; index < length - 1; index += 1) {
+    const digit = text.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) return false;
+  }
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2);
+  return isCalendarDay(year, twoDigits(text, 5), twoDigits(text, 8)) && isTimeOfDay(text);
+}
+
+function isTimeOfDay(text: string): boolean {
+  // Not a number is smaller than nothing.
+  return twoDigits(text, 11) < 24 && twoDigits(text, 14) < 60 && twoDigits(text, 17) < 60;
+}
+
+/** NaN where there are no two digits. */
+function twoDigits(text: string, index: number): number {
+  const tens = text.charCodeAt(index) - 48;
+  const ones = text.charCodeAt(index + 1) - 48;
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN;
+}
+
+function isCalendarDay(year: number, month: number, day: number): boolean {
+  if (!(year > 0 && month >= 1 && month <= 12 && day >= 1 && day <= (DAYS_IN_MONTH[month - 1] ?? 0))) return false;
+  return !(month === 2 && day === 29 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)));
 }
 
 /** Microseconds since 1970-01-01T00:00:00Z of a canonical timestamp. */

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+// The command: finds a Node that is new enough and the program, built or as source, and runs it.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const source = path.join(root, 'src', 'cli.ts');
+const program = existsSync(source) ? source : path.join(root, 'dist', 'cli.js');
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+
+if (major > 24 || (major === 24 && minor >= 12)) {
+  process.argv[1] = program;
+  await import(program);
+} else {
+  const child = spawn(packagedNode(), [program, ...process.argv.slice(2)], { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.once('exit', (code) => process.exit(code ?? 1));
+}
+
+/** The newer Node that npm installed beside this program. */
+function packagedNode() {
+  try {
+    return path.join(
+      path.dirname(createRequire(import.meta.url).resolve(`node-linux-${process.arch}/package.json`)),
+      'bin',
+      'node',
+    );
+  } catch {
+    process.stderr.write(
+      `millwright: Node ${process.versions.node} is too old; install Node 24.12 or newer, or run "npm ci" first\n`,
+    );
+    process.exit(2);
+  }
+}

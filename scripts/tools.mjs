@@ -1,0 +1,88 @@
+// What the npm scripts share. Plain JavaScript that Node 20 runs, because before the first `npm ci` there may be no other.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const modules = path.join(root, 'node_modules');
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+/** Installs what package-lock.json says, when that has not been done since it last changed. */
+export function ensureInstalled() {
+  const stamp = path.join(modules, '.package-lock.json');
+  const lock = path.join(root, 'package-lock.json');
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
+  say('installing packages (once; about half a minute)');
+  const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  if (status !== 0) fail('npm ci failed; see its message above (is there a way to the npm registry?)');
+}
+
+/** The Node that runs TypeScript: the one installed by npm, or this one when it is new enough. */
+export function node() {
+  const installed = path.join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
+  if (existsSync(installed)) return installed;
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 24 || (major === 24 && minor >= 12)) return process.execPath;
+  return fail(
+    `Node ${process.versions.node} is too old and no newer one is packaged for ${process.platform}-${process.arch}; install Node 24.12 or newer`,
+  );
+}
+
+export function bin(name) {
+  return path.join(modules, '.bin', process.platform === 'win32' ? `${name}.cmd` : name);
+}
+
+/** The environment in which `node` means the installed one. */
+export function environment(extra = {}) {
+  return { ...process.env, PATH: `${path.join(modules, '.bin')}${path.delimiter}${process.env.PATH}`, ...extra };
+}
+
+/** Runs a program to its end with this terminal; passes signals on; resolves to its exit code. */
+export function run(program, args, extra = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: environment(extra) });
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    child.once('error', (error) => fail(`cannot run ${program}: ${error.message}`));
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+/** Builds the pages when they are missing or older than their sources. */
+export async function ensurePages() {
+  const built = path.join(root, 'dist', 'web', 'index.html');
+  const sources = [
+    path.join(root, 'src', 'web'),
+    path.join(root, 'src', 'model'),
+    path.join(root, 'package-lock.json'),
+  ];
+  if (existsSync(built) && statSync(built).mtimeMs >= Math.max(...sources.map(newest))) return;
+  say('building the pages');
+  const code = await run(node(), [
+    path.join(modules, 'vite', 'bin', 'vite.js'),
+    'build',
+    '--logLevel',
+    'warn',
+    '--config',
+    'src/web/vite.config.ts',
+  ]);
+  if (code !== 0) fail('the pages could not be built');
+}
+
+function newest(place) {
+  const { mtimeMs } = statSync(place);
+  if (!statSync(place).isDirectory()) return mtimeMs;
+  return Math.max(mtimeMs, ...readdirSync(place).map((name) => newest(path.join(place, name))));
+}
+
+export function say(text) {
+  process.stdout.write(`millwright: ${text}\n`);
+}
+
+export function fail(text) {
+  process.stderr.write(`millwright: ${text}\n`);
+  process.exit(1);
+}

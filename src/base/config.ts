@@ -1,0 +1,256 @@
+/**
+ * Reading a configuration: YAML, then environment variables, over the schema's defaults.
+ *
+ * The schema is the one source for parsing, defaults and the reference in the docs. An unknown key or a bad value stops
+ * the start, and every problem is told at once with file, line, key, what was found and what is allowed. Numbers may be
+ * written as text (`port: "8081"`), since people do.
+ */
+import { LineCounter, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { MillwrightError } from './errors.ts';
+
+export interface ConfigSource {
+  /** As the person named it, for the messages. */
+  readonly file: string;
+  readonly text: string;
+  /** `DATABASE_PASSWORD` overrides `database.password`. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** A YAML document that remembers where each key stands. */
+export interface ConfigDocument {
+  readonly file: string;
+  readonly value: unknown;
+  lineOf(path: readonly PropertyKey[]): number | undefined;
+}
+
+/** @throws MillwrightError config_invalid when the text is not YAML, or is not a mapping */
+export function parseConfig(source: ConfigSource): ConfigDocument {
+  const lines = new LineCounter();
+  const document = parseDocument(source.text, { lineCounter: lines, prettyErrors: false });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    throw new MillwrightError(
+      'config_invalid',
+      `${source.file}:${lines.linePos(problem.pos[0]).line}: ${problem.message}`,
+    );
+  }
+  const value: unknown = document.toJS() ?? {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new MillwrightError('config_invalid', `${source.file}: a configuration is a list of "key: value" lines`);
+  }
+  const lineOf = (path: readonly PropertyKey[]): number | undefined => {
+    for (let length = path.length; length > 0; length -= 1) {
+      const node = document.getIn(path.slice(0, length), true);
+      const start = typeof node === 'object' && node !== null && 'range' in node ? node.range : undefined;
+      if (Array.isArray(start)) return lines.linePos(Number(start[0])).line;
+    }
+    return undefined;
+  };
+  return { file: source.file, value, lineOf };
+}
+
+/** Checks a document, or the part of it at `at`, against a schema. @throws MillwrightError config_invalid, with every problem */
+export function checkConfig<Schema extends z.ZodType>(
+  document: ConfigDocument,
+  schema: Schema,
+  part: { readonly value: unknown; readonly at: readonly PropertyKey[] } = { value: document.value, at: [] },
+): z.output<Schema> {
+  const result = schema.safeParse(part.value);
+  if (result.success) return result.data;
+  const node = schemaNode(schema);
+  const sentences = result.error.issues.flatMap((issue) => problemsOf(document, node, part, issue));
+  throw new MillwrightError('config_invalid', [...new Set(sentences)].join('\n'));
+}
+
+function problemsOf(
+  document: ConfigDocument,
+  node: SchemaNode,
+  part: { readonly value: unknown; readonly at: readonly PropertyKey[] },
+  issue: z.core.$ZodIssue,
+): string[] {
+  const sentence = (path: readonly PropertyKey[], text: string): string => {
+    const whole = [...part.at, ...path];
+    const line = document.lineOf(whole);
+    return `${document.file}${line === undefined ? '' : `:${line}`}: ${pathText(whole)}: ${text}`;
+  };
+  if (issue.code === 'unrecognized_keys') {
+    const allowed = Object.keys(nodeAt(node, issue.path)?.properties ?? {}).join(', ');
+    return issue.keys.map((key) => sentence([...issue.path, key], `there is no such key; allowed: ${allowed}`));
+  }
+  const found = valueAt(part.value, issue.path);
+  const text =
+    found === undefined ? `is missing; ${issue.message}` : `found ${JSON.stringify(found)}; ${issue.message}`;
+  return [sentence(issue.path, text)];
+}
+
+/** `sensors[0].host` */
+export function pathText(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const key of path) text += typeof key === 'number' ? `[${key}]` : text === '' ? String(key) : `.${String(key)}`;
+  return text;
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let inner = value;
+  for (const key of path) {
+    if (typeof inner !== 'object' || inner === null) return undefined;
+    inner = (inner as Record<PropertyKey, unknown>)[key];
+  }
+  return inner;
+}
+
+function nodeAt(node: SchemaNode | undefined, path: readonly PropertyKey[]): SchemaNode | undefined {
+  let inner = node;
+  for (const key of path) inner = typeof key === 'number' ? inner?.items : inner?.properties?.[String(key)];
+  return inner;
+}
+
+/** The part of a JSON Schema that this module and the generated reference look at. */
+export interface SchemaNode {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  /** What a scalar allows, in words. */
+  readonly allowed?: string;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly items?: SchemaNode;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly required?: readonly string[];
+}
+
+/** What the schema takes, as JSON Schema. */
+export function schemaNode(schema: z.ZodType): SchemaNode {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
+}
+
+/** Lays environment variables over a document: a key's path in capitals, joined by `_`. Lists have none. */
+export function withEnvironment(
+  document: ConfigDocument,
+  schema: z.ZodType,
+  environment: ConfigSource['environment'],
+): ConfigDocument {
+  const value = structuredClone(document.value) as Record<string, unknown>;
+  overlay(value, schemaNode(schema), '', environment);
+  return { ...document, value };
+}
+
+function overlay(
+  value: Record<string, unknown>,
+  node: SchemaNode,
+  prefix: string,
+  environment: ConfigSource['environment'],
+): void {
+  for (const [key, inner] of Object.entries(node.properties ?? {})) {
+    const name = `${prefix}${key}`.toUpperCase();
+    if (inner.properties !== undefined) {
+      const present = value[key];
+      const section = typeof present === 'object' && present !== null ? (present as Record<string, unknown>) : {};
+      overlay(section, inner, `${name}_`, environment);
+      if (present === undefined && Object.keys(section).length > 0) value[key] = section;
+    } else if (inner.items === undefined && prefix !== '' && environment[name] !== undefined) {
+      value[key] = environment[name];
+    }
+  }
+}
+
+/** A mapping in which an unknown key is an error. */
+export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+  return z.strictObject(shape, { error: () => 'allowed: a section of "key: value" lines' });
+}
+
+type Scalar<Output> = z.ZodPipe<
+  z.ZodUnion<readonly [z.ZodString, z.ZodNumber]>,
+  z.ZodTransform<Output, string | number>
+>;
+
+function scalar<Output>(allowed: string, convert: (value: string | number) => Output | undefined): Scalar<Output> {
+  const schema = z
+    .union([z.string(), z.number()], { error: () => `allowed: ${allowed}` })
+    .transform((value, context) => {
+      const output = convert(value);
+      if (output !== undefined) return output;
+      context.addIssue({ code: 'custom', message: `allowed: ${allowed}`, input: value });
+      return z.NEVER;
+    });
+  return schema.meta({ allowed });
+}
+
+/** Text; a number is taken as its digits. */
+export function text(allowed = 'text'): Scalar<string> {
+  return scalar(allowed, (value) => (String(value).trim() === '' ? undefined : String(value)));
+}
+
+export function number(limits: { min: number; max: number; unit?: string }): Scalar<number> {
+  const allowed = `a number from ${limits.min} to ${limits.max}${limits.unit === undefined ? '' : ` ${limits.unit}`}`;
+  return scalar(allowed, (value) => withinLimits(toNumber(value), limits));
+}
+
+export function integer(limits: { min: number; max: number }): Scalar<number> {
+  const whole = (value: number): number => (Number.isInteger(value) ? value : Number.NaN);
+  return scalar(`a whole number from ${limits.min} to ${limits.max}`, (value) =>
+    withinLimits(whole(toNumber(value)), limits),
+  );
+}
+
+/** A TCP port; 0 takes one that is free. */
+export function port(): Scalar<number> {
+  return integer({ min: 0, max: 65_535 });
+}
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `100ms`, `2s`, `5m`, `1h`, `7d`; comes out in milliseconds. */
+export function duration(limits: { minMs: number; maxMs: number }): Scalar<number> {
+  const allowed = `a duration such as 100ms, 2s, 5m, 1h or 7d, from ${limits.minMs} ms to ${limits.maxMs} ms`;
+  return scalar(allowed, (value) => {
+    const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(String(value).trim());
+    if (match === null) return undefined;
+    const ms = Number(match[1]) * (DURATION_UNITS_MS[match[2] ?? ''] ?? Number.NaN);
+    return withinLimits(ms, { min: limits.minMs, max: limits.maxMs });
+  });
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 };
+
+/** `1048576`, `10MB`, `1 GB` (powers of 1024); comes out in bytes. */
+export function bytes(limits: { min: number; max: number }): Scalar<number> {
+  const allowed = `a number of bytes such as 1048576, 10MB or 1GB, from ${limits.min} to ${limits.max}`;
+  return scalar(allowed, (value) => {
+    const match = /^(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|)$/i.exec(String(value).trim());
+    if (match === null) return undefined;
+    return withinLimits(
+      Math.round(Number(match[1]) * (BYTE_UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN)),
+      limits,
+    );
+  });
+}
+
+/** true or false, also as the text of an environment variable. */
+export function flag(): z.ZodPipe<
+  z.ZodUnion<readonly [z.ZodBoolean, z.ZodString]>,
+  z.ZodTransform<boolean, boolean | string>
+> {
+  const allowed = 'allowed: true or false';
+  const schema = z.union([z.boolean(), z.string()], { error: () => allowed }).transform((value, context) => {
+    if (value === true || value === 'true') return true;
+    if (value === false || value === 'false') return false;
+    context.addIssue({ code: 'custom', message: allowed, input: value });
+    return z.NEVER;
+  });
+  return schema.meta({ allowed: 'true or false' });
+}
+
+/** One of a few words. */
+export function choice<const Word extends string>(words: readonly Word[]): z.ZodEnum<{ [Key in Word]: Key }> {
+  return z.enum(words, { error: () => `allowed: ${words.join(', ')}` });
+}
+
+function toNumber(value: string | number): number {
+  return typeof value === 'number' ? value : value.trim() === '' ? Number.NaN : Number(value);
+}
+
+function withinLimits(value: number, limits: { min: number; max: number }): number | undefined {
+  return value >= limits.min && value <= limits.max ? value : undefined;
+}

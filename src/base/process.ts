@@ -1,0 +1,54 @@
+/** What every process of Millwright does alike: exit codes, and being told to stop. */
+import { MillwrightError, messageOf } from './errors.ts';
+import type { Logger } from './logger.ts';
+
+/** Something failed that may pass: whoever supervises may start the process again. */
+export const EXIT_FAILED = 1;
+/** It cannot start as it is (configuration, a port in use, a folder): starting again would not help. */
+export const EXIT_CANNOT_START = 2;
+
+const CANNOT_START: ReadonlySet<string> = new Set([
+  'config_invalid',
+  'port_unavailable',
+  'log_locked',
+  'log_format',
+  'storage_failed',
+  'bad_request',
+]);
+
+const PARENT_CHECK_MS = 1000;
+
+/**
+ * Runs the work of a process with a signal that is aborted by SIGTERM, by SIGINT, or by the death of the parent that
+ * `millwright up` names in MILLWRIGHT_PARENT. A second signal ends the process at once. Failures become one line of log
+ * and an exit code.
+ */
+export async function runProcess(log: Logger, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const controller = new AbortController();
+  const stop = (reason: string): void => {
+    if (controller.signal.aborted) process.exit(EXIT_FAILED);
+    log.info(`stopping (${reason})`);
+    controller.abort();
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+  const parent = Number(process.env['MILLWRIGHT_PARENT'] ?? 0);
+  const watch = setInterval(() => {
+    if (parent !== 0 && process.ppid !== parent && !controller.signal.aborted) stop('the parent process is gone');
+  }, PARENT_CHECK_MS);
+  watch.unref();
+  try {
+    await work(controller.signal);
+    process.exitCode = 0;
+  } catch (error) {
+    log.error(messageOf(error), error instanceof MillwrightError ? { code: error.code } : { stack: stackOf(error) });
+    process.exitCode =
+      error instanceof MillwrightError && CANNOT_START.has(error.code) ? EXIT_CANNOT_START : EXIT_FAILED;
+  }
+  clearInterval(watch);
+}
+
+/** A programmer's error is shown whole; ours need no stack. */
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? '') : '';
+}

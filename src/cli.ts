@@ -1,0 +1,239 @@
+#!/usr/bin/env node
+/** The command line: reads arguments and configuration, and calls a main. Nothing else happens here. */
+import { statSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, InvalidArgumentError } from 'commander';
+import { systemClock } from './base/clock.ts';
+import { MillwrightError, messageOf } from './base/errors.ts';
+import { processLogger } from './base/logger.ts';
+import { EXIT_CANNOT_START, EXIT_FAILED, runProcess } from './base/process.ts';
+import { VERSION } from './base/version.ts';
+
+const program = new Command('millwright');
+
+program
+  .description('Carries every reading of a machine shop from the machine to the database, once, and shows it live.')
+  .version(VERSION)
+  .showHelpAfterError('(add --help for what is allowed)')
+  .configureHelp({ showGlobalOptions: true });
+
+program
+  .command('up')
+  .description('everything on this machine: database, hub, page, and an edge with simulated machines')
+  .option('--data <dir>', 'folder that keeps the data (default: .millwright here)')
+  .option('--port <number>', 'port of the page and the API', portNumber, 8081)
+  .option('--config <file>', 'edge configuration to run instead of the simulated machines')
+  .option('--no-simulate', 'no simulated machines: database, hub and page only')
+  .action(up);
+
+program
+  .command('edge')
+  .description('the gateway beside the machines')
+  .requiredOption('--config <file>', 'edge configuration (YAML)')
+  .action(edge);
+
+program
+  .command('hub')
+  .description('ingestion, storage, API and page')
+  .requiredOption('--config <file>', 'hub configuration (YAML)')
+  .action(hub);
+
+program
+  .command('check')
+  .description('validate a configuration of an edge or a hub; starts nothing')
+  .argument('<file>', 'configuration (YAML)')
+  .action(check);
+
+const simulate = program.command('simulate').description('stand-ins for machines, to try things without hardware');
+
+simulate
+  .command('shdr')
+  .description('play a recorded MTConnect adapter log as a real adapter would')
+  .requiredOption('--file <file>', 'recorded log, one SHDR line each')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 7878)
+  .option('--speed <factor>', 'times the original pace, or "max"', speed, 1)
+  .option('--loop', 'begin anew at the end', false)
+  .option('--rebase', 'shift the timestamps so that the recording begins now', false)
+  .option('--close', 'close the connections at the end (a real adapter stays connected)', false)
+  .action(simulateShdr);
+
+const logTool = program.command('log').description("look into an edge's log");
+
+logTool
+  .command('inspect')
+  .description('segments, sequences, sizes and cursors of a log')
+  .argument('<dir>', 'folder of the log')
+  .action((folder: string) => logCommand(folder, false));
+
+logTool
+  .command('verify')
+  .description('check every batch of a log; exit code 1 when some are damaged')
+  .argument('<dir>', 'folder of the log')
+  .action((folder: string) => logCommand(folder, true));
+
+async function up(options: { data?: string; port: number; config?: string; simulate: boolean }): Promise<void> {
+  const { defaultDataFolder, runUp } = await import('./up/up.ts');
+  const root = process.getuid?.() === 0;
+  const folder = options.data ?? defaultDataFolder(process.cwd(), !root || canBeEntered(process.cwd()));
+  const logger = processLogger('info', true);
+  const configText = options.config === undefined ? undefined : await readText(options.config);
+  if (options.config !== undefined) await readEdge(options.config);
+  await runProcess(logger, (signal) =>
+    runUp(
+      {
+        dataFolder: path.resolve(folder),
+        port: options.port,
+        configFile: options.config,
+        configText,
+        simulate: options.simulate,
+        cli: fileURLToPath(import.meta.url),
+        log: logger,
+        say: (line) => process.stdout.write(`${line}\n`),
+      },
+      signal,
+    ),
+  );
+}
+
+/**
+ * The configuration is read here, with all that takes, and the process then becomes the lean edge, under the same
+ * process id: what parsed YAML would otherwise stay in memory for years (decision 003).
+ */
+async function edge(options: { config: string }): Promise<void> {
+  const { settings, warnings } = await readEdge(options.config);
+  const logger = processLogger(settings.logLevel);
+  for (const warning of warnings) logger.warn(`${options.config}: ${warning}`);
+  const file = path.join(settings.log.folder, 'settings.json');
+  try {
+    await mkdir(settings.log.folder, { recursive: true });
+    await writeFile(file, JSON.stringify(settings), { mode: 0o600 });
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new MillwrightError(
+      'storage_failed',
+      `the log's folder ${settings.log.folder} cannot be written (${why}); set buffering.folder`,
+    );
+  }
+  const { EDGE_NODE_FLAGS } = await import('./edge/flags.ts');
+  const main = siblingFile('./edge/main');
+  process.execve?.(process.execPath, [process.execPath, ...EDGE_NODE_FLAGS, main, file], process.env);
+}
+
+async function hub(options: { config: string }): Promise<void> {
+  const { readHubConfig } = await import('./hub/config.ts');
+  const { settings, warnings } = readHubConfig(await source(options.config));
+  const logger = processLogger(settings.logLevel);
+  for (const warning of warnings) logger.warn(`${options.config}: ${warning}`);
+  const { runHub } = await import('./hub/hub.ts');
+  const pagesFolder = pagesFolderHere();
+  if (pagesFolder === null) logger.warn('the pages are not built, so only the API is served; run "npm run build"');
+  const serving = ({ host, port }: { host: string; port: number }): void => logger.info('serving', { host, port });
+  const parts = { version: VERSION, clock: systemClock, random: Math.random, log: logger, serving };
+  await runProcess(logger, (signal) => runHub({ ...settings, pagesFolder }, parts, signal));
+}
+
+async function check(file: string): Promise<void> {
+  const { parseConfig } = await import('./base/config.ts');
+  const { value } = parseConfig(await source(file));
+  const keys = Object.keys(value as object);
+  const isEdge = keys.some((key) => ['agent', 'sensors', 'buffering', 'sinks'].includes(key));
+  const { warnings } = isEdge ? await readEdge(file) : await readHub(file);
+  for (const warning of warnings) process.stdout.write(`warning  ${file}: ${warning}\n`);
+  process.stdout.write(`ok       ${file} is a valid configuration of ${isEdge ? 'an edge' : 'a hub'}\n`);
+}
+
+async function simulateShdr(options: {
+  file: string;
+  host: string;
+  port: number;
+  speed: number | 'max';
+  loop: boolean;
+  rebase: boolean;
+  close: boolean;
+}): Promise<void> {
+  const { playShdr } = await import('./sim/shdr-player.ts');
+  const { close, ...rest } = options;
+  const logger = processLogger('info');
+  await runProcess(logger, async (signal) => {
+    const play = { ...rest, hold: !close, start: 'shared', gapMsMax: null, clock: systemClock, log: logger } as const;
+    const player = await playShdr(play, signal);
+    const stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    await (close ? Promise.race([stopped, player.finished]) : stopped);
+    await player.close();
+  });
+}
+
+async function logCommand(folder: string, verify: boolean): Promise<void> {
+  const { inspectLog } = await import('./log/inspect.ts');
+  const { describeLog } = await import('./log/report.ts');
+  const { nodeFiles } = await import('./base/node-files.ts');
+  const report = await inspectLog(nodeFiles, folder);
+  process.stdout.write(describeLog(report, { verify }));
+  if (verify && !report.sound) process.exitCode = EXIT_FAILED;
+}
+
+async function readEdge(file: string): Promise<import('./edge/config.ts').EdgeConfig> {
+  const { readEdgeConfig } = await import('./edge/config.ts');
+  return readEdgeConfig(await source(file));
+}
+
+async function readHub(file: string): Promise<import('./hub/config.ts').HubConfig> {
+  const { readHubConfig } = await import('./hub/config.ts');
+  return readHubConfig(await source(file));
+}
+
+async function source(file: string): Promise<{ file: string; text: string; environment: NodeJS.ProcessEnv }> {
+  return { file, text: await readText(file), environment: process.env };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new MillwrightError('config_invalid', `cannot read ${file}: ${messageOf(cause)}`);
+  }
+}
+
+function portNumber(value: string): number {
+  const port = Number(value);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new InvalidArgumentError('a port is a whole number from 0 to 65535.');
+}
+
+function speed(value: string): number | 'max' {
+  if (value === 'max') return 'max';
+  const factor = Number(value.replace(/[x×]$/, ''));
+  if (factor > 0 && Number.isFinite(factor)) return factor;
+  throw new InvalidArgumentError('a speed is a factor above 0, or "max".');
+}
+
+/** Another entry of the program, as source or as built, whichever this is. */
+function siblingFile(name: string): string {
+  return fileURLToPath(new URL(`${name}${path.extname(import.meta.url)}`, import.meta.url));
+}
+
+/** Built pages stand in `dist/web`, seen from the sources and from the built program alike. */
+function pagesFolderHere(): string | null {
+  const here = path.dirname(fileURLToPath(import.meta.url));
+  const folder = path.join(here, path.basename(here) === 'dist' ? 'web' : '../dist/web');
+  return statSync(path.join(folder, 'index.html'), { throwIfNoEntry: false }) === undefined ? null : folder;
+}
+
+function canBeEntered(folder: string): boolean {
+  for (let inner = folder; ; inner = path.dirname(inner)) {
+    if ((statSync(inner).mode & 0o001) === 0) return false;
+    if (inner === path.dirname(inner)) return true;
+  }
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const message =
+    error instanceof MillwrightError ? error.message : String(error instanceof Error ? error.stack : error);
+  process.stderr.write(`${message}\n`);
+  process.exitCode = EXIT_CANNOT_START;
+}

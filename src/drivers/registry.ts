@@ -1,0 +1,19 @@
+/** Every type of driver by its name in the configuration. Nothing is loaded that the configuration does not name. */
+import type { ZodType } from 'zod';
+import type { Driver } from '../ports/driver.ts';
+
+/** A method, not a function property, so that a driver's own type of options fits: its schema has checked them. */
+export interface DriverModule {
+  create(options: unknown): Driver;
+}
+
+export interface DriverEntry {
+  /** Only for who reads the configuration: loads the schema library. */
+  readonly schema: () => Promise<{ readonly schema: ZodType }>;
+  readonly create: () => Promise<DriverModule>;
+}
+
+export const DRIVERS: { readonly [type: string]: DriverEntry } = {
+  shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },
+  simulator: { schema: () => import('./simulator/config.ts'), create: () => import('./simulator/driver.ts') },
+};

@@ -1,0 +1,34 @@
+/** Counts what could not be used and says so in the log, at most once a minute, with an example. */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/logger.ts';
+
+/** Least time between two warnings. */
+export const WARNING_INTERVAL_MS = 60_000;
+/** Longest example in a warning, in UTF-16 units. */
+const EXAMPLE_LENGTH_MAX = 200;
+
+export class FaultCounter {
+  #total = 0;
+  #sinceWarning = 0;
+  #warnedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** How many there were in all. */
+  get total(): number {
+    return this.#total;
+  }
+
+  count(reason: string, example: string, { clock, log }: { readonly clock: Clock; readonly log: Logger }): void {
+    this.#total += 1;
+    this.#sinceWarning += 1;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#warnedAtMs < WARNING_INTERVAL_MS) return;
+    log.warn('the adapter sent what cannot be used', {
+      reason,
+      example: example.length > EXAMPLE_LENGTH_MAX ? `${example.slice(0, EXAMPLE_LENGTH_MAX)}…` : example,
+      since_last_warning: this.#sinceWarning,
+      total: this.#total,
+    });
+    this.#warnedAtMs = nowMs;
+    this.#sinceWarning = 0;
+  }
+}

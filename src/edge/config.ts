@@ -1,0 +1,237 @@
+/** The edge's YAML: its schema, and what becomes of it. Drivers and sinks bring the schemas of their own keys. */
+import path from 'node:path';
+import { z } from 'zod';
+import {
+  bytes,
+  checkConfig,
+  choice,
+  type ConfigDocument,
+  type ConfigSource,
+  duration,
+  flag,
+  integer,
+  parseConfig,
+  pathText,
+  port,
+  section,
+  text,
+  withEnvironment,
+} from '../base/config.ts';
+import { MillwrightError } from '../base/errors.ts';
+import { LOG_LEVELS } from '../base/logger.ts';
+import { DRIVERS } from '../drivers/registry.ts';
+import { SINKS } from '../sinks/registry.ts';
+import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
+
+const DEFAULT_FOLDER = '/var/lib/millwright/log';
+
+const samplingRate = duration({ minMs: 1, maxMs: 86_400_000 });
+
+/** The keys that every sensor has; the driver's own stand beside them. */
+const sensorKeys = z.looseObject(
+  {
+    name: text().describe('Name of the source, unique in this file'),
+    type: choice(typeNames(DRIVERS)).describe('Driver'),
+    enabled: flag().prefault(true).describe('false: as if it were not here'),
+    machine_id: text().optional().describe('Machine it reads; default: agent.machine_id'),
+    sampling_rate: samplingRate.optional().describe('Time between two samples; default: agent.sampling_rate'),
+  },
+  { error: () => 'allowed: a section of "key: value" lines' },
+);
+
+const sinkKeys = z.looseObject(
+  {
+    name: text().optional().describe('Name of the sink and of its cursor, unique in this file; default: its type'),
+    type: choice(typeNames(SINKS)).describe('Kind of sink'),
+    enabled: flag().prefault(true).describe('false: as if it were not here'),
+  },
+  { error: () => 'allowed: a section of "key: value" lines' },
+);
+
+const list = (what: string) => ({ error: () => `allowed: a list of ${what}` });
+
+const schema = section({
+  agent: section({
+    machine_id: text().describe('Machine of every sensor that names no other, and the name of this gateway'),
+    gateway_id: text().optional().describe('Name of this gateway, unique in the company; default: agent.machine_id'),
+    location: text().optional().describe('Where it stands, for people'),
+    sampling_rate: samplingRate.prefault('100ms').describe('Time between two samples of a polled source'),
+    log_level: choice(LOG_LEVELS).prefault('info').describe('Least level that is logged'),
+  }),
+  sensors: z.array(sensorKeys, list('sensors')).prefault([]).describe('What is read'),
+  sinks: z.array(sinkKeys, list('sinks')).prefault([]).describe('Where readings go; each has a cursor of its own'),
+  buffering: section({
+    folder: text('a folder')
+      .optional()
+      .describe(`Folder of the log; default: beside warm_buffer.path, or ${DEFAULT_FOLDER}`),
+    segment_size: bytes({ min: 65_536, max: 2 ** 30 })
+      .prefault('4MB')
+      .describe('Size at which a file of the log is closed'),
+    hot_buffer: section({
+      capacity: bytes({ min: 65_536, max: 2 ** 30 })
+        .prefault('1MB')
+        .describe('Newest batches kept in memory'),
+    }).prefault({}),
+    warm_buffer: section({
+      path: text('a path').optional().describe('Its folder holds the log'),
+      size: bytes({ min: 1, max: 2 ** 50 })
+        .optional()
+        .describe('Not in force yet: the log is bounded by the disk'),
+    }).prefault({}),
+    cold_buffer: section({
+      path: text('a path').optional().describe('Not used: there is one log in one folder'),
+      max_size: bytes({ min: 1, max: 2 ** 50 })
+        .optional()
+        .describe('Not in force yet: the log is bounded by the disk'),
+    }).prefault({}),
+    batching: section({
+      size: integer({ min: 1, max: 10_000 }).prefault(100).describe('Readings in a batch at most'),
+      timeout: duration({ minMs: 1, maxMs: 60_000 })
+        .prefault('200ms')
+        .describe('Longest wait of a reading for its batch'),
+    }).prefault({}),
+  }).prefault({}),
+  nats: section({
+    url: text('a URL such as nats://host:4222').describe('NATS server'),
+    stream: text().prefault('CNC_DATA').describe('JetStream stream'),
+    subject_prefix: text().prefault('CNC_DATA.edge').describe('Subject without the name of the gateway'),
+    max_reconnects: integer({ min: -1, max: 2 ** 31 })
+      .optional()
+      .describe('Not obeyed: an edge never gives up'),
+    reconnect_delay: duration({ minMs: 1, maxMs: 3_600_000 }).optional().describe('First wait before connecting again'),
+  })
+    .optional()
+    .describe('Delivery to NATS JetStream (not in this version)'),
+  status: section({
+    host: text('an address of this machine').prefault('127.0.0.1').describe('Address of the status page'),
+    port: port().prefault(8082).describe('Port of /status, /healthz and /metrics'),
+  }).prefault({}),
+}).describe('millwright edge');
+
+/** For the reference in the docs. */
+export const edgeSchema: z.ZodType = schema;
+
+type EdgeYaml = z.output<typeof schema>;
+
+export interface EdgeConfig {
+  readonly settings: EdgeSettings;
+  readonly warnings: readonly string[];
+}
+
+/** @throws MillwrightError config_invalid with every problem, one a line */
+export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> {
+  const document = withEnvironment(parseConfig(source), schema, source.environment);
+  const config = checkConfig(document, schema);
+  const problems: string[] = [];
+  const collect = async <Item>(work: Promise<Item>): Promise<Item[]> => {
+    try {
+      return [await work];
+    } catch (error) {
+      if (!(error instanceof MillwrightError)) throw error;
+      problems.push(error.message);
+      return [];
+    }
+  };
+  const sensors: SensorSettings[] = [];
+  for (const [index, sensor] of config.sensors.entries()) {
+    if (sensor.enabled) sensors.push(...(await collect(sensorSettings(document, config, index))));
+  }
+  const sinks: SinkSettings[] = [];
+  for (const [index, sink] of config.sinks.entries()) {
+    if (sink.enabled) sinks.push(...(await collect(sinkSettings(document, config, index))));
+  }
+  problems.push(
+    ...repeatedNames(
+      document,
+      'sensors',
+      config.sensors.map((sensor) => sensor.name),
+    ),
+  );
+  problems.push(
+    ...repeatedNames(
+      document,
+      'sinks',
+      config.sinks.map((sink) => sink.name ?? sink.type),
+    ),
+  );
+  if (problems.length > 0) throw new MillwrightError('config_invalid', problems.join('\n'));
+  const { agent, buffering } = config;
+  const settings: EdgeSettings = {
+    gatewayId: agent.gateway_id ?? agent.machine_id,
+    location: agent.location ?? null,
+    logLevel: agent.log_level,
+    sensors,
+    sinks,
+    log: {
+      folder: logFolder(config),
+      segmentBytesMax: buffering.segment_size,
+      hotBytesMax: buffering.hot_buffer.capacity,
+    },
+    batching: { readingsMax: buffering.batching.size, delayMs: buffering.batching.timeout },
+    status: config.status,
+  };
+  return { settings, warnings: warningsOf(config, sinks) };
+}
+
+async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SensorSettings> {
+  const { name, type, enabled: _enabled, machine_id, sampling_rate, ...own } = config.sensors[index]!;
+  const { schema: ownSchema } = await DRIVERS[type]!.schema();
+  const options = checkConfig(document, ownSchema, { value: own, at: ['sensors', index] });
+  return {
+    name,
+    type,
+    machineId: machine_id ?? config.agent.machine_id,
+    samplingIntervalMs: sampling_rate ?? config.agent.sampling_rate,
+    options,
+  };
+}
+
+async function sinkSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SinkSettings> {
+  const { name, type, enabled: _enabled, ...own } = config.sinks[index]!;
+  const { schema: ownSchema } = await SINKS[type]!.schema();
+  return { name: name ?? type, type, options: checkConfig(document, ownSchema, { value: own, at: ['sinks', index] }) };
+}
+
+function repeatedNames(document: ConfigDocument, key: string, names: readonly string[]): string[] {
+  const problems: string[] = [];
+  for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) === index) continue;
+    const place = [key, index, 'name'];
+    problems.push(
+      `${document.file}:${document.lineOf(place)}: ${pathText(place)}: found "${name}" twice; allowed: a name of its own`,
+    );
+  }
+  return problems;
+}
+
+function logFolder({ buffering }: EdgeYaml): string {
+  if (buffering.folder !== undefined) return path.resolve(buffering.folder);
+  if (buffering.warm_buffer.path !== undefined)
+    return path.join(path.dirname(path.resolve(buffering.warm_buffer.path)), 'log');
+  return DEFAULT_FOLDER;
+}
+
+/** One sentence for each thing that is written in the file and does not happen. */
+function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] {
+  const { nats, buffering } = config;
+  const warnings: string[] = [];
+  if (nats !== undefined) {
+    warnings.push('nats: this version does not deliver to NATS JetStream yet; readings are kept in the log');
+    if (nats.max_reconnects !== undefined) {
+      warnings.push('nats.max_reconnects: is not obeyed; an edge tries again for ever, with growing waits');
+    }
+  } else if (sinks.length === 0) {
+    warnings.push('sinks: there is none; readings are kept in the log until one is configured');
+  }
+  if (buffering.warm_buffer.size !== undefined) {
+    warnings.push('buffering.warm_buffer.size: is not in force yet; the log is bounded by the disk');
+  }
+  if (buffering.cold_buffer.path !== undefined || buffering.cold_buffer.max_size !== undefined) {
+    warnings.push(`buffering.cold_buffer: is not in force yet; there is one log, in ${logFolder(config)}`);
+  }
+  return warnings;
+}
+
+function typeNames(registry: Readonly<Record<string, unknown>>): readonly string[] {
+  return Object.keys(registry);
+}

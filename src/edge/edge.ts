@@ -1,0 +1,245 @@
+/**
+ * The running edge: puts its parts together, and takes them apart in the right order.
+ *
+ *     driver ─▶ source runner ─▶ pipeline ─▶ batcher ─▶ log ─▶ one delivery per sink
+ */
+import { type Clock, now } from '../base/clock.ts';
+import { MillwrightError } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Metric } from '../base/prometheus.ts';
+import type { Random } from '../base/random.ts';
+import { Rate } from '../base/rate.ts';
+import { VERSION } from '../base/version.ts';
+import { DRIVERS } from '../drivers/registry.ts';
+import { DurableLog } from '../log/log.ts';
+import type { Reading } from '../model/reading.ts';
+import type { EdgeStatus } from '../model/status.ts';
+import type { Sink } from '../ports/sink.ts';
+import { SINKS } from '../sinks/registry.ts';
+import { Batcher } from './batcher.ts';
+import { DeadLetters } from './dead-letters.ts';
+import { Delivery } from './delivery.ts';
+import { edgeMetrics } from './metrics.ts';
+import { Pipeline } from './pipeline.ts';
+import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
+import { SourceRunner } from './source-runner.ts';
+import { edgeState, unhealthyReason } from './state.ts';
+import { StatusServer, type StatusSource } from './status-server.ts';
+
+/** How long each step of a graceful stop may take; together less than ten seconds. */
+export const STOP_LIMITS = { sourcesMs: 1_500, logMs: 2_500, sinksMs: 3_000, closeMs: 1_000 } as const;
+/** Silence of all sources after which the edge is not healthy; more where sampling is slow. */
+const SILENT_MS_MAX = 10_000;
+const SILENT_INTERVALS_MAX = 5;
+
+export interface EdgeParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly log: Logger;
+  /** Told the port of the status page once it answers; for who asked for port 0. */
+  readonly onListening?: (port: number) => void;
+}
+
+/**
+ * Runs the edge until the signal is aborted and all is put away.
+ * @throws MillwrightError when it cannot start: `config_invalid`, `port_unavailable`, `log_locked`, `storage_failed`
+ */
+export async function runEdge(settings: EdgeSettings, parts: EdgeParts, signal: AbortSignal): Promise<void> {
+  const log = await openLog(settings, parts);
+  try {
+    const edge = new Edge(settings, parts, log);
+    try {
+      await edge.start();
+    } catch (error) {
+      await edge.close();
+      throw error;
+    }
+    await aborted(signal);
+    await edge.stop();
+  } finally {
+    await log.close();
+  }
+}
+
+/** The parts between the log and the outside, while they run. */
+class Edge implements StatusSource {
+  readonly #settings: EdgeSettings;
+  readonly #parts: EdgeParts;
+  readonly #log: DurableLog;
+  readonly #batcher: Batcher;
+  readonly #rate = new Rate();
+  readonly #statusServer: StatusServer = new StatusServer(this);
+  readonly #startedAt: string;
+  readonly #startedMs: number;
+  readonly #stopSources = new AbortController();
+  readonly #stopDeliveries = new AbortController();
+  #sources: readonly SourceRunner[] = [];
+  #sinks: readonly Sink[] = [];
+  #deliveries: readonly Delivery[] = [];
+  #runningSources: Promise<unknown> = Promise.resolve();
+  #runningDeliveries: Promise<unknown> = Promise.resolve();
+
+  constructor(settings: EdgeSettings, parts: EdgeParts, log: DurableLog) {
+    const { clock, random } = parts;
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#log = log;
+    this.#startedAt = now(clock);
+    this.#startedMs = clock.monotonicMs();
+    this.#batcher = new Batcher({ ...settings.batching, log, clock, random, logger: parts.log });
+  }
+
+  async start(): Promise<void> {
+    const { gatewayId, sensors, sinks, status } = this.#settings;
+    const pipeline = new Pipeline([], this.#batcher);
+    const accept = (reading: Reading): void => {
+      this.#rate.add(1, this.#parts.clock.monotonicMs());
+      pipeline.accept(reading);
+    };
+    this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
+    this.#sinks = await Promise.all(sinks.map((sink) => this.#openSink(sink)));
+    this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
+    const port = await this.#statusServer.listen(status.host, status.port);
+    const page = `http://${status.host}:${port}/status`;
+    this.#parts.log.info('the edge runs', {
+      gateway_id: gatewayId,
+      status: page,
+      sources: sensors.length,
+      sinks: sinks.length,
+    });
+    this.#parts.onListening?.(port);
+    const deliveriesEnd = this.#stopDeliveries.signal;
+    this.#runningDeliveries = Promise.all(
+      this.#deliveries.flatMap((delivery) => [
+        delivery.run(deliveriesEnd),
+        delivery.runReports(() => this.status(), deliveriesEnd),
+      ]),
+    );
+    this.#runningSources = Promise.all(this.#sources.map((source) => source.run(this.#stopSources.signal)));
+  }
+
+  /** From the machines' end to the far end, each step within its limit, so that all that was read is kept. */
+  async stop(): Promise<void> {
+    const { log } = this.#parts;
+    this.#stopSources.abort();
+    if (!(await this.#within(STOP_LIMITS.sourcesMs, () => this.#runningSources)))
+      log.warn('a source did not end in time');
+    let lost = 0;
+    await this.#within(STOP_LIMITS.logMs, async (limit) => {
+      lost = await this.#batcher.drain(limit);
+    });
+    if (lost > 0) log.error('the log did not take the last readings: they are lost', { readings: lost });
+    await this.#within(STOP_LIMITS.sinksMs, (limit) => Promise.all(this.#deliveries.map((one) => one.caughtUp(limit))));
+    this.#stopDeliveries.abort();
+    await this.#within(STOP_LIMITS.closeMs, () => this.#runningDeliveries);
+    await this.close();
+    log.info('the edge has stopped', { last_sequence: this.#log.lastSequence });
+  }
+
+  /** Gives back what `start` has opened. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#sinks.map((sink) => sink.close()));
+    await this.#statusServer.close();
+  }
+
+  status(): EdgeStatus {
+    const { gatewayId, location } = this.#settings;
+    const { clock } = this.#parts;
+    const sources = this.#sources.map((source) => source.status());
+    const sinks = this.#deliveries.map((delivery) => delivery.status());
+    const logError = this.#logError();
+    return {
+      gateway_id: gatewayId,
+      location,
+      version: VERSION,
+      state: edgeState({ stopping: this.#stopSources.signal.aborted, sources, sinks, logWritable: logError === null }),
+      started_at: this.#startedAt,
+      sent_at: now(clock),
+      memory_bytes: process.memoryUsage.rss(),
+      readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
+      losses: this.#batcher.losses,
+      sources,
+      log: { ...this.#log.status(), last_error: logError },
+      sinks,
+    };
+  }
+
+  unhealthyReason(): string | undefined {
+    const nowMs = this.#parts.clock.monotonicMs();
+    const newestMs = Math.max(this.#startedMs, ...this.#sources.map((source) => source.lastContactMs ?? 0));
+    const intervalMsMax = Math.max(0, ...this.#settings.sensors.map((sensor) => sensor.samplingIntervalMs));
+    return unhealthyReason({
+      stopping: this.#stopSources.signal.aborted,
+      logError: this.#logError(),
+      sources: this.#sources.length,
+      silentMs: nowMs - newestMs,
+      silentMsMax: Math.max(SILENT_MS_MAX, SILENT_INTERVALS_MAX * intervalMsMax),
+    });
+  }
+
+  metrics(): readonly Metric[] {
+    const delivered = new Map(this.#deliveries.map((delivery) => [delivery.name, delivery.delivered]));
+    return [...edgeMetrics(this.status(), delivered), ...this.#batcher.metrics()];
+  }
+
+  #logError(): string | null {
+    return this.#batcher.lastError ?? this.#log.status().last_error;
+  }
+
+  async #openSource(sensor: SensorSettings, accept: (reading: Reading) => void): Promise<SourceRunner> {
+    const { clock, random, log } = this.#parts;
+    const entry = DRIVERS[sensor.type];
+    if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${sensor.type}`);
+    const driver = (await entry.create()).create(sensor.options);
+    return new SourceRunner({ sensor, driver, accept, clock, random, logger: log });
+  }
+
+  async #openSink({ name, type, options }: SinkSettings): Promise<Sink> {
+    const { clock, log } = this.#parts;
+    const entry = SINKS[type];
+    if (entry === undefined) throw new MillwrightError('config_invalid', `there is no sink of type ${type}`);
+    const { gatewayId } = this.#settings;
+    return (await entry.create()).create(options, { gatewayId, clock, log: log.with({ sink: name }) });
+  }
+
+  #openDelivery({ name, type }: SinkSettings, sink: Sink): Delivery {
+    const { clock, random, files, log: logger } = this.#parts;
+    const { gatewayId, log } = this.#settings;
+    const deadLetters = new DeadLetters({ logFolder: log.folder, sink: name, files, clock, logger });
+    return new Delivery({ name, type, gatewayId, sink, log: this.#log, deadLetters, clock, random, logger });
+  }
+
+  /** Whether the work ended within the limit; it is handed a signal that is aborted when it did not. */
+  async #within(limitMs: number, work: (limit: AbortSignal) => Promise<unknown>): Promise<boolean> {
+    const limit = new AbortController();
+    const ended = new AbortController();
+    const timer = this.#parts.clock.sleep(limitMs, ended.signal).then(() => limit.abort());
+    const inTime = await Promise.race([work(limit.signal).then(() => true), timer.then(() => false)]);
+    ended.abort();
+    return inTime;
+  }
+}
+
+function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgeParts): Promise<DurableLog> {
+  return DurableLog.open({
+    ...settings.log,
+    files,
+    clock,
+    log,
+    gatewayId: settings.gatewayId,
+    sinks: settings.sinks.map((sink) => sink.name),
+    newEpoch: () => newEpoch(clock, random),
+  });
+}
+
+/** An id that no other log's life has: the microsecond it began, and 52 random bits. */
+function newEpoch(clock: Clock, random: Random): string {
+  return `${clock.nowMicros().toString(36)}-${Math.floor(random() * 2 ** 52).toString(36)}`;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,134 @@
+/** The edge's status as metrics of Prometheus. */
+import type { Metric, MetricPoint } from '../base/prometheus.ts';
+import { EDGE_STATES, type EdgeStatus } from '../model/status.ts';
+
+/** @param delivered readings settled since the start, by name of the sink */
+export function edgeMetrics(status: EdgeStatus, delivered: ReadonlyMap<string, number>): Metric[] {
+  return [
+    ...sourceMetrics(status),
+    ...sinkMetrics(status, delivered),
+    ...logMetrics(status),
+    ...processMetrics(status),
+  ];
+}
+
+function sourceMetrics({ sources }: EdgeStatus): Metric[] {
+  const each = (value: (source: EdgeStatus['sources'][number]) => number): MetricPoint[] => {
+    return sources.map((source) => ({
+      labels: { source: source.name, machine: source.machine_id },
+      value: value(source),
+    }));
+  };
+  return [
+    {
+      name: 'millwright_source_up',
+      help: '1 while the source is connected.',
+      type: 'gauge',
+      points: each((source) => Number(source.state === 'ok')),
+    },
+    {
+      name: 'millwright_source_readings_total',
+      help: 'Readings taken from the source.',
+      type: 'counter',
+      points: each((source) => source.readings),
+    },
+    {
+      name: 'millwright_source_reconnects_total',
+      help: 'How often the source was connected again.',
+      type: 'counter',
+      points: each((source) => source.reconnects),
+    },
+  ];
+}
+
+function sinkMetrics({ sinks }: EdgeStatus, delivered: ReadonlyMap<string, number>): Metric[] {
+  const each = (value: (sink: EdgeStatus['sinks'][number]) => number): MetricPoint[] => {
+    return sinks.map((sink) => ({ labels: { sink: sink.name }, value: value(sink) }));
+  };
+  const metric = (type: 'gauge' | 'counter', name: string, help: string, points: MetricPoint[]): Metric => {
+    return { name: `millwright_sink_${name}`, help, type, points };
+  };
+  return [
+    metric(
+      'gauge',
+      'up',
+      '1 while the sink takes batches.',
+      each((sink) => Number(sink.state === 'ok')),
+    ),
+    metric(
+      'gauge',
+      'cursor',
+      'Highest sequence settled.',
+      each((sink) => sink.cursor),
+    ),
+    metric(
+      'gauge',
+      'lag_batches',
+      'Batches not settled.',
+      each((sink) => sink.lag_batches),
+    ),
+    metric(
+      'gauge',
+      'lag_readings',
+      'Readings not settled.',
+      each((sink) => sink.lag_readings),
+    ),
+    metric(
+      'gauge',
+      'oldest_unsent_age_seconds',
+      'Age of the oldest batch not settled.',
+      each((sink) => sink.oldest_unsent_age_seconds ?? 0),
+    ),
+    metric(
+      'counter',
+      'readings_total',
+      'Readings settled.',
+      each((sink) => delivered.get(sink.name) ?? 0),
+    ),
+    metric(
+      'counter',
+      'retries_total',
+      'Deliveries that failed and were tried again.',
+      each((sink) => sink.retries),
+    ),
+    metric(
+      'counter',
+      'dead_letters_total',
+      'Batches refused for good.',
+      each((sink) => sink.dead_letters),
+    ),
+  ];
+}
+
+function logMetrics({ log }: EdgeStatus): Metric[] {
+  const one = (type: 'gauge' | 'counter', name: string, help: string, value: number): Metric => {
+    return { name: `millwright_log_${name}`, help, type, points: [{ value }] };
+  };
+  return [
+    one('gauge', 'first_sequence', 'Oldest batch in the log.', log.first_sequence),
+    one('gauge', 'last_sequence', 'Newest durable batch in the log.', log.last_sequence),
+    one('gauge', 'bytes', 'Bytes of the log on the disk.', log.bytes),
+    one('gauge', 'segments', 'Files of the log.', log.segments),
+    one('counter', 'written_bytes_total', 'Bytes written to the log.', log.bytes_written),
+    one('counter', 'quarantined_batches_total', 'Damaged batches that were put aside.', log.quarantined_batches),
+  ];
+}
+
+function processMetrics(status: EdgeStatus): Metric[] {
+  const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
+  const gauge = (name: string, help: string, value: number): Metric => {
+    return { name, help, type: 'gauge', points: [{ value }] };
+  };
+  return [
+    {
+      name: 'millwright_edge_state',
+      help: '1 for the state the edge is in.',
+      type: 'gauge',
+      points: EDGE_STATES.map((state) => ({ labels: { state }, value: Number(state === status.state) })),
+    },
+    gauge('process_resident_memory_bytes', 'Resident memory of the process.', rss),
+    gauge('nodejs_heap_size_total_bytes', 'JavaScript heap.', heapTotal),
+    gauge('nodejs_heap_size_used_bytes', 'JavaScript heap in use.', heapUsed),
+    gauge('nodejs_external_memory_bytes', 'Memory outside the heap held by JavaScript objects.', external),
+  ];
+}

@@ -1,0 +1,87 @@
+/**
+ * The edge's own small web server, for the people and the monitoring beside the machine:
+ * `/status` (JSON), `/healthz` (200 or 503 and a sentence), `/metrics` (Prometheus text).
+ *
+ * Takes the built-in module without importing it: the import would load nine megabytes that are not used here.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { MillwrightError } from '../base/errors.ts';
+import { type Metric, PROMETHEUS_MEDIA_TYPE, prometheusText } from '../base/prometheus.ts';
+import type { EdgeStatus } from '../model/status.ts';
+
+/** Whoever asks, asks at once: no long requests, few of them. */
+const REQUEST_TIMEOUT_MS = 5_000;
+const CONNECTIONS_MAX = 32;
+
+export interface StatusSource {
+  status(): EdgeStatus;
+  /** Why the edge is not healthy, as a sentence; undefined when it is. */
+  unhealthyReason(): string | undefined;
+  metrics(): readonly Metric[];
+}
+
+export class StatusServer {
+  readonly #source: StatusSource;
+  #server: Server | undefined;
+
+  constructor(source: StatusSource) {
+    this.#source = source;
+  }
+
+  /** Resolves to the port, which is chosen when 0 is asked for. @throws MillwrightError `port_unavailable` */
+  async listen(host: string, port: number): Promise<number> {
+    const server = process
+      .getBuiltinModule('node:http')
+      .createServer((request, response) => this.#answer(request, response));
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.maxConnections = CONNECTIONS_MAX;
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause: NodeJS.ErrnoException) => {
+        const why = cause.code === 'EADDRINUSE' ? 'another program uses it' : cause.message;
+        reject(new MillwrightError('port_unavailable', `the status page cannot use ${host}:${port}: ${why}`));
+      });
+      server.listen(port, host, resolve);
+    });
+    return portOf(server.address());
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server?.listening !== true) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    request.resume();
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      return say(response, 405, 'text/plain', 'Only GET is answered here.\n');
+    }
+    switch (request.url?.split('?')[0]) {
+      case '/status':
+        return say(response, 200, 'application/json', JSON.stringify(this.#source.status()));
+      case '/healthz': {
+        const reason = this.#source.unhealthyReason();
+        return say(response, reason === undefined ? 200 : 503, 'text/plain', `${reason ?? 'healthy'}\n`);
+      }
+      case '/metrics':
+        return say(response, 200, PROMETHEUS_MEDIA_TYPE, prometheusText(this.#source.metrics()));
+      default:
+        return say(response, 404, 'text/plain', 'There are /status, /healthz and /metrics here.\n');
+    }
+  }
+}
+
+function say(response: ServerResponse, status: number, type: string, text: string): void {
+  const body = Buffer.from(text);
+  response.writeHead(status, { 'content-type': type, 'content-length': body.length, 'cache-control': 'no-store' });
+  response.end(body);
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}

@@ -1,0 +1,177 @@
+/** JSON schemas of `model/api.ts`, for the OpenAPI document. They describe; `parse.ts` decides. */
+
+type Schema = { readonly [key: string]: unknown };
+
+const text: Schema = { type: 'string' };
+const textOrNull: Schema = { type: ['string', 'null'] };
+const number: Schema = { type: 'number' };
+const numberOrNull: Schema = { type: ['number', 'null'] };
+const integer: Schema = { type: 'integer' };
+const time: Schema = { type: 'string', format: 'date-time', description: 'RFC 3339 in UTC, to the microsecond' };
+const timeOrNull: Schema = { type: ['string', 'null'], format: 'date-time' };
+const anyObject: Schema = { type: 'object', additionalProperties: true };
+
+function object(properties: Schema, description?: string): Schema {
+  const required = Object.keys(properties);
+  return { type: 'object', ...(description === undefined ? {} : { description }), properties, required };
+}
+
+function list(items: Schema): Schema {
+  return { type: 'array', items };
+}
+
+const state: Schema = {
+  type: ['string', 'null'],
+  enum: ['running', 'idle', 'hold', 'alarm', 'setup', 'offline', null],
+};
+
+export const machineBody: Schema = {
+  type: 'object',
+  properties: {
+    id: text,
+    name: { type: 'string', description: 'Default: the id' },
+    location: textOrNull,
+    controller_type: textOrNull,
+    max_spindle_speed_rpm: numberOrNull,
+    axis_count: { type: ['integer', 'null'] },
+  },
+  required: ['id'],
+};
+
+export const machine: Schema = object({
+  id: text,
+  name: text,
+  location: textOrNull,
+  controller_type: textOrNull,
+  max_spindle_speed_rpm: numberOrNull,
+  axis_count: { type: ['integer', 'null'] },
+  created_at: time,
+  last_updated: time,
+});
+
+export const event: Schema = object({
+  time,
+  machine_id: text,
+  event_type: { type: 'string', enum: ['state', 'condition', 'message', 'program', 'part', 'connection', 'gap'] },
+  item: textOrNull,
+  state,
+  previous_state: state,
+  level: { type: ['string', 'null'], enum: ['normal', 'warning', 'fault', 'unavailable', null] },
+  native_code: textOrNull,
+  native_severity: textOrNull,
+  qualifier: textOrNull,
+  text: textOrNull,
+  details: { type: ['object', 'null'], additionalProperties: true },
+});
+
+export const machineNow: Schema = object({
+  id: text,
+  name: text,
+  location: textOrNull,
+  state,
+  state_since: timeOrNull,
+  state_reason: textOrNull,
+  last_seen: timeOrNull,
+  source_state: { type: ['string', 'null'], enum: ['ok', 'connecting', 'failing', 'stopped', null] },
+  source_error: textOrNull,
+  gateway_id: textOrNull,
+  values: { type: 'object', additionalProperties: object({ value: {}, time }) },
+  active_conditions: list(event),
+});
+
+export const sample: Schema = {
+  type: 'object',
+  description: 'A sample in wire form: what is not known is left out, null says that it became unavailable',
+  properties: {
+    machine_id: text,
+    timestamp: time,
+    temperature: numberOrNull,
+    spindle_speed: numberOrNull,
+    x_pos_mm: numberOrNull,
+    y_pos_mm: numberOrNull,
+    z_pos_mm: numberOrNull,
+    feed_rate_actual: numberOrNull,
+    spindle_load_percent: numberOrNull,
+    machine_state: state,
+    active_program_line: { type: ['integer', 'null'] },
+    total_power_kw: numberOrNull,
+  },
+  required: ['machine_id', 'timestamp'],
+  additionalProperties: true,
+};
+
+export const stateInterval: Schema = object({
+  state: { type: 'string', enum: ['running', 'idle', 'hold', 'alarm', 'setup', 'offline'] },
+  start_time: time,
+  end_time: timeOrNull,
+  reason: textOrNull,
+});
+
+export const signal: Schema = object({
+  name: text,
+  label: text,
+  unit: text,
+  decimals: integer,
+  numeric: { type: 'boolean' },
+});
+
+const column = list(numberOrNull);
+export const series: Schema = object({
+  start_time: time,
+  end_time: time,
+  bucket_seconds: number,
+  signals: {
+    type: 'object',
+    additionalProperties: object({ time: list(number), min: column, max: column, last: column }),
+  },
+});
+
+export const edgeStatus: Schema = {
+  ...anyObject,
+  description: 'What an edge tells of itself',
+  properties: {
+    gateway_id: text,
+    sent_at: time,
+    state: text,
+    sources: list(anyObject),
+    log: anyObject,
+    sinks: list(anyObject),
+  },
+  required: ['gateway_id', 'sent_at', 'state', 'sources', 'log', 'sinks'],
+};
+
+export const edgeReport: Schema = object({ status: edgeStatus, received_at: time, clock_offset_seconds: number });
+
+export const hubStatus: Schema = object({
+  version: text,
+  time,
+  time_zone: text,
+  database: { type: 'string', enum: ['ok', 'failing'] },
+  database_error: textOrNull,
+  readings_stored: integer,
+  readings_per_second: number,
+  batches_duplicate: integer,
+  dead_letters: integer,
+});
+
+export const deadLetter: Schema = object({
+  id: integer,
+  received_at: time,
+  gateway_id: textOrNull,
+  epoch: textOrNull,
+  sequence: { type: ['integer', 'null'] },
+  reason: text,
+  bytes_base64: text,
+  bytes_length: integer,
+});
+
+export const ingestAnswer: Schema = object({
+  stored: integer,
+  duplicate_batches: integer,
+  dead_letters: integer,
+  refused: list(object({ place: text, reason: text })),
+});
+
+export const apiError: Schema = object({ error: object({ code: text, message: text }) });
+
+export const listOf: (items: Schema) => Schema = list;

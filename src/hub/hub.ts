@@ -1,0 +1,145 @@
+/** The hub's composition root: puts the parts together, runs them, and takes them down in order. */
+import type { FastifyInstance } from 'fastify';
+import { Backoff } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
+import { createServer } from './api/server.ts';
+import { Ingestor } from './ingest/ingestor.ts';
+import { LiveBus } from './live/bus.ts';
+import type { HubSettings } from './settings.ts';
+import { createMetrics, HubHealth } from './status.ts';
+import { compactSettled } from './store/compaction.ts';
+import { createClient, createReadPool } from './store/connection.ts';
+import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
+import { migrate } from './store/migrations.ts';
+import { Reader } from './store/reader.ts';
+import { readSeries } from './store/series.ts';
+
+export interface HubParts {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Called once, when the hub listens and its database is ready. */
+  readonly serving?: (address: { readonly host: string; readonly port: number }) => void;
+}
+
+const COMPACTION_INTERVAL_MS = 60_000;
+const DATABASE_BACKOFF = { firstMs: 200, maxMs: 5_000 };
+/** Requests under way are given so long to finish; what is not answered then, its sender sends again. */
+const STOP_MS_MAX = 8_000;
+
+/**
+ * Runs until the signal is aborted; resolves when everything is closed, within ten seconds.
+ * @throws `port_unavailable`; `database_version` when the database was set up by a newer version
+ */
+export async function runHub(settings: HubSettings, parts: HubParts, signal: AbortSignal): Promise<void> {
+  const { clock, random, log } = parts;
+  const stopping = new AbortController();
+  const connection = (onLost: (error: Error) => void) => createClient(settings.database, 'write', onLost);
+  const pool = createReadPool(settings.database, log);
+  const reader = new Reader(pool);
+  const bus = new LiveBus();
+  const ingestor = new Ingestor({
+    connection,
+    isWatched: (machineId) => bus.isWatched(machineId),
+    committed: (committed) => bus.publish(committed),
+    clock,
+    random,
+    log,
+  });
+  const statusParts = { version: parts.version, timeZone: settings.timeZone, ingestor, reader, bus, clock };
+  const health = new HubHealth(statusParts);
+  const app = await createServer({
+    ingestor,
+    reader,
+    dataStreams: new DataStreams(pool, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
+    readSeries: (request) => readSeries(pool, request),
+    health,
+    metrics: createMetrics(statusParts),
+    live: { bus, reader, hubStatus: () => health.status(), clock },
+    clock,
+    stopping: stopping.signal,
+    pagesFolder: settings.pagesFolder,
+    version: parts.version,
+    log,
+  });
+  // Listening comes before the database: the health check then says what is waited for.
+  const port = await listen(app, settings.server);
+  const ingesting = new AbortController();
+  let storing: Promise<void> = Promise.resolve();
+  try {
+    await prepareDatabase(settings, parts, signal);
+    if (!signal.aborted) {
+      storing = ingestor.run(ingesting.signal);
+      parts.serving?.({ host: settings.server.host, port });
+      await compactPeriodically(settings, parts, signal);
+    }
+  } finally {
+    stopping.abort();
+    const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
+    const closed = app.close();
+    ingesting.abort();
+    await Promise.all([closed, storing]);
+    clearTimeout(impatience);
+    await pool.end();
+  }
+}
+
+async function listen(app: FastifyInstance, { host, port }: HubSettings['server']): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (cause) {
+    await app.close();
+    const code = (cause as NodeJS.ErrnoException).code;
+    const reason = code === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(cause)})`;
+    throw new MillwrightError('port_unavailable', `port ${port} on ${host} ${reason}; choose another`);
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** Waits for the database, saying so, and brings its schema up to date. */
+async function prepareDatabase(
+  settings: HubSettings,
+  { clock, random, log }: HubParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const backoff = new Backoff(DATABASE_BACKOFF, random);
+  while (!signal.aborted) {
+    const client = createClient(settings.database, 'migrate', () => {});
+    try {
+      await client.connect();
+      await client.query('set statement_timeout = 0; set lock_timeout = 0');
+      await migrate(client, log);
+      return;
+    } catch (error) {
+      if (hasCode(error, 'database_version')) throw error;
+      const { host, port, dbname } = settings.database;
+      log.warn('waiting for the database', { database: `${host}:${port}/${dbname}`, error });
+      await clock.sleep(backoff.nextMs(), signal);
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+}
+
+async function compactPeriodically(
+  settings: HubSettings,
+  { clock, log }: HubParts,
+  signal: AbortSignal,
+): Promise<void> {
+  for (; !signal.aborted; await clock.sleep(COMPACTION_INTERVAL_MS, signal)) {
+    const client = createClient(settings.database, 'compact', () => {});
+    try {
+      await client.connect();
+      log.debug('identities compacted', { ...(await compactSettled(client)) });
+    } catch (error) {
+      log.warn('identities were not compacted; trying again in a minute', { error });
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+}

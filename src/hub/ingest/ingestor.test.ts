@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
+import { hasCode } from '../../base/errors.ts';
+import { silentLogger } from '../../base/logger.ts';
+import { seededRandom } from '../../base/random.ts';
+import { encodeFrame } from '../../model/frame.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import { compactSettled } from '../store/compaction.ts';
+import { createClient } from '../store/connection.ts';
+import type { Identity } from '../store/parcel.ts';
+import { select, startTestServer, withClient } from '../testing/database.ts';
+import { type Committed, INGEST_LIMITS, type IngestLimits, Ingestor } from './ingestor.ts';
+import type { Message } from './prepare.ts';
+
+const server = await startTestServer();
+
+interface Running {
+  readonly ingestor: Ingestor;
+  readonly committed: Committed[];
+  stop(): Promise<void>;
+}
+
+function start(settings: DatabaseSettings, limits: IngestLimits = INGEST_LIMITS): Running {
+  const committed: Committed[] = [];
+  const parts = {
+    connection: (onLost: (error: Error) => void) => createClient(settings, 'write', onLost),
+    isWatched: (machineId: string) => machineId === 'WATCHED',
+    committed: (one: Committed) => void committed.push(one),
+    clock: systemClock,
+    random: seededRandom(1),
+    log: silentLogger,
+  };
+  const ingestor = new Ingestor(parts, limits);
+  const stopping = new AbortController();
+  const running = ingestor.run(stopping.signal);
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await running;
+  };
+  after(stop);
+  return { ingestor, committed, stop };
+}
+
+const batch = (sequence: number, gatewayId = 'gw'): Identity => ({ kind: 'batch', gatewayId, epoch: 'e1', sequence });
+const frames = (...readings: unknown[]): Buffer => Buffer.concat(readings.map((reading) => encodeFrame(reading)));
+const message = (sequence: number, ...readings: unknown[]): Message => {
+  return { identity: batch(sequence), payload: frames(...readings) };
+};
+const sample = (second: number, fields: object = {}, machineId = 'CNC-1'): object => {
+  const timestamp = `2026-01-01T08:00:${String(second).padStart(2, '0')}.000001Z`;
+  return { machine_id: machineId, timestamp, ...fields };
+};
+
+test('what is stored is what was sent, to the microsecond and with its nulls', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const answer = await ingestor.submit([
+    message(
+      1,
+      {
+        machine_id: 'CNC-Ü\t"\\',
+        timestamp: '2026-01-01T08:00:00.123456Z',
+        temperature: 45.5,
+        spindle_speed: 0,
+        x_pos_mm: 1e-310,
+        y_pos_mm: 1.7976931348623157e308,
+        z_pos_mm: null,
+        machine_state: 'running',
+        active_program_line: -120,
+        total_power_kw: 0.1,
+        coolant: null,
+        tool: { name: 'T"1\\', list: [1, null] },
+        __proto__x: 'kept',
+        gateway_time: '2026-01-01T08:00:00.5Z',
+        clock_quality: 'unsynchronized',
+      },
+      { machine_id: 'old', timestamp: '0001-01-01T00:00:00.000001Z' },
+      { machine_id: 'old', timestamp: '1999-12-31T23:59:59.999999Z' },
+      { machine_id: 'old', timestamp: '9999-12-31T23:59:59.999999Z' },
+      {
+        kind: 'event',
+        machine_id: 'old',
+        timestamp: '2026-01-01T00:00:00+01:00',
+        event_type: 'state',
+        state: 'idle',
+        text: 'READY',
+      },
+      {
+        kind: 'measurement',
+        machine_id: 'cmm',
+        timestamp: '2026-01-01T08:00:00Z',
+        characteristic: 'bore',
+        measured_value: 50.0004,
+        unit: 'mm',
+        details: { probe: 2 },
+      },
+    ),
+  ]);
+  assert.deepEqual(answer, { stored: 6, duplicate_batches: 0, dead_letters: 0, refused: [] });
+  const [row, ...old] = await select<Record<string, unknown>>(
+    settings,
+    'select * from sensor_data order by machine_id, time',
+  );
+  assert.deepEqual(
+    { ...row },
+    {
+      time: '2026-01-01T08:00:00.123456Z',
+      machine_id: 'CNC-Ü\t"\\',
+      temperature: 45.5,
+      spindle_speed: 0,
+      x_pos_mm: 1e-310,
+      y_pos_mm: 1.7976931348623157e308,
+      z_pos_mm: null,
+      feed_rate_actual: null,
+      spindle_load_percent: null,
+      machine_state: 'running',
+      active_program_line: -120,
+      total_power_kw: 0.1,
+      extra: {
+        z_pos_mm: null,
+        coolant: null,
+        tool: { name: 'T"1\\', list: [1, null] },
+        __proto__x: 'kept',
+        gateway_time: '2026-01-01T08:00:00.5Z',
+        clock_quality: 'unsynchronized',
+      },
+    },
+  );
+  assert.deepEqual(
+    old.map(({ time, extra }) => [time, extra]),
+    [
+      ['0001-01-01T00:00:00.000001Z', null],
+      ['1999-12-31T23:59:59.999999Z', null],
+      ['9999-12-31T23:59:59.999999Z', null],
+    ],
+  );
+  const [event] = await select<Record<string, unknown>>(settings, 'select time, machine_id, state, text from events');
+  assert.deepEqual(event, { time: '2025-12-31T23:00:00.000000Z', machine_id: 'old', state: 'idle', text: 'READY' });
+  const [measurement] = await select<Record<string, unknown>>(
+    settings,
+    'select measured_value, details from measurements',
+  );
+  assert.deepEqual(measurement, { measured_value: 50.0004, details: { probe: 2 } });
+  const machines = await select<{ id: string }>(settings, 'select id from machines order by id');
+  assert.deepEqual(
+    machines.map(({ id }) => id),
+    ['CNC-Ü\t"\\', 'cmm', 'old'],
+  );
+});
+
+test('a batch is stored once: twice in one request, from two senders at once, and after it was compacted', async () => {
+  const settings = await server.database();
+  const first = start(settings).ingestor;
+  const second = start(settings).ingestor;
+  const same = message(1, sample(1), sample(2));
+  const together = await first.submit([same, same]);
+  assert.deepEqual([together.stored, together.duplicate_batches], [2, 1]);
+
+  let duplicates = 0;
+  let compacting = true;
+  const compaction = withClient(settings, async (client) => {
+    while (compacting) await compactSettled(client);
+  });
+  for (let sequence = 2; sequence <= 60; sequence += 1) {
+    const offered = message(sequence, sample(sequence % 60));
+    const answers = await Promise.all([first.submit([offered]), second.submit([offered]), first.submit([same])]);
+    duplicates += answers.reduce((sum, answer) => sum + answer.duplicate_batches, 0);
+  }
+  compacting = false;
+  await compaction;
+  assert.equal(duplicates, 59 * 2);
+  await withClient(settings, compactSettled);
+  const [{ rows, left } = { rows: 0, left: 0 }] = await select<{ rows: number; left: number }>(
+    settings,
+    'select (select count(*) from sensor_data) as rows, (select count(*) from settled_batches) as left',
+  );
+  assert.deepEqual([rows, left], [61, 0]);
+  const ranges = await select(settings, 'select first_sequence, last_sequence from settled_ranges');
+  assert.deepEqual(ranges, [{ first_sequence: 1, last_sequence: 60 }]);
+});
+
+test('identities with gaps become ranges that join when the gap is filled', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const store = (sequences: number[]): Promise<unknown> => {
+    return Promise.all(sequences.map((sequence) => ingestor.submit([message(sequence, sample(sequence))])));
+  };
+  const ranges = async (): Promise<string> => {
+    await withClient(settings, compactSettled);
+    const rows = await select<{ f: number; l: number }>(
+      settings,
+      'select first_sequence as f, last_sequence as l from settled_ranges order by gateway_id, first_sequence',
+    );
+    return rows.map(({ f, l }) => `${f}-${l}`).join(' ');
+  };
+  await store([7, 8, 9, 12]);
+  assert.equal(await ranges(), '7-9 12-12');
+  await store([14, 10, 1]);
+  assert.equal(await ranges(), '1-1 7-10 12-12 14-14');
+  await store([11, 13]);
+  assert.equal(await ranges(), '1-1 7-14');
+  const answer = await ingestor.submit([
+    message(10, sample(10)),
+    { ...message(10, sample(10)), identity: batch(10, 'other') },
+  ]);
+  assert.deepEqual([answer.stored, answer.duplicate_batches], [1, 1]);
+});
+
+test('keys of other publishers store once, and expired ones are forgotten', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const keyed = (key: string, rememberSeconds: number): Message => {
+    return { identity: { kind: 'key', key, rememberSeconds }, payload: frames(sample(1)) };
+  };
+  await ingestor.submit([keyed('a', 100), keyed('b', -1), keyed('a', 50)]);
+  assert.equal((await ingestor.submit([keyed('a', 100)])).duplicate_batches, 1);
+  assert.deepEqual(await withClient(settings, compactSettled), { batches: 0, keys: 1 });
+  assert.equal((await ingestor.submit([keyed('b', 100)])).stored, 1);
+});
+
+test('what the database refuses as data goes to the dead letters, and its neighbours are stored', async () => {
+  const settings = await server.database();
+  await select(settings, `alter table sensor_data add constraint plausible check (temperature < 1000)`);
+  const { ingestor } = start(settings);
+  const readings = Array.from({ length: 40 }, (_, index) => sample(index, { temperature: index === 17 ? 4000 : 20 }));
+  const answers = await Promise.all([
+    ingestor.submit([message(1, sample(1))]),
+    ingestor.submit([message(2, sample(2)), message(3, ...readings)]),
+    ingestor.submit([message(4, sample(4))]),
+  ]);
+  assert.deepEqual(
+    answers.map(({ stored, dead_letters }) => [stored, dead_letters]),
+    [
+      [1, 0],
+      [40, 1],
+      [1, 0],
+    ],
+  );
+  assert.match(answers[1].refused[0]?.reason ?? '', /the database refuses it: .*plausible/);
+  const [letter] = await select<{ sequence: number; bytes: Buffer }>(
+    settings,
+    'select sequence, bytes from dead_letters',
+  );
+  assert.equal(letter?.sequence, 3);
+  assert.deepEqual(JSON.parse(String(letter?.bytes)), sample(17, { temperature: 4000 }));
+  const [current] = await select<{ signals: object }>(settings, 'select signals from machine_current');
+  assert.deepEqual(current?.signals, { temperature: ['2026-01-01T08:00:39.000001Z', 20] });
+});
+
+test('a transaction whose server process is killed is repeated, and stored once', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  await ingestor.submit([message(1, sample(1))]);
+  let killing = true;
+  let killed = 0;
+  const killer = withClient(settings, async (client) => {
+    while (killing && killed < 6) {
+      const { rows } = await client.query<{ dead: boolean }>(
+        `select pg_terminate_backend(pid) as dead from pg_stat_activity
+         where datname = $1 and application_name like '%write' and state <> 'idle'`,
+        [settings.dbname],
+      );
+      killed += rows.length;
+      await client.query('select pg_sleep(0.05)');
+    }
+  });
+  let sequence = 2;
+  while (killed < 3 || sequence < 30) {
+    const readings = Array.from({ length: 200 }, (_, index) => sample(index % 60));
+    const offered = message(sequence, ...readings);
+    const answer = await ingestor.submit([offered]);
+    assert.equal(answer.stored + answer.duplicate_batches * 200, 200);
+    sequence += 1;
+  }
+  killing = false;
+  await killer;
+  const [{ rows } = { rows: 0 }] = await select<{ rows: number }>(settings, 'select count(*) as rows from sensor_data');
+  assert.equal(rows, 1 + (sequence - 2) * 200);
+});
+
+test('without a database senders are told to come later, the queue is bounded, and the stop is quick', async () => {
+  const nowhere = { ...(await server.database()), port: 1 };
+  const limits = { ...INGEST_LIMITS, queueBytesMax: 400, patienceMs: 300 };
+  const { ingestor, stop } = start(nowhere, limits);
+  const waiting = assert.rejects(ingestor.submit([message(1, sample(1))]), (error) => hasCode(error, 'try_later'));
+  await assert.rejects(ingestor.submit([message(2, sample(1), sample(2), sample(3), sample(4))]), /too much waits/);
+  await waiting;
+  assert.match(ingestor.lastError ?? '', /ECONNREFUSED/);
+  assert.equal(ingestor.queuedBytes, 0);
+  const last = assert.rejects(ingestor.submit([message(3, sample(1))]), (error) => hasCode(error, 'try_later'));
+  await stop();
+  await last;
+  await assert.rejects(ingestor.submit([message(4, sample(1))]), /stopping/);
+});
+
+test('after the commit, new events and watched samples are told; duplicates are not', async () => {
+  const settings = await server.database();
+  const { ingestor, committed } = start(settings);
+  const alarm = {
+    ...sample(1),
+    kind: 'event',
+    event_type: 'condition',
+    level: 'fault',
+    item: 'servo',
+    native_code: '7',
+  };
+  const offered = message(1, alarm, sample(2, { temperature: 1 }, 'WATCHED'), sample(3));
+  await ingestor.submit([offered]);
+  await ingestor.submit([offered]);
+  assert.equal(committed.flatMap(({ events }) => events).length, 1);
+  assert.deepEqual(
+    committed.flatMap(({ samples }) => samples),
+    [sample(2, { temperature: 1 }, 'WATCHED')],
+  );
+  assert.deepEqual(
+    committed.map(({ machines }) => machines),
+    [['CNC-1', 'WATCHED'], []],
+  );
+});

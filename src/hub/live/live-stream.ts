@@ -1,0 +1,147 @@
+/**
+ * One client's live stream: server-sent events (HTML standard, "Server-sent events"), named as in `LiveMessages`.
+ *
+ * What is committed gathers here and is sent four times a second: machines as a set of names, so that one that changes
+ * quickly is sent once; events and readings up to a limit. A client that does not read fast enough gets less, never
+ * later: while its socket is full nothing is sent, and one that stays full is let go.
+ */
+import type { ServerResponse } from 'node:http';
+import { type Clock, now } from '../../base/clock.ts';
+import type { HubStatus, LiveMessages, MachineEventRow } from '../../model/api.ts';
+import type { JsonValue, MachineEvent, Sample } from '../../model/reading.ts';
+import type { Committed } from '../ingest/ingestor.ts';
+import type { Reader } from '../store/reader.ts';
+import type { LiveBus, LiveSubscriber } from './bus.ts';
+
+export interface LiveParts {
+  readonly bus: LiveBus;
+  readonly reader: Reader;
+  readonly hubStatus: () => Promise<HubStatus>;
+  readonly clock: Clock;
+}
+
+const SEND_INTERVAL_MS = 250;
+const STATUS_INTERVAL_MS = 2_000;
+/** The newest of what gathers between two sends. */
+const READINGS_MAX = 500;
+const EVENTS_MAX = 500;
+/** A client whose socket holds this much unsent is sent nothing more; after so long it is let go. */
+const UNSENT_BYTES_MAX: number = 512 * 1024;
+const STALLED_MS_MAX = 15_000;
+
+export class LiveStream implements LiveSubscriber {
+  readonly #parts: LiveParts;
+  readonly #response: ServerResponse;
+  readonly #machineId: string | undefined;
+  #machines: Set<string> = new Set();
+  #samples: Sample[] = [];
+  #events: MachineEvent[] = [];
+  #greeted = false;
+  #statusDueMs = 0;
+  #flowingMs = 0;
+
+  constructor(parts: LiveParts, response: ServerResponse, machineId: string | undefined) {
+    this.#parts = parts;
+    this.#response = response;
+    this.#machineId = machineId;
+  }
+
+  committed({ machines, samples, events }: Committed): void {
+    for (const machine of machines) this.#machines.add(machine);
+    for (const sample of samples) if (sample.machine_id === this.#machineId) this.#samples.push(sample);
+    this.#events.push(...events);
+    // Cut when twice as long, so that the cost of cutting is spread.
+    if (this.#samples.length > 2 * READINGS_MAX) this.#samples = this.#samples.slice(-READINGS_MAX);
+    if (this.#events.length > 2 * EVENTS_MAX) this.#events = this.#events.slice(-EVENTS_MAX);
+  }
+
+  /** Sends until the signal is aborted, the client goes, or it has read nothing for too long. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { bus, clock } = this.#parts;
+    const unsubscribe = bus.subscribe(this, this.#machineId);
+    try {
+      this.#flowingMs = clock.monotonicMs();
+      for (; !signal.aborted && !this.#response.destroyed; await clock.sleep(SEND_INTERVAL_MS, signal)) {
+        if (this.#response.writableLength > UNSENT_BYTES_MAX) {
+          if (clock.monotonicMs() - this.#flowingMs > STALLED_MS_MAX) break;
+          continue;
+        }
+        this.#flowingMs = clock.monotonicMs();
+        await this.#sendGathered();
+      }
+    } finally {
+      unsubscribe();
+      this.#response.destroy();
+    }
+  }
+
+  /** Without the database there is nothing to greet with: `status` says so, and the greeting follows when it is back. */
+  async #sendGathered(): Promise<void> {
+    const { clock } = this.#parts;
+    const statusDue = clock.monotonicMs() >= this.#statusDueMs;
+    if (statusDue) this.#statusDueMs = clock.monotonicMs() + STATUS_INTERVAL_MS;
+    try {
+      if (!this.#greeted) await this.#hello();
+      else if (statusDue) await this.#sendStatus();
+      await this.#sendMachines();
+    } catch {
+      if (statusDue) this.#send('status', await this.#parts.hubStatus());
+    }
+    if (this.#samples.length > 0) this.#send('readings', this.#samples.splice(0).slice(-READINGS_MAX).map(wireForm));
+    if (this.#events.length > 0) this.#send('events', this.#events.splice(0).slice(-EVENTS_MAX).map(eventRow));
+  }
+
+  async #hello(): Promise<void> {
+    const { reader, hubStatus, clock } = this.#parts;
+    const [status, machines, edges] = await Promise.all([hubStatus(), reader.fleet(now(clock)), reader.edges()]);
+    this.#greeted = true;
+    this.#send('hello', { status, machines, edges });
+  }
+
+  async #sendStatus(): Promise<void> {
+    const { reader, hubStatus } = this.#parts;
+    const edges = await reader.edges();
+    this.#send('status', await hubStatus());
+    this.#send('edges', edges);
+    // The edges' words on their sources are part of a machine's state.
+    for (const edge of edges) for (const source of edge.status.sources) this.#machines.add(source.machine_id);
+  }
+
+  async #sendMachines(): Promise<void> {
+    if (this.#machines.size === 0) return;
+    const changed = [...this.#machines];
+    const { reader, clock } = this.#parts;
+    const machines = await reader.fleet(now(clock), changed);
+    // Kept until here, so that they are asked for again after a failure.
+    for (const { id } of machines) this.#machines.delete(id);
+    this.#send('machines', machines);
+  }
+
+  #send<Name extends keyof LiveMessages>(name: Name, data: LiveMessages[Name]): void {
+    this.#response.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+}
+
+function eventRow(event: MachineEvent): MachineEventRow {
+  return {
+    time: event.timestamp,
+    machine_id: event.machine_id,
+    event_type: event.event_type,
+    item: event.item ?? null,
+    state: event.state ?? null,
+    previous_state: event.previous_state ?? null,
+    level: event.level ?? null,
+    native_code: event.native_code ?? null,
+    native_severity: event.native_severity ?? null,
+    qualifier: event.qualifier ?? null,
+    text: event.text ?? null,
+    details: event.details ?? null,
+  };
+}
+
+/** A sample may carry its kind, which says nothing here. */
+function wireForm({ kind: _, ...sample }: Sample): LiveMessages['readings'][number] {
+  const wire: { [key: string]: JsonValue } = {};
+  for (const [key, value] of Object.entries(sample)) if (value !== undefined) wire[key] = value;
+  return wire;
+}

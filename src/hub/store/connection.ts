@@ -1,0 +1,96 @@
+/** How the hub connects to PostgreSQL, and how it tells a fault of the data from trouble that passes. */
+import { Client, type ClientConfig, DatabaseError, Pool, types } from 'pg';
+import type { Logger } from '../../base/logger.ts';
+import type { Timestamp } from '../../model/time.ts';
+import type { DatabaseSettings } from '../settings.ts';
+
+/** Keys of the advisory locks, from the text `MILL`. */
+export const ADVISORY_LOCKS = {
+  migration: 0x4d494c4c01,
+  /** Shared by every transaction that stores batches, exclusive to the compaction of their identities. */
+  settled: 0x4d494c4c02,
+} as const;
+
+/** How long a connection may take to be made. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** Longest statement of a read and of a write; a stream of rows lifts its own. */
+const READ_TIMEOUT_MS = 30_000;
+const WRITE_TIMEOUT_MS = 20_000;
+
+/** A connection of its own, not yet connected. Its errors reach the queries under way; `onLost` hears of all others. */
+export function createClient(settings: DatabaseSettings, purpose: string, onLost: (error: Error) => void): Client {
+  const client = new Client(config(settings, purpose, WRITE_TIMEOUT_MS));
+  client.on('error', onLost);
+  return client;
+}
+
+/** Connections for reading. A connection that is lost while idle is replaced when it is needed. */
+export function createReadPool(settings: DatabaseSettings, log: Logger): Pool {
+  const pool = new Pool({ ...config(settings, 'read', READ_TIMEOUT_MS), max: settings.readConnectionsMax });
+  pool.on('error', (error) => log.warn('a connection to the database was lost', { error }));
+  return pool;
+}
+
+function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs: number): ClientConfig {
+  const { host, port, dbname, user, password } = settings;
+  const session = {
+    timezone: 'UTC',
+    datestyle: 'ISO',
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: Math.round(statementTimeoutMs / 2),
+    idle_in_transaction_session_timeout: 60_000,
+    // A backend whose client has gone ends its query instead of finishing it for nobody.
+    client_connection_check_interval: 1_000,
+    // An acknowledgment means "on the disk", whatever the server's default.
+    synchronous_commit: 'on',
+  };
+  return {
+    host,
+    port,
+    database: dbname,
+    user,
+    password,
+    application_name: `millwright hub ${purpose}`,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    options: Object.entries(session)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
+    types: { getTypeParser },
+  };
+}
+
+/** The driver's own parsers cut timestamps to milliseconds and leave `bigint` as text. */
+function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  if (oid === types.builtins.TIMESTAMPTZ) return timestampOfColumn;
+  if (oid === types.builtins.INT8) return Number;
+  return types.getTypeParser(oid, format as 'text');
+}
+
+/** `2026-01-01 08:00:00.1234+00`, as PostgreSQL prints it in UTC, to the canonical form with six decimals. */
+export function timestampOfColumn(text: string): Timestamp {
+  const end = text.length - 3;
+  const fraction = end > 20 ? text.slice(20, end).padEnd(6, '0') : '000000';
+  return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
+}
+
+/**
+ * data: the rows themselves are refused, and would be again. conflict: another transaction came between; the same again
+ * succeeds. trouble: everything else (no connection, no space, shutting down, a missing table).
+ */
+export type FaultKind = 'data' | 'conflict' | 'trouble';
+
+/** By the class of the SQLSTATE (PostgreSQL manual, appendix A). */
+export function faultKind(error: unknown): FaultKind {
+  if (!(error instanceof DatabaseError) || error.code === undefined) return 'trouble';
+  switch (error.code.slice(0, 2)) {
+    case '22': // data exception
+    case '23': // integrity constraint violation
+    case '54': // program limit exceeded
+      return 'data';
+    case '40': // transaction rollback
+      return 'conflict';
+    default:
+      return 'trouble';
+  }
+}

@@ -1,0 +1,185 @@
+/** The hub's reads, in the shapes of `model/api.ts`. */
+import type { Pool } from 'pg';
+import type {
+  DeadLetter,
+  EdgeReport,
+  Machine,
+  MachineEventRow,
+  MachineNow,
+  SignalInfo,
+  StateInterval,
+} from '../../model/api.ts';
+import type { JsonValue } from '../../model/reading.ts';
+import { type MachineState, signalNamed, SIGNALS } from '../../model/signals.ts';
+import type { EdgeStatus } from '../../model/status.ts';
+import type { Timestamp } from '../../model/time.ts';
+import type { ConditionWord, StateRun } from './current.ts';
+import { machineNow } from './machine-now.ts';
+
+/** From `start_time` (inclusive) to `end_time` (exclusive). */
+export interface TimeWindow {
+  readonly start: Timestamp;
+  readonly end: Timestamp;
+}
+
+/** Of one machine's states in one answer: the newest. */
+export const STATE_CHANGES_MAX = 20_000;
+
+export interface MachineFields {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string | null;
+  readonly controller_type: string | null;
+  readonly max_spindle_speed_rpm: number | null;
+  readonly axis_count: number | null;
+}
+
+export class Reader {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  async check(): Promise<void> {
+    await this.#pool.query('select from machines limit 1');
+  }
+
+  async machines(): Promise<Machine[]> {
+    return this.#rows<Machine>(`select ${MACHINE_COLUMNS} from machines order by id`, []);
+  }
+
+  /** Creates the machine, or replaces what is known of it. `created` tells which. */
+  async saveMachine(fields: MachineFields): Promise<{ machine: Machine; created: boolean }> {
+    const [row] = await this.#rows<Machine & { created: boolean }>(
+      `insert into machines (id, name, location, controller_type, max_spindle_speed_rpm, axis_count)
+      values ($1, $2, $3, $4, $5, $6)
+      on conflict (id) do update set name = excluded.name, location = excluded.location,
+        controller_type = excluded.controller_type, max_spindle_speed_rpm = excluded.max_spindle_speed_rpm,
+        axis_count = excluded.axis_count, last_updated = now()
+      returning ${MACHINE_COLUMNS}, xmax = 0 as created`,
+      [
+        fields.id,
+        fields.name,
+        fields.location,
+        fields.controller_type,
+        fields.max_spindle_speed_rpm,
+        fields.axis_count,
+      ],
+    );
+    if (row === undefined) throw new Error('an insert with "returning" returned nothing');
+    const { created, ...machine } = row;
+    return { machine, created };
+  }
+
+  /** All machines, or those named, in the order of their names. */
+  async fleet(now: Timestamp, ids?: readonly string[]): Promise<MachineNow[]> {
+    const rows = await this.#rows<FleetRow>(
+      `select id, name, location, last_seen, signals, states, conditions
+      from machines left join machine_current on machine_id = id
+      where $1::text[] is null or id = any($1) order by id`,
+      [ids ?? null],
+    );
+    const edges = await this.edges();
+    return rows.map((row) => machineNow(row, edges, now));
+  }
+
+  async signals(machineId: string): Promise<SignalInfo[]> {
+    const [row] = await this.#rows<{ signals: FleetRow['signals'] }>(
+      'select signals from machine_current where machine_id = $1',
+      [machineId],
+    );
+    const current = row?.signals ?? {};
+    const standard = SIGNALS.filter(({ name }) => name in current).map(({ name, label, unit, decimals, type }) => {
+      return { name, label, unit, decimals, numeric: type !== 'text' };
+    });
+    const extra = Object.keys(current)
+      .filter((name) => signalNamed(name) === undefined)
+      .sort();
+    return [
+      ...standard,
+      ...extra.map((name) => {
+        return { name, label: name, unit: '', decimals: 2, numeric: typeof current[name]?.[1] === 'number' };
+      }),
+    ];
+  }
+
+  /** Newest first; only those before that time, where one is given. */
+  async events(machineId: string, limit: number, before?: Timestamp): Promise<MachineEventRow[]> {
+    return this.#rows<MachineEventRow>(
+      `select time, machine_id, event_type, item, state, previous_state, level, native_code, native_severity, qualifier,
+        text, details
+      from events where machine_id = $1 and ($2::timestamptz is null or time < $2) order by time desc limit $3`,
+      [machineId, before ?? null, limit],
+    );
+  }
+
+  /** `openEnd`: the window ends now, so that its last state has no end. */
+  async states(machineId: string, window: TimeWindow, openEnd: boolean): Promise<StateInterval[]> {
+    const rows = await this.#rows<{ time: Timestamp; state: MachineState; text: string | null }>(
+      `(select time, state, text from events
+        where event_type = 'state' and machine_id = $1 and time <= $2 order by time desc limit 1)
+      union all
+      (select time, state, text from events
+        where event_type = 'state' and machine_id = $1 and time > $2 and time < $3 order by time desc limit ${STATE_CHANGES_MAX})
+      order by time`,
+      [machineId, window.start, window.end],
+    );
+    const intervals: {
+      state: MachineState;
+      start_time: Timestamp;
+      end_time: Timestamp | null;
+      reason: string | null;
+    }[] = [];
+    for (const { time, state, text } of rows) {
+      const last = intervals.at(-1);
+      if (last?.state === state) continue;
+      if (last !== undefined) last.end_time = time;
+      const start = last === undefined && time < window.start ? window.start : time;
+      intervals.push({ state, start_time: start, end_time: openEnd ? null : window.end, reason: text });
+    }
+    return intervals;
+  }
+
+  async edges(): Promise<EdgeReport[]> {
+    return this.#rows<EdgeReport>(
+      'select status, received_at, clock_offset_seconds from edges order by gateway_id',
+      [],
+    );
+  }
+
+  async saveEdge(status: EdgeStatus, receivedAt: Timestamp, clockOffsetSeconds: number): Promise<void> {
+    await this.#pool.query(
+      `insert into edges (gateway_id, status, received_at, clock_offset_seconds) values ($1, $2, $3, $4)
+      on conflict (gateway_id) do update set status = excluded.status, received_at = excluded.received_at,
+        clock_offset_seconds = excluded.clock_offset_seconds`,
+      [status.gateway_id, JSON.stringify(status), receivedAt, clockOffsetSeconds],
+    );
+  }
+
+  async deadLetters(limit: number): Promise<DeadLetter[]> {
+    return this.#rows<DeadLetter>(
+      `select id, received_at, gateway_id, epoch, sequence, reason, encode(bytes, 'base64') as bytes_base64, bytes_length
+      from dead_letters order by id desc limit $1`,
+      [limit],
+    );
+  }
+
+  async #rows<Row extends object>(text: string, values: unknown[]): Promise<Row[]> {
+    return (await this.#pool.query<Row>(text, values)).rows;
+  }
+}
+
+const MACHINE_COLUMNS =
+  'id, name, location, controller_type, max_spindle_speed_rpm, axis_count, created_at, last_updated';
+
+/** The columns from `last_seen` on are null for a machine that has said nothing yet. */
+export interface FleetRow {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string | null;
+  readonly last_seen: Timestamp | null;
+  readonly signals: { readonly [signal: string]: readonly [time: Timestamp, value: JsonValue] } | null;
+  readonly states: readonly StateRun[] | null;
+  readonly conditions: readonly ConditionWord[] | null;
+}

@@ -1,0 +1,240 @@
+/**
+ * The one transaction by which readings enter the database.
+ *
+ *     begin, shared advisory lock · identities (known ones are skipped) · COPY of what is new · newest values · commit
+ *
+ * The advisory lock is taken in a statement of its own, before the one that looks identities up: that statement's
+ * snapshot then sees every compaction that was finished, and none can run until the commit.
+ *
+ * Rows of `machine_current` are locked in the order of their names, after the COPY, so that several hubs wait for each
+ * other as shortly as possible and never in a circle.
+ */
+import { once } from 'node:events';
+import type { Client } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import type { Timestamp } from '../../model/time.ts';
+import { ADVISORY_LOCKS } from './connection.ts';
+import { type CurrentState, emptyCurrent, type MachineChange } from './current.ts';
+import type { Consignment, Identity, Parcel } from './parcel.ts';
+import { COPY_COLUMNS, COPY_HEADER, COPY_TABLES, COPY_TRAILER, type CopyTable, type EncodedRows } from './rows.ts';
+
+/** The rows of each consignment's parcels that are new, and what they say of machines. */
+export interface Written {
+  /** In the order given. A parcel that is not in it was stored before. */
+  readonly stored: ReadonlySet<Parcel>;
+  /** Names of the machines of which something new is known. */
+  readonly machines: readonly string[];
+}
+
+/** Works out anew what a parcel says of each machine. */
+export type ChangesOf = (parcels: readonly Parcel[]) => ReadonlyMap<string, MachineChange>;
+
+/** Stores the consignments in one transaction. Rejects with the database's error, and then nothing is stored. */
+export async function writeConsignments(
+  client: Client,
+  consignments: readonly Consignment[],
+  { changesOf, now }: { readonly changesOf: ChangesOf; readonly now: Timestamp },
+): Promise<Written> {
+  await client.query(`begin; select pg_advisory_xact_lock_shared(${ADVISORY_LOCKS.settled})`);
+  try {
+    const parcels = consignments.flatMap((consignment) => consignment.parcels);
+    const stored = await claim(client, parcels);
+    for (const table of COPY_TABLES) await copy(client, table, [...stored]);
+    const changes = await mergeCurrent(client, gatherChanges(consignments, stored, changesOf), now);
+    await client.query('commit');
+    return { stored, machines: changes };
+  } catch (error) {
+    await rollback(client);
+    throw error;
+  }
+}
+
+/** Tries whether the database takes the rows, and leaves nothing behind. Rejects with the database's error. */
+export async function probeRows(client: Client, rows: EncodedRows): Promise<void> {
+  await client.query('begin');
+  try {
+    for (const table of COPY_TABLES) await copyPieces(client, table, rows[table] ?? []);
+  } finally {
+    await rollback(client);
+  }
+}
+
+/** The connection may be what has failed: then the server rolls back by itself, and the first error is the one to tell. */
+async function rollback(client: Client): Promise<void> {
+  await client.query('rollback').catch(() => undefined);
+}
+
+/** Enters the identities; resolves to the parcels whose identity was not there. */
+async function claim(client: Client, parcels: readonly Parcel[]): Promise<Set<Parcel>> {
+  const byIdentity = new Map<string, Parcel>();
+  for (const parcel of parcels) {
+    const name = nameOf(parcel.identity);
+    if (!byIdentity.has(name)) byIdentity.set(name, parcel);
+  }
+  const names = [...(await claimBatches(client, parcels)), ...(await claimKeys(client, parcels))];
+  const claimed = new Set(names.map((name) => byIdentity.get(name)));
+  return new Set([...byIdentity.values()].filter((parcel) => claimed.has(parcel)));
+}
+
+function nameOf(identity: Identity): string {
+  if (identity.kind === 'key') return `key ${identity.key}`;
+  return `batch ${identity.gatewayId}/${identity.epoch}/${identity.sequence}`;
+}
+
+async function claimBatches(client: Client, parcels: readonly Parcel[]): Promise<string[]> {
+  const ids = parcels.map(({ identity }) => identity).filter((identity) => identity.kind === 'batch');
+  if (ids.length === 0) return [];
+  const { rows } = await client.query<{ gateway_id: string; epoch: string; sequence: number }>({
+    name: 'claim batches',
+    text: `insert into settled_batches (gateway_id, epoch, sequence)
+      select distinct gateway_id, epoch, sequence
+      from unnest($1::text[], $2::text[], $3::bigint[]) as offered (gateway_id, epoch, sequence)
+      where not exists (
+        select from settled_ranges as range
+        where range.gateway_id = offered.gateway_id and range.epoch = offered.epoch
+          and offered.sequence between range.first_sequence and range.last_sequence)
+      order by gateway_id, epoch, sequence
+      on conflict do nothing
+      returning gateway_id, epoch, sequence`,
+    values: [ids.map((id) => id.gatewayId), ids.map((id) => id.epoch), ids.map((id) => id.sequence)],
+  });
+  return rows.map((row) => {
+    return nameOf({ kind: 'batch', gatewayId: row.gateway_id, epoch: row.epoch, sequence: row.sequence });
+  });
+}
+
+async function claimKeys(client: Client, parcels: readonly Parcel[]): Promise<string[]> {
+  const keys = parcels.map(({ identity }) => identity).filter((identity) => identity.kind === 'key');
+  if (keys.length === 0) return [];
+  const { rows } = await client.query<{ key: string }>({
+    name: 'claim keys',
+    text: `insert into settled_keys (key, expires_at)
+      select key, now() + make_interval(secs => max(seconds))
+      from unnest($1::text[], $2::double precision[]) as offered (key, seconds)
+      group by key order by key
+      on conflict do nothing
+      returning key`,
+    values: [keys.map(({ key }) => key), keys.map(({ rememberSeconds }) => rememberSeconds)],
+  });
+  return rows.map(({ key }) => nameOf({ kind: 'key', key, rememberSeconds: 0 }));
+}
+
+async function copy(client: Client, table: CopyTable, parcels: readonly Parcel[]): Promise<void> {
+  const pieces: Uint8Array[] = [];
+  for (const { rows } of parcels) if (rows[table] !== undefined) pieces.push(...rows[table]);
+  await copyPieces(client, table, joined(pieces));
+}
+
+async function copyPieces(client: Client, table: CopyTable, pieces: readonly Uint8Array[]): Promise<void> {
+  if (pieces.length === 0) return;
+  const stream = client.query(copyFrom(`copy ${table} (${COPY_COLUMNS[table]}) from stdin with (format binary)`));
+  const finished = once(stream, 'finish');
+  for (const piece of [COPY_HEADER, ...pieces, COPY_TRAILER]) stream.write(piece);
+  stream.end();
+  await finished;
+}
+
+/** Pieces that lie side by side in memory are sent as one. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array[] {
+  const result: Uint8Array[] = [];
+  for (const piece of pieces) {
+    const last = result.at(-1);
+    if (last !== undefined && last.buffer === piece.buffer && last.byteOffset + last.length === piece.byteOffset) {
+      result[result.length - 1] = Buffer.from(last.buffer as ArrayBuffer, last.byteOffset, last.length + piece.length);
+    } else result.push(piece);
+  }
+  return result;
+}
+
+/** A consignment with something that was stored before is looked at again: old words must not come as news. */
+function gatherChanges(
+  consignments: readonly Consignment[],
+  stored: ReadonlySet<Parcel>,
+  changesOf: ChangesOf,
+): Map<string, MachineChange[]> {
+  const gathered = new Map<string, MachineChange[]>();
+  for (const { parcels, changes } of consignments) {
+    const allNew = parcels.every((parcel) => stored.has(parcel));
+    for (const [machineId, change] of allNew ? changes : changesOf(parcels.filter((parcel) => stored.has(parcel)))) {
+      const list = gathered.get(machineId);
+      if (list === undefined) gathered.set(machineId, [change]);
+      else list.push(change);
+    }
+  }
+  return gathered;
+}
+
+interface CurrentRow {
+  readonly machine_id: string;
+  readonly last_seen: string | null;
+  readonly signals: Record<string, CurrentState['signals'] extends Map<string, infer Value> ? Value : never>;
+  readonly states: CurrentState['states'];
+  readonly conditions: CurrentState['conditions'];
+}
+
+/** Merges into `machine_current`; a machine seen for the first time is registered. Resolves to the machines' names. */
+async function mergeCurrent(
+  client: Client,
+  changes: ReadonlyMap<string, MachineChange[]>,
+  now: Timestamp,
+): Promise<string[]> {
+  if (changes.size === 0) return [];
+  const names = [...changes.keys()];
+  const known = await lockCurrent(client, names);
+  const unknown = names.filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    await register(client, unknown);
+    for (const [name, current] of await lockCurrent(client, unknown)) known.set(name, current);
+  }
+  for (const [name, list] of changes) {
+    const current = known.get(name) ?? emptyCurrent();
+    for (const change of list) change.applyTo(current, now);
+    known.set(name, current);
+  }
+  const states = names.map((name) => known.get(name) ?? emptyCurrent());
+  await client.query({
+    name: 'update current',
+    text: `update machine_current as row
+      set last_seen = new.last_seen, state = new.state, state_since = new.state_since,
+        signals = new.signals, states = new.states, conditions = new.conditions
+      from unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::jsonb[], $7::jsonb[])
+        as new (machine_id, last_seen, state, state_since, signals, states, conditions)
+      where row.machine_id = new.machine_id`,
+    values: [
+      names,
+      states.map(({ lastSeen }) => lastSeen),
+      states.map((current) => current.states.at(-1)?.state ?? null),
+      states.map((current) => current.states.at(-1)?.from ?? null),
+      states.map(({ signals }) => JSON.stringify(Object.fromEntries(signals))),
+      states.map((current) => JSON.stringify(current.states)),
+      states.map(({ conditions }) => JSON.stringify(conditions)),
+    ],
+  });
+  return names;
+}
+
+async function lockCurrent(client: Client, names: readonly string[]): Promise<Map<string, CurrentState>> {
+  const { rows } = await client.query<CurrentRow>({
+    name: 'lock current',
+    text: `select machine_id, last_seen, signals, states, conditions from machine_current
+      where machine_id = any($1) order by machine_id for update`,
+    values: [names],
+  });
+  return new Map(
+    rows.map(({ machine_id, last_seen, signals, states, conditions }) => {
+      const current = { lastSeen: last_seen, signals: new Map(Object.entries(signals)), states, conditions };
+      return [machine_id, current];
+    }),
+  );
+}
+
+async function register(client: Client, names: readonly string[]): Promise<void> {
+  await client.query(
+    `with added as (
+      insert into machine_current (machine_id) select name from unnest($1::text[]) as name order by name
+      on conflict do nothing)
+    insert into machines (id, name) select name, name from unnest($1::text[]) as name order by name
+    on conflict do nothing`,
+    [names],
+  );
+}

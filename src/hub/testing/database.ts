@@ -1,0 +1,65 @@
+/** For tests: one real PostgreSQL per test file, a fresh database with the schema for each test. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after } from 'node:test';
+import { Client } from 'pg';
+import { silentLogger } from '../../base/logger.ts';
+import { startPostgres } from '../../up/postgres.ts';
+import type { DatabaseSettings } from '../settings.ts';
+import { createClient } from '../store/connection.ts';
+import { migrate } from '../store/migrations.ts';
+
+export interface TestServer {
+  readonly pid: number;
+  /** A database of its own, empty but for the schema. */
+  database(): Promise<DatabaseSettings>;
+  /** One without even that. */
+  emptyDatabase(): Promise<DatabaseSettings>;
+}
+
+/** Stops with the test file. */
+export async function startTestServer(): Promise<TestServer> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-hub-'));
+  const server = await startPostgres({ folder, log: silentLogger, durable: false });
+  const { host, port, user, password } = server;
+  after(async () => {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+  let count = 0;
+  const emptyDatabase = async (): Promise<DatabaseSettings> => {
+    count += 1;
+    const dbname = `test_${count}`;
+    const admin = new Client({ host, port, user, password, database: server.database });
+    await admin.connect();
+    await admin.query(`create database ${dbname}`);
+    await admin.end();
+    return { host, port, user, password, dbname, readConnectionsMax: 4 };
+  };
+  const database = async (): Promise<DatabaseSettings> => {
+    const settings = await emptyDatabase();
+    await withClient(settings, (client) => migrate(client, silentLogger));
+    return settings;
+  };
+  return { pid: server.pid, database, emptyDatabase };
+}
+
+/** Runs the work with a connection, and closes it. */
+export async function withClient<Result>(
+  settings: DatabaseSettings,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = createClient(settings, 'test', () => {});
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The rows of a statement. */
+export async function select<Row extends object>(settings: DatabaseSettings, sql: string): Promise<Row[]> {
+  return withClient(settings, async (client) => (await client.query<Row>(sql)).rows);
+}

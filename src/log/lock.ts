@@ -1,0 +1,77 @@
+/**
+ * One writer: a file names the process that has the log open. A lock whose process is dead is taken over.
+ *
+ * It keeps one machine's processes apart. It cannot see a process on another machine, or in another process namespace,
+ * that shares the folder.
+ */
+import { MillwrightError } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import { isSystemError } from '../base/node-files.ts';
+import { encodeSmallFile } from './format.ts';
+import { readSmallFile, writeNewFile } from './small-files.ts';
+
+export const LOCK_NAME = 'lock';
+
+/** The processes of this machine, as far as the lock needs to know them. */
+export interface Processes {
+  readonly pid: number;
+  /** Tells a process from a later one with the same pid; undefined when there is no such process. */
+  identify(pid: number): Promise<string | undefined>;
+}
+
+/** @throws log_locked when a living process has the log open */
+export async function takeLock(files: Files, folder: string, processes: Processes): Promise<void> {
+  const path = `${folder}/${LOCK_NAME}`;
+  const own = await processes.identify(processes.pid);
+  const content = { format: 'millwright-lock', version: 1, pid: processes.pid, process: own ?? '' };
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await writeNewFile(files, path, [encodeSmallFile(content)]);
+      return;
+    } catch (error) {
+      if (!isSystemError(error, 'EEXIST') || attempt > 0) throw error;
+    }
+    await refuseLiving(files, path, processes);
+    await files.remove(path);
+  }
+}
+
+export async function releaseLock(files: Files, folder: string): Promise<void> {
+  await files.remove(`${folder}/${LOCK_NAME}`);
+}
+
+async function refuseLiving(files: Files, path: string, processes: Processes): Promise<void> {
+  const found = await readSmallFile(files, path);
+  // A lock without its content is that of a process that died while it made it.
+  if (found === 'missing' || found === 'damaged' || typeof found['pid'] !== 'number') return;
+  const living = await processes.identify(found['pid']);
+  if (living === undefined || living !== found['process']) return;
+  throw new MillwrightError('log_locked', `the log is open in another process (pid ${found['pid']}, see ${path})`);
+}
+
+/** This machine's processes. Where there is no /proc, a pid that is in use counts as the same process. */
+export const systemProcesses: Processes = {
+  pid: process.pid,
+  identify: async (pid) => {
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      if (isSystemError(error, 'ESRCH')) return undefined;
+    }
+    return (await linuxProcess(pid)) ?? (pid === process.pid ? `${pid}@${performance.timeOrigin}` : `${pid}`);
+  },
+};
+
+/** Boot id and start time in ticks since boot: field 22 of /proc/PID/stat (proc(5)). */
+async function linuxProcess(pid: number): Promise<string | undefined> {
+  const fs = process.getBuiltinModule('node:fs');
+  try {
+    const boot = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the program's name in brackets, and may hold spaces and brackets itself.
+    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return `${boot}/${startTicks}`;
+  } catch {
+    return undefined;
+  }
+}

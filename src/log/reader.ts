@@ -1,0 +1,169 @@
+/**
+ * Reads batches back from the segments, from any sequence on, and passes over what is damaged.
+ *
+ * One read of the disk at a time: they share one window of memory, and a segment is never deleted under a reader.
+ */
+import type { Files } from '../base/files.ts';
+import { RECORD_HEADER_BYTES } from './format.ts';
+import type { ReadLimits, StoredBatch } from './hot.ts';
+import type { Quarantine } from './quarantine.ts';
+import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
+import type { Place, Segment, Segments } from './segments.ts';
+
+/** Places where reads have stopped, so that the next one goes on there: one or two for each sink. */
+const STOPS_MAX = 16;
+
+/** Where a batch stands in the log, without its payload. */
+export interface BatchPlace {
+  readonly sequence: number;
+  readonly appendedAtMicros: number;
+  /** Readings appended to the log before this batch. */
+  readonly readingsBefore: number;
+}
+
+export interface ReaderOptions {
+  readonly files: Files;
+  readonly folder: string;
+  readonly seed: number;
+  readonly segments: Segments;
+  readonly quarantine: Quarantine;
+  /** The newest batch that may be read. */
+  readonly lastSequence: () => number;
+}
+
+export class Reader {
+  readonly #options: ReaderOptions;
+  #window: Buffer | undefined;
+  #stops: { segment: Segment; place: Place }[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects only when a file cannot be read. */
+  read(from: number, limits: ReadLimits): Promise<StoredBatch[]> {
+    return this.exclusively(() => this.#read(from, limits));
+  }
+
+  /** The first batch at or after `sequence`; undefined when there is none. Looks at headers only. */
+  placeOf(sequence: number): Promise<BatchPlace | undefined> {
+    return this.exclusively(async () => {
+      let place: BatchPlace | undefined;
+      await this.#walk(sequence, { payloads: false }, ({ header }) => {
+        const { readings, readingsTotal, appendedAtMicros } = header;
+        place = { sequence: header.sequence, appendedAtMicros, readingsBefore: readingsTotal - readings };
+        return 'stop';
+      });
+      return place;
+    });
+  }
+
+  /** Runs while no read is under way. */
+  exclusively<Value>(action: () => Promise<Value>): Promise<Value> {
+    const result = this.#turn.then(action);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #read(from: number, { batchesMax, bytesMax }: ReadLimits): Promise<StoredBatch[]> {
+    const batches: StoredBatch[] = [];
+    let bytes = 0;
+    await this.#walk(from, { payloads: true }, ({ header, payload }) => {
+      bytes += payload.length;
+      if (batches.length > 0 && bytes > bytesMax) return 'stop';
+      const { sequence, readings, appendedAtMicros } = header;
+      batches.push({ sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) });
+      return batches.length < batchesMax ? 'go on' : 'stop after';
+    });
+    return batches;
+  }
+
+  /** Shows the records from `from` on, in order, until told to stop. */
+  async #walk(
+    from: number,
+    { payloads }: { payloads: boolean },
+    visit: (record: ScannedRecord) => 'go on' | 'stop' | 'stop after',
+  ): Promise<void> {
+    const { segments, lastSequence, quarantine } = this.#options;
+    const wanted = quarantine.passOver(from);
+    for (const segment of segments.from(wanted)) {
+      const last = segments.lastSequenceOf(segment, lastSequence());
+      if (last >= wanted && (await this.#walkSegment(segment, { from: wanted, last, payloads, visit }))) return;
+    }
+  }
+
+  /** @returns whether the visitor has stopped */
+  async #walkSegment(
+    segment: Segment,
+    {
+      from,
+      last,
+      payloads,
+      visit,
+    }: {
+      from: number;
+      last: number;
+      payloads: boolean;
+      visit: (record: ScannedRecord) => 'go on' | 'stop' | 'stop after';
+    },
+  ): Promise<boolean> {
+    const { files, folder, seed, quarantine } = this.#options;
+    const place = this.#nearest(segment, from);
+    const end = segment.bytes;
+    this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
+    const handle = await files.open(`${folder}/${segment.name}`, 'read');
+    const destroyed = (first: number, through: number, pieces: readonly ScannedDamage[]): Promise<void> => {
+      const reason = pieces[0]?.reason ?? 'they are missing';
+      const about = { first, last: through, batches: through - first + 1, segment: segment.name, reason, pieces };
+      return quarantine.add(about, handle);
+    };
+    try {
+      const scanner = new SegmentScanner({
+        handle,
+        start: place.offset,
+        end,
+        seed,
+        sequenceAfter: place.after,
+        sequenceMax: last,
+        payloadsFrom: payloads ? from : Number.POSITIVE_INFINITY,
+        window: this.#window,
+      });
+      let expected = place.after + 1;
+      let damage: ScannedDamage[] = [];
+      for (let item = await scanner.next(); item !== undefined; item = await scanner.next()) {
+        if (item.kind === 'damage') {
+          damage.push(item);
+          continue;
+        }
+        const { sequence, payloadBytes } = item.header;
+        segment.note(sequence - 1, item.offset);
+        const todo = sequence < from ? 'go on' : visit(item);
+        if (sequence > expected) await destroyed(expected, sequence - 1, damage);
+        damage = [];
+        expected = sequence + 1;
+        if (todo === 'go on') continue;
+        const after = { after: sequence, offset: item.offset + RECORD_HEADER_BYTES + payloadBytes };
+        this.#stopAt(segment, todo === 'stop' ? { after: sequence - 1, offset: item.offset } : after);
+        return true;
+      }
+      if (expected <= last) await destroyed(expected, last, damage);
+      return false;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #nearest(segment: Segment, from: number): Place {
+    let nearest = segment.placeOf(from);
+    for (const { segment: other, place } of this.#stops) {
+      if (other === segment && place.after < from && place.after > nearest.after) nearest = place;
+    }
+    return nearest;
+  }
+
+  #stopAt(segment: Segment, place: Place): void {
+    this.#stops.push({ segment, place });
+    if (this.#stops.length > STOPS_MAX) this.#stops.shift();
+  }
+}

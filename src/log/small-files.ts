@@ -1,0 +1,54 @@
+/** Small files that are read and saved whole: the log's identity, cursors, the lock. */
+import type { FileHandle, Files } from '../base/files.ts';
+import { isSystemError } from '../base/node-files.ts';
+import { decodeSmallFile, encodeSmallFile } from './format.ts';
+
+/** No small file of the log comes near this. */
+const SMALL_FILE_BYTES_MAX = 64 * 1024;
+
+/** 'damaged': it is there, but does not fit its checksum. */
+export type SmallFile = Record<string, unknown> | 'missing' | 'damaged';
+
+export async function readSmallFile(files: Files, path: string): Promise<SmallFile> {
+  let handle: FileHandle;
+  try {
+    handle = await files.open(path, 'read');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return 'missing';
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(Math.min(await handle.size(), SMALL_FILE_BYTES_MAX));
+    return decodeSmallFile(bytes.subarray(0, await handle.read(bytes, 0))) ?? 'damaged';
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Replaces `folder/name` in one step: after a crash there is the old content or the new, whole.
+ * @returns how many bytes were written, once they are on the disk
+ */
+export async function saveSmallFile(
+  files: Files,
+  { folder, name, value }: { folder: string; name: string; value: { readonly [key: string]: unknown } },
+): Promise<number> {
+  const bytes = encodeSmallFile(value);
+  const temporary = `${folder}/${name}.tmp`;
+  await files.remove(temporary);
+  await writeNewFile(files, temporary, [bytes]);
+  await files.rename(temporary, `${folder}/${name}`);
+  await files.syncFolder(folder);
+  return bytes.length;
+}
+
+/** A new file with this content, synced; its folder is not. */
+export async function writeNewFile(files: Files, path: string, content: readonly Uint8Array[]): Promise<void> {
+  const handle = await files.open(path, 'create');
+  try {
+    await handle.write(content, 0);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * A small HTTP client over kept-alive connections, with a limit on the time of a whole request and on the answer's
+ * length. Takes the built-in module without importing it: the import would load nine megabytes that are not used here.
+ */
+import type { Agent, IncomingMessage } from 'node:http';
+import type { Clock } from '../../base/clock.ts';
+import { MillwrightError, messageOf } from '../../base/errors.ts';
+
+/** Longest answer that is read. */
+export const ANSWER_BYTES_MAX: number = 64 * 1024;
+/** Connections to one hub: one for batches, one for the status, and some to spare. */
+const CONNECTIONS_MAX = 4;
+
+export interface ClientOptions {
+  readonly url: string;
+  readonly token: string | null;
+  readonly tlsCaFile: string | null;
+}
+
+export interface Request {
+  readonly method: 'POST' | 'PUT';
+  /** Is put behind the path of the options' url. */
+  readonly path: string;
+  readonly headers: { readonly [name: string]: string };
+  readonly body: readonly Uint8Array[];
+  readonly timeoutMs: number;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+/** The connection was closed by the far end while it was idle: the request can be sent again at once. */
+class StaleConnection extends Error {}
+
+export class HttpClient {
+  readonly #options: ClientOptions;
+  readonly #clock: Clock;
+  readonly #url: URL;
+  #agent: Agent | undefined;
+
+  constructor(options: ClientOptions, clock: Clock) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#url = new URL(options.url);
+  }
+
+  /**
+   * @throws MillwrightError `connection_failed` for all trouble on the way, `protocol_violation` for an answer that is
+   * too long, `storage_failed` when the authority's file cannot be read
+   */
+  async send(request: Request, signal: AbortSignal): Promise<Answer> {
+    for (;;) {
+      try {
+        return await this.#sendOnce(request, signal);
+      } catch (error) {
+        if (!(error instanceof StaleConnection)) throw error;
+      }
+    }
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+    this.#agent = undefined;
+  }
+
+  #sendOnce(request: Request, signal: AbortSignal): Promise<Answer> {
+    const { method, path, timeoutMs, body } = request;
+    const where = this.#options.url;
+    const agent = (this.#agent ??= this.#openAgent());
+    const { request: open } = this.#isTls()
+      ? process.getBuiltinModule('node:https')
+      : process.getBuiltinModule('node:http');
+    const outgoing = open({
+      protocol: this.#url.protocol,
+      hostname: this.#url.hostname.replace(/^\[|\]$/g, ''),
+      port: this.#url.port,
+      path: this.#url.pathname.replace(/\/+$/, '') + path,
+      method,
+      agent,
+      headers: this.#headers(request),
+    });
+    const ended = new AbortController();
+    const answered = new Promise<Answer>((resolve, reject) => {
+      outgoing.on('response', (incoming) => readAnswer(incoming).then(resolve, reject));
+      outgoing.on('error', (error: NodeJS.ErrnoException) => {
+        const isStale = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        if (isStale && !ended.signal.aborted) reject(new StaleConnection());
+        else reject(new MillwrightError('connection_failed', `${where} cannot be reached`, { cause: error }));
+      });
+      const stop = (reason: string): void => {
+        if (ended.signal.aborted) return;
+        reject(new MillwrightError('connection_failed', reason));
+        outgoing.destroy();
+      };
+      signal.addEventListener('abort', () => stop('the delivery was stopped'), { signal: ended.signal });
+      if (signal.aborted) stop('the delivery was stopped');
+      void this.#clock.sleep(timeoutMs, ended.signal).then(() => stop(`${where} gave no answer in ${timeoutMs} ms`));
+    });
+    outgoing.cork();
+    for (const part of body) outgoing.write(part);
+    outgoing.uncork();
+    outgoing.end();
+    return answered.finally(() => ended.abort());
+  }
+
+  #headers(request: Request): { [name: string]: string | number } {
+    const { token } = this.#options;
+    return {
+      ...request.headers,
+      accept: 'application/json',
+      'content-length': request.body.reduce((bytes, part) => bytes + part.length, 0),
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+    };
+  }
+
+  #isTls(): boolean {
+    return this.#url.protocol === 'https:';
+  }
+
+  #openAgent(): Agent {
+    const common = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
+    if (!this.#isTls()) return new (process.getBuiltinModule('node:http').Agent)(common);
+    const { tlsCaFile } = this.#options;
+    const { Agent } = process.getBuiltinModule('node:https');
+    if (tlsCaFile === null) return new Agent(common);
+    try {
+      return new Agent({ ...common, ca: process.getBuiltinModule('node:fs').readFileSync(tlsCaFile) });
+    } catch (cause) {
+      throw new MillwrightError('storage_failed', `the certificate file ${tlsCaFile} cannot be read`, { cause });
+    }
+  }
+}
+
+async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const part of incoming) {
+      if (!Buffer.isBuffer(part)) continue;
+      bytes += part.length;
+      if (bytes > ANSWER_BYTES_MAX) break;
+      parts.push(part);
+    }
+  } catch (cause) {
+    throw new MillwrightError('connection_failed', `the answer broke off: ${messageOf(cause)}`, { cause });
+  }
+  if (bytes > ANSWER_BYTES_MAX) {
+    throw new MillwrightError('protocol_violation', `an answer of more than ${ANSWER_BYTES_MAX} bytes`);
+  }
+  return { status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(parts, bytes) };
+}

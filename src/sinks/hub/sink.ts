@@ -1,0 +1,142 @@
+/**
+ * The sink `hub`: delivers batches to a hub over HTTP.
+ *
+ * One request carries several batches; the hub answers 200 when all of it is committed (what it cannot understand is in
+ * its own dead letters by then). A status that speaks of the way (408, 425, 429, 5xx, and 401, 403, 404, 405, 407: a
+ * wrong token, address or proxy) may pass: all is kept and tried again. Any other 4xx speaks of the content: the batches
+ * are then sent one by one, so that only the guilty one is refused.
+ */
+import { MillwrightError } from '../../base/errors.ts';
+import { type Batch, BATCHES_MEDIA_TYPE, encodeBatchHeader } from '../../model/batch.ts';
+import type { EdgeStatus } from '../../model/status.ts';
+import type { CreateSink, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
+import type { HubSinkOptions } from './config.ts';
+import { type Answer, HttpClient } from './http-client.ts';
+
+export const create: CreateSink<HubSinkOptions> = (options, context) => new HubSink(options, context);
+
+/** What one request may carry. A single batch that is longer goes alone. */
+export const REQUEST_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 1024 * 1024 };
+const REPORT_TIMEOUT_MS = 5_000;
+/** Longest reason that is kept with a refused batch, in UTF-16 units. */
+const REASON_LENGTH_MAX = 500;
+
+/** 4xx that say nothing of the batches themselves. */
+const MAY_PASS: readonly number[] = [401, 403, 404, 405, 407, 408, 425, 429];
+
+const STORED: Settlement = { refused: [] };
+
+class HubSink implements Sink, StatusReporter {
+  readonly limits: Sink['limits'] = REQUEST_LIMITS;
+  readonly #options: HubSinkOptions;
+  readonly #context: SinkContext;
+  readonly #client: HttpClient;
+  readonly #crc32: (bytes: Uint8Array) => number;
+
+  constructor(options: HubSinkOptions, context: SinkContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#client = new HttpClient(options, context.clock);
+    this.#crc32 = process.getBuiltinModule('node:zlib').crc32;
+  }
+
+  async deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement> {
+    const reason = await this.#send(batches, signal);
+    if (reason === undefined) return STORED;
+    const [first] = batches;
+    if (first === undefined) return STORED;
+    if (batches.length === 1) return { refused: [{ sequence: first.sequence, reason }] };
+    const refused: { sequence: number; reason: string }[] = [];
+    for (const batch of batches) {
+      const ownReason = await this.#send([batch], signal);
+      if (ownReason !== undefined) refused.push({ sequence: batch.sequence, reason: ownReason });
+    }
+    return { refused };
+  }
+
+  async report(status: EdgeStatus, signal: AbortSignal): Promise<void> {
+    const answer = await this.#client.send(
+      {
+        method: 'PUT',
+        path: `/api/v1/edges/${encodeURIComponent(this.#context.gatewayId)}/status`,
+        headers: { 'content-type': 'application/json' },
+        body: [Buffer.from(JSON.stringify(status))],
+        timeoutMs: Math.min(REPORT_TIMEOUT_MS, this.#options.timeoutMs),
+      },
+      signal,
+    );
+    if (answer.status >= 300) throw mayPass(answer, this.#context.clock.nowMicros());
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+  }
+
+  /** Undefined when all is stored; the reason when the content is refused. Rejects when it may pass. */
+  async #send(batches: readonly Batch[], signal: AbortSignal): Promise<string | undefined> {
+    const first = batches[0];
+    const last = batches.at(-1);
+    if (first === undefined || last === undefined) return undefined;
+    const body: Uint8Array[] = [];
+    for (const batch of batches) body.push(encodeBatchHeader(batch, this.#crc32(batch.payload)), batch.payload);
+    const key = `${first.gatewayId}/${first.epoch}/${first.sequence}-${last.sequence}`;
+    const answer = await this.#client.send(
+      {
+        method: 'POST',
+        path: '/api/v1/ingest',
+        headers: { 'content-type': BATCHES_MEDIA_TYPE, 'idempotency-key': encodeURI(key) },
+        body,
+        timeoutMs: this.#options.timeoutMs,
+      },
+      signal,
+    );
+    if (answer.status === 200) return this.#checkStored(answer);
+    if (answer.status >= 400 && answer.status < 500 && !MAY_PASS.includes(answer.status)) return reasonOf(answer);
+    throw mayPass(answer, this.#context.clock.nowMicros());
+  }
+
+  /** A 200 counts only when it is the hub's own: a captive proxy says 200 to everything. */
+  #checkStored(answer: Answer): undefined {
+    const { stored, dead_letters, refused } = fieldsOf(answer);
+    if (typeof stored !== 'number' || typeof dead_letters !== 'number') {
+      throw new MillwrightError('protocol_violation', `${this.#options.url} answered 200, but not as a hub does`);
+    }
+    if (dead_letters > 0)
+      this.#context.log.warn('the hub has put readings into its dead letters', { dead_letters, refused });
+    return undefined;
+  }
+}
+
+/** The error for an answer after which all is tried again. */
+function mayPass(answer: Answer, nowMicros: number): MillwrightError {
+  const retryAfterMs = retryAfter(answer.headers['retry-after'], nowMicros);
+  const reason = reasonOf(answer);
+  if (answer.status < 400) return new MillwrightError('protocol_violation', reason);
+  if (retryAfterMs === undefined) return new MillwrightError('connection_failed', reason);
+  return new MillwrightError('try_later', reason, { retryAfterMs });
+}
+
+/** The wait in milliseconds of a Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3). */
+function retryAfter(header: string | undefined, nowMicros: number): number | undefined {
+  if (header === undefined) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMicros / 1000);
+}
+
+/** `HTTP 400: ` and the hub's own sentence, or the beginning of whatever was said instead. */
+function reasonOf(answer: Answer): string {
+  const { error } = fieldsOf(answer);
+  const own = typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined;
+  const text = typeof own === 'string' ? own : answer.body.toString('utf8').trim();
+  return `HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`.slice(0, REASON_LENGTH_MAX);
+}
+
+function fieldsOf(answer: Answer): { readonly [key: string]: unknown } {
+  try {
+    const value: unknown = JSON.parse(answer.body.toString('utf8'));
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}

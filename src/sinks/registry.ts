@@ -1,0 +1,18 @@
+/** Every type of sink by its name in the configuration. Nothing is loaded that the configuration does not name. */
+import type { ZodType } from 'zod';
+import type { Sink, SinkContext } from '../ports/sink.ts';
+
+/** A method, not a function property, so that a sink's own type of options fits: its schema has checked them. */
+export interface SinkModule {
+  create(options: unknown, context: SinkContext): Sink;
+}
+
+export interface SinkEntry {
+  /** Only for who reads the configuration: loads the schema library. */
+  readonly schema: () => Promise<{ readonly schema: ZodType }>;
+  readonly create: () => Promise<SinkModule>;
+}
+
+export const SINKS: { readonly [type: string]: SinkEntry } = {
+  hub: { schema: () => import('./hub/config.ts'), create: () => import('./hub/sink.ts') },
+};

@@ -1,0 +1,129 @@
+/** The command line as a person meets it. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import type { MachineNow } from '../../src/model/api.ts';
+import { Command, freePort, waitUntil } from '../support/system.ts';
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'millwright-cli-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+async function run(...args: string[]): Promise<{ code: number | null; said: string }> {
+  const command = new Command(args);
+  const code = await command.exited();
+  return { code, said: command.said };
+}
+
+test('every command has a help text with its options', async () => {
+  const expected: [string[], RegExp][] = [
+    [[], /up .*edge .*hub .*check .*simulate .*log /s],
+    [['up'], /--data.*--port.*--config.*--no-simulate/s],
+    [['edge'], /--config <file>/],
+    [['hub'], /--config <file>/],
+    [['check'], /<file>/],
+    [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
+    [['log', 'inspect'], /<dir>/],
+  ];
+  for (const [args, pattern] of expected) {
+    const { code, said } = await run(...args, '--help');
+    assert.equal(code, 0);
+    assert.match(said, pattern);
+  }
+});
+
+test('check accepts the two files that users have, with one warning for each feature that is not there yet', async () => {
+  const edge = await run('check', 'test/data/config/edge-config.yaml');
+  assert.equal(edge.code, 0, edge.said);
+  for (const feature of ['nats:', 'nats.max_reconnects:', 'buffering.warm_buffer.size:', 'buffering.cold_buffer:']) {
+    assert.equal(edge.said.split(`yaml: ${feature}`).length - 1, 1, `one warning for ${feature}\n${edge.said}`);
+  }
+  const hub = await run('check', 'test/data/config/backend-config.yaml');
+  assert.equal(hub.code, 0, hub.said);
+  assert.match(hub.said, /warning.*nats: this version does not read from NATS/);
+});
+
+test('check accepts every example and stops at a mistake with file and line', async () => {
+  for (const example of ['config/edge.example.yaml', 'config/hub.example.yaml']) {
+    const { code, said } = await run('check', example);
+    assert.equal(code, 0, said);
+  }
+  const file = path.join(folder, 'wrong.yaml');
+  await writeFile(file, 'agent:\n  machine_id: A\n  sampling_rate: quick\n');
+  const { code, said } = await run('check', file);
+  assert.equal(code, 2);
+  assert.match(said, /wrong\.yaml:3: agent\.sampling_rate: found "quick"; allowed: a duration/);
+  assert.match((await run('check', path.join(folder, 'none.yaml'))).said, /cannot read .*none\.yaml/);
+});
+
+test('a mistake at the start is one clear sentence', async () => {
+  const port = await freePort();
+  const busy = createServer().listen(port, '127.0.0.1');
+  await once(busy, 'listening');
+  const taken = await run('up', '--data', path.join(folder, 'a'), '--port', String(port));
+  assert.match(taken.said, new RegExp(`port ${port} is in use by another program; choose another with --port`));
+  assert.equal(taken.code, 2);
+  busy.close();
+
+  await writeFile(path.join(folder, 'file'), '');
+  const unwritable = await run('up', '--data', path.join(folder, 'file', 'data'), '--port', String(port));
+  assert.match(unwritable.said, /the data folder .* cannot be written \(ENOTDIR\); choose another with --data/);
+  assert.equal(unwritable.code, 2);
+
+  const wrong = await run('up', '--port', 'web');
+  assert.match(wrong.said, /a port is a whole number from 0 to 65535/);
+});
+
+test('up serves live machines, keeps its data over a restart, and ends on Ctrl-C', async () => {
+  const data = path.join(folder, 'shop');
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const fleet = async (): Promise<MachineNow[]> => (await (await fetch(`${url}/api/v1/fleet`)).json()) as MachineNow[];
+  const countRows = async (): Promise<number> => {
+    const end = '2100-01-01T00:00:00Z';
+    const answer = await fetch(`${url}/api/v1/machines/CNC-001/data?start_time=2000-01-01T00:00:00Z&end_time=${end}`);
+    return ((await answer.json()) as unknown[]).length;
+  };
+
+  const first = new Command(['up', '--data', data, '--port', String(port)]);
+  await waitUntil('the address', () => (first.said.includes(`Millwright is running:  ${url}`) ? true : undefined));
+  const live = await waitUntil('three live machines', async () => {
+    const machines = await fleet();
+    return machines.filter((machine) => machine.state !== null).length === 3 ? machines : undefined;
+  });
+  assert.deepEqual(live.map((machine) => machine.id).toSorted(), ['CMM-001', 'CNC-001', 'CNC-002', 'CNC-003']);
+  const page = await fetch(url);
+  assert.match(await page.text(), /<title>[^<]*Millwright/);
+
+  const second = await run('up', '--data', data, '--port', String(await freePort()));
+  assert.match(second.said, /the data folder .* is in use by process \d+/);
+
+  const before = await waitUntil('some rows', async () => {
+    const rows = await countRows();
+    return rows > 20 ? rows : undefined;
+  });
+  assert.equal(await first.end('SIGINT'), 0, first.said);
+  await assert.rejects(fetch(url));
+
+  const again = new Command(['up', '--data', data, '--port', String(port), '--no-simulate']);
+  await waitUntil('the address', () => (again.said.includes(`Millwright is running`) ? true : undefined));
+  assert.ok((await countRows()) >= before);
+  assert.equal(await again.end('SIGTERM'), 0, again.said);
+});
+
+test('a database that is damaged is told, and nothing is deleted', async () => {
+  const data = path.join(folder, 'shop');
+  const control = path.join(data, 'database', 'cluster', 'global', 'pg_control');
+  const bytes = await readFile(control);
+  await writeFile(control, Buffer.alloc(bytes.length, 7));
+  const { code, said } = await run('up', '--data', data, '--port', String(await freePort()));
+  assert.notEqual(code, 0);
+  assert.match(said, /database server stopped.*are damaged, restore them from a copy, or move the folder away/);
+  assert.equal((await readFile(path.join(data, 'database', 'cluster', 'PG_VERSION'), 'utf8')).trim(), '18');
+});

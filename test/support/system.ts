@@ -1,0 +1,165 @@
+/** A whole Millwright for a test: a real PostgreSQL, a real hub and real edges, each a process that can be killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Pool } from 'pg';
+import { stringify } from 'yaml';
+import { silentLogger } from '../../src/base/logger.ts';
+import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
+
+export const CLI: string = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
+/** Longest wait for a condition; generous, since a test never waits longer than the condition takes. */
+export const WAIT_MS_MAX = 60_000;
+const POLL_MS = 25;
+
+/** Resolves to the first answer that is not undefined; fails with `what` and the last error when none comes. */
+export async function waitUntil<Answer>(
+  what: string,
+  look: () => Promise<Answer | undefined> | Answer | undefined,
+  timeoutMs: number = WAIT_MS_MAX,
+): Promise<Answer> {
+  const deadline = performance.now() + timeoutMs;
+  let lastError: unknown;
+  for (;;) {
+    try {
+      const answer = await look();
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      lastError = error;
+    }
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: lastError });
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** A command of Millwright in a process of its own; what it logs is kept. */
+export class Command {
+  readonly args: readonly string[];
+  readonly #process: ChildProcess;
+  #said = '';
+
+  constructor(args: readonly string[]) {
+    this.args = args;
+    this.#process = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process.stdout?.on('data', (chunk: Buffer) => {
+      this.#said += chunk.toString();
+    });
+    this.#process.stderr?.on('data', (chunk: Buffer) => {
+      this.#said += chunk.toString();
+    });
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  /** Everything it has written so far. */
+  get said(): string {
+    return this.#said;
+  }
+
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Sends the signal and resolves to the exit code when it has ended. */
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.running) {
+      this.#process.kill(signal);
+      await once(this.#process, 'exit');
+    }
+    return this.#process.exitCode;
+  }
+
+  async exited(): Promise<number | null> {
+    if (this.running) await once(this.#process, 'exit');
+    return this.#process.exitCode;
+  }
+}
+
+export interface System {
+  readonly folder: string;
+  readonly url: string;
+  readonly postgres: EmbeddedPostgres;
+  readonly database: Pool;
+  hub: Command;
+  /** Starts the hub on the same port as before, and resolves when it serves. */
+  startHub(): Promise<Command>;
+  /** Writes the configuration and starts an edge with it; a `hub` sink to this hub is added. */
+  startEdge(name: string, config: object): Promise<Command>;
+  /** The folder of that edge's log. */
+  logFolder(name: string): string;
+  rows<Row extends object>(sql: string, values?: unknown[]): Promise<Row[]>;
+  get<Answer>(path: string): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+export async function startSystem(): Promise<System> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-system-'));
+  const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable: false });
+  const { host, port, user, password, database: dbname } = postgres;
+  const database = new Pool({ host, port, user, password, database: dbname, max: 4 });
+  database.on('error', () => {}); // The server may be stopped under an idle connection; a query tells.
+  const hubPort = await freePort();
+  const hubConfig = path.join(folder, 'hub.yaml');
+  const server = { host: '127.0.0.1', port: hubPort };
+  await writeFile(hubConfig, stringify({ server, database: { host, port, dbname, user, password } }));
+  const url = `http://127.0.0.1:${hubPort}`;
+  const commands: Command[] = [];
+
+  const command = (args: readonly string[]): Command => {
+    const started = new Command(args);
+    commands.push(started);
+    return started;
+  };
+  const startHub = async (): Promise<Command> => {
+    system.hub = command(['hub', '--config', hubConfig]);
+    await waitUntil(`the hub to serve`, async () => {
+      if (!system.hub.running) throw new Error(system.hub.said);
+      return (await fetch(`${url}/healthz`)).ok ? true : undefined;
+    });
+    return system.hub;
+  };
+  const startEdge = async (name: string, config: object): Promise<Command> => {
+    const file = path.join(folder, `${name}.yaml`);
+    await mkdir(system.logFolder(name), { recursive: true });
+    const buffering = { folder: system.logFolder(name) };
+    await writeFile(file, stringify({ sinks: [{ type: 'hub', url }], buffering, status: { port: 0 }, ...config }));
+    return command(['edge', '--config', file]);
+  };
+  const system: System = {
+    folder,
+    url,
+    postgres,
+    database,
+    hub: command(['--version']),
+    startHub,
+    startEdge,
+    logFolder: (name) => path.join(folder, `log-${name}`),
+    rows: async <Row extends object>(sql: string, values: unknown[] = []) =>
+      (await database.query<Row>(sql, values)).rows,
+    get: async <Answer>(place: string) => (await (await fetch(`${url}${place}`)).json()) as Answer,
+    stop: async () => {
+      await Promise.all(commands.map((each) => each.end('SIGKILL')));
+      await database.end();
+      await postgres.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  await startHub();
+  return system;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
