@@ -6,7 +6,14 @@ import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
 import type { Reading } from '../model/reading.ts';
 import { timestampOf } from '../model/time.ts';
-import { APPENDS_MAX, type Appendable, Batcher, WAITING_BYTES_HARD_MAX, WAITING_READINGS_MAX } from './batcher.ts';
+import {
+  APPENDS_MAX,
+  type Appendable,
+  Batcher,
+  ROOM_READINGS_MAX,
+  WAITING_BYTES_HARD_MAX,
+  WAITING_READINGS_MAX,
+} from './batcher.ts';
 
 /** A log in memory that can be made to refuse, or to take its time. */
 class MemoryLog implements Appendable {
@@ -221,4 +228,23 @@ test('the time from emit to durable is measured for each reading', async () => {
   await batcher.drain(never);
   const latency = batcher.metrics().find((metric) => metric.name === 'millwright_append_latency_seconds');
   assert.equal(latency?.points.find((point) => point.suffix === '_count')?.value, 10);
+});
+
+test('a source that can wait is made to while the log does not keep up, and loses nothing', async () => {
+  const { log, batcher } = setup();
+  assert.equal(batcher.room(), undefined);
+  log.held = [];
+  let given = 0;
+  for (; batcher.room() === undefined; given += 1) batcher.accept(sample(given));
+  assert.ok(given > ROOM_READINGS_MAX && given <= ROOM_READINGS_MAX + 100, `${given}`);
+  const room = batcher.room();
+  assert.equal(batcher.room(), room, 'all sources share one wait');
+  const held = log.held;
+  log.held = undefined;
+  for (const release of held) release();
+  await room;
+  assert.equal(batcher.room(), undefined);
+  assert.equal(await batcher.drain(never), 0);
+  assert.equal(log.readings.length, given);
+  assert.equal(batcher.losses, 0);
 });

@@ -38,7 +38,15 @@ async function run(steps: readonly Step[]): Promise<Outcome> {
   };
   const sensor = { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, options: {} };
   const accept = (reading: Reading): void => void readings.push(reading);
-  const runner = new SourceRunner({ sensor, driver, accept, clock, random: () => 1, logger: silentLogger });
+  const runner = new SourceRunner({
+    sensor,
+    driver,
+    accept,
+    room: () => undefined,
+    clock,
+    random: () => 1,
+    logger: silentLogger,
+  });
   await runner.run(stop.signal);
   return { runner, readings, sleepsMs };
 }
@@ -147,7 +155,13 @@ test('the status tells state, contacts and counts', async () => {
       stop.abort();
     },
   };
-  const parts = { accept: () => {}, clock: systemClock, random: Math.random, logger: silentLogger };
+  const parts = {
+    accept: () => {},
+    room: () => undefined,
+    clock: systemClock,
+    random: Math.random,
+    logger: silentLogger,
+  };
   runner = new SourceRunner({ sensor, driver, ...parts });
   await runner.run(stop.signal);
   assert.equal(during?.state, 'ok');

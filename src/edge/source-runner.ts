@@ -24,6 +24,8 @@ export interface SourceRunnerOptions {
   readonly sensor: SensorSettings;
   readonly driver: Driver;
   readonly accept: (reading: Reading) => void;
+  /** See {@link DriverContext.room}. */
+  readonly room: () => Promise<void> | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -96,12 +98,13 @@ export class SourceRunner {
   }
 
   #context(): DriverContext {
-    const { sensor, clock, random } = this.#options;
+    const { sensor, clock, random, room } = this.#options;
     return {
       machineId: sensor.machineId,
       emit: (reading) => this.#emitted(reading),
       connected: () => this.#connected(),
       alive: () => this.#alive(),
+      room,
       samplingIntervalMs: () => sensor.samplingIntervalMs,
       clock,
       random,
