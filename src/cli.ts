@@ -57,6 +57,7 @@ simulate
   .option('--speed <factor>', 'times the original pace, or "max"', speed, 1)
   .option('--loop', 'begin anew at the end', false)
   .option('--rebase', 'shift the timestamps so that the recording begins now', false)
+  .option('--max-gap <duration>', 'longest pause to play, such as 10s; default: as recorded', durationMs)
   .option('--close', 'close the connections at the end (a real adapter stays connected)', false)
   .action(simulateShdr);
 
@@ -152,13 +153,21 @@ async function simulateShdr(options: {
   speed: number | 'max';
   loop: boolean;
   rebase: boolean;
+  maxGap?: number;
   close: boolean;
 }): Promise<void> {
   const { playShdr } = await import('./sim/shdr-player.ts');
-  const { close, ...rest } = options;
+  const { close, maxGap, ...rest } = options;
   const logger = processLogger('info');
   await runProcess(logger, async (signal) => {
-    const play = { ...rest, hold: !close, start: 'shared', gapMsMax: null, clock: systemClock, log: logger } as const;
+    const play = {
+      ...rest,
+      hold: !close,
+      start: 'shared',
+      gapMsMax: maxGap ?? null,
+      clock: systemClock,
+      log: logger,
+    } as const;
     const player = await playShdr(play, signal);
     const stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     await (close ? Promise.race([stopped, player.finished]) : stopped);
@@ -208,6 +217,12 @@ function speed(value: string): number | 'max' {
   const factor = Number(value.replace(/[x×]$/, ''));
   if (factor > 0 && Number.isFinite(factor)) return factor;
   throw new InvalidArgumentError('a speed is a factor above 0, or "max".');
+}
+
+function durationMs(value: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value);
+  if (match === null) throw new InvalidArgumentError('a duration is a number with its unit: 500ms, 10s, 5m, 1h.');
+  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] as 'ms' | 's' | 'm' | 'h'];
 }
 
 /** Another entry of the program, as source or as built, whichever this is. */

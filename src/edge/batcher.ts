@@ -22,6 +22,10 @@ import { thinBatch } from './thinning.ts';
 
 /** Readings that may wait for the log before samples are dropped. */
 export const WAITING_READINGS_MAX = 20_000;
+/** Sources that can wait are made to when so many readings wait for the log, */
+export const ROOM_READINGS_MAX: number = WAITING_READINGS_MAX / 4;
+/** but never for longer than this at once. */
+export const ROOM_WAIT_MS_MAX = 5_000;
 /** Bytes that may wait for the log before samples are dropped. */
 export const WAITING_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Bytes that may wait when all that waits is events and measurements; beyond it the oldest of them are lost. */
@@ -88,6 +92,8 @@ export class Batcher {
   #lastError: string | null = null;
   readonly #life = new AbortController();
   readonly #onIdle: (() => void)[] = [];
+  /** One wait, shared by all sources; over when there is room. */
+  #roomWait: { readonly over: AbortController; readonly promise: Promise<void> } | undefined;
 
   #readings = 0;
   #losses = 0;
@@ -133,6 +139,19 @@ export class Batcher {
     if (this.#emittedMs.length >= this.#options.readingsMax) this.flush();
     else if (kind === 'event') this.#flushSoon();
     else if (!this.#timing) void this.#flushInTime();
+  }
+
+  /** Undefined while there is room; else resolves when there is, or after {@link ROOM_WAIT_MS_MAX}. */
+  room(): Promise<void> | undefined {
+    if (this.#waitingReadings <= ROOM_READINGS_MAX) return undefined;
+    if (this.#roomWait === undefined) {
+      const over = new AbortController();
+      const promise = this.#options.clock.sleep(ROOM_WAIT_MS_MAX, over.signal).then(() => {
+        this.#roomWait = undefined;
+      });
+      this.#roomWait = { over, promise };
+    }
+    return this.#roomWait.promise;
   }
 
   /** Closes the open batch, whatever it holds, and hands it to the log. */
@@ -245,7 +264,7 @@ export class Batcher {
   }
 
   #pump(): void {
-    while (!this.#paused && this.#inFlight < APPENDS_MAX) {
+    while (!this.#paused && !this.#life.signal.aborted && this.#inFlight < APPENDS_MAX) {
       const batch = this.#waiting.shift();
       if (batch === undefined) break;
       void this.#append(batch);
@@ -278,6 +297,7 @@ export class Batcher {
       this.#lastError = null;
       this.#backoff.reset();
     }
+    if (this.#waitingReadings < ROOM_READINGS_MAX / 2) this.#roomWait?.over.abort();
     if (this.#untold.size > 0 && this.#waitingReadings < WAITING_READINGS_MAX / 2) this.#tellGaps();
   }
 
@@ -296,7 +316,7 @@ export class Batcher {
     this.#paused = true;
     while (this.#lastError !== null && !this.#life.signal.aborted) {
       await this.#options.clock.sleep(this.#backoff.nextMs(), this.#life.signal);
-      if (this.#inFlight > 0) continue;
+      if (this.#inFlight > 0 || this.#life.signal.aborted) continue;
       const batch = this.#waiting.shift();
       if (batch === undefined) break;
       await this.#append(batch);

@@ -193,7 +193,8 @@ class Edge implements StatusSource {
     const entry = DRIVERS[sensor.type];
     if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${sensor.type}`);
     const driver = (await entry.create()).create(sensor.options);
-    return new SourceRunner({ sensor, driver, accept, clock, random, logger: log });
+    const room = (): Promise<void> | undefined => this.#batcher.room();
+    return new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
   }
 
   async #openSink({ name, type, options }: SinkSettings): Promise<Sink> {

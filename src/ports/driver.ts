@@ -22,6 +22,12 @@ export interface DriverContext {
   connected(): void;
   /** The source gave a sign of life that is no reading (a heartbeat). */
   alive(): void;
+  /**
+   * For a source that can be made to wait, as TCP makes its sender wait: undefined while there is room for readings,
+   * else what to await before reading on. It resolves in the end even if there is none, so that a source is not given
+   * up for a log that has failed.
+   */
+  room(): Promise<void> | undefined;
   /** How long to wait between two samples now, in milliseconds. Ask before each: it changes under pressure. */
   samplingIntervalMs(): number;
   readonly clock: Clock;

@@ -69,6 +69,7 @@ async function readRecording(file: string, sensor: { [key: string]: unknown }): 
     emit: (reading: Reading): void => void readings.push(reading),
     connected: (): void => {},
     alive: (): void => {},
+    room: () => undefined,
     samplingIntervalMs: (): number => 100,
     clock: systemClock,
     random: seededRandom(1),

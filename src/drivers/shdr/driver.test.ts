@@ -76,6 +76,8 @@ class Gateway implements DriverContext {
   });
   signs = 0;
   connections = 0;
+  /** While set, the gateway has no room, and the driver is to wait for it. */
+  roomWait: Promise<void> | undefined;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -89,6 +91,9 @@ class Gateway implements DriverContext {
   }
   alive(): void {
     this.signs += 1;
+  }
+  room(): Promise<void> | undefined {
+    return this.roomWait;
   }
   samplingIntervalMs(): number {
     return 100;
@@ -270,6 +275,30 @@ test('counts bad lines, and warns of them once a minute with an example', async 
   assert.equal(gateway.logged.length, 2);
   assert.equal(gateway.logged[1]?.since_last_warning, 3);
   assert.equal(gateway.logged[1]?.total, 4);
+  stop.abort();
+  await run;
+});
+
+test('makes the adapter wait while the gateway has no room, and does not take that for silence', async () => {
+  const clock = new ManualClock(START);
+  const { adapter, gateway, options } = await start(clock);
+  const stop = new AbortController();
+  const run = create(options).run(gateway, stop.signal);
+  await until(() => adapter.heard.length === 1);
+  adapter.newest.write('* PONG 2000\n');
+  await until(() => gateway.signs === 1);
+  const { promise, resolve: makeRoom } = Promise.withResolvers<void>();
+  gateway.roomWait = promise;
+  adapter.newest.write('2026-01-02T07:00:00Z|Srpm|0\n');
+  await until(() => gateway.readings.length === 1);
+  const lines = Array.from({ length: 5_000 }, (_, index) => `2026-01-02T07:00:01Z|Srpm|${index + 1}\n`);
+  const sent = new Promise((resolve) => adapter.newest.write(lines.join(''), resolve));
+  await clock.step(10_000);
+  assert.equal(gateway.readings.length, 1);
+  gateway.roomWait = undefined;
+  makeRoom();
+  await until(() => gateway.readings.length === 5_001);
+  await sent;
   stop.abort();
   await run;
 });

@@ -47,6 +47,8 @@ class Connection {
   #failure: MillwrightError | undefined;
   #isConnected = false;
   #lastHeardMs = 0;
+  /** The adapter is made to wait, so its silence means nothing. */
+  #isPaused = false;
   /** Undefined until the adapter has answered a ping. */
   #heartbeatMs: number | undefined;
   #socket: Socket | undefined;
@@ -122,7 +124,17 @@ class Connection {
       this.#fail(new MillwrightError(error.code, `${this.#peer}: ${error.message}`));
       return false;
     }
-    return true;
+    const room = this.#context.room();
+    if (room === undefined) return true;
+    this.#isPaused = true;
+    void room.then(() => this.#resume());
+    return false;
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#lastHeardMs = this.#context.clock.monotonicMs();
+    this.#socket?.resume();
   }
 
   #pong(value: string): void {
@@ -148,12 +160,12 @@ class Connection {
       const heartbeatMs = this.#heartbeatMs ?? this.#options.heartbeatMs;
       const silenceMaxMs = 2 * heartbeatMs;
       const leftMs = this.#lastHeardMs + silenceMaxMs - clock.monotonicMs();
-      if (leftMs <= 0) {
+      if (leftMs <= 0 && !this.#isPaused) {
         const text = `${this.#peer} was silent for ${silenceMaxMs} ms`;
         this.#fail(new MillwrightError('connection_failed', text));
         return;
       }
-      await clock.sleep(Math.min(heartbeatMs, leftMs), this.#end.signal);
+      await clock.sleep(Math.min(heartbeatMs, Math.max(leftMs, HEARTBEAT_MS_MIN)), this.#end.signal);
       if (!this.#end.signal.aborted) this.#socket?.write('* PING\n');
     }
   }

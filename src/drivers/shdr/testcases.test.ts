@@ -66,6 +66,7 @@ async function runDriver(config: object, bytes: Buffer): Promise<{ readings: Rea
         emit: (reading) => readings.push(reading),
         connected: () => {},
         alive: () => {},
+        room: () => undefined,
         samplingIntervalMs: () => 100,
         clock: stillClock,
         random: seededRandom(1),

@@ -35,6 +35,7 @@ async function run(driver: Driver, clock: Clock, untilMs: number, intervalMs = 1
     },
     connected: () => {},
     alive: () => {},
+    room: () => undefined,
     samplingIntervalMs: () => intervalMs,
     clock,
     random: () => 0.5,

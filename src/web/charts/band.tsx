@@ -2,14 +2,14 @@
 import type { Signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { StateMark } from '../components/state_mark.tsx';
+import { StateMark } from '../components/state-mark.tsx';
 import { useShell } from '../context.ts';
 import { formatAge } from '../format.ts';
 import { STATE_LABELS } from '../standing.ts';
 import type { TimeWindow } from '../view.ts';
 import type { ChartFeed } from './feed.ts';
 import { AXIS_PX, RIGHT_PX } from './plot.ts';
-import { durationsOf, type Stretch, segmentsOf } from './state_band.ts';
+import { durationsOf, type Stretch, segmentsOf } from './state-band.ts';
 
 const HEIGHT_PX = 24;
 
@@ -74,7 +74,7 @@ export function StateBand({ feed, window, cursorMs, stretches }: Props): JSX.Ele
 }
 
 function useWidth(host: { readonly current: HTMLElement | null }): number {
-  const [widthPx, setWidthPx] = useState(600);
+  const [widthPx, setWidthPx] = useState(0);
   useEffect(() => {
     const element = host.current;
     if (element === null) return undefined;

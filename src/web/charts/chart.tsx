@@ -9,7 +9,7 @@ import { formatNumber } from '../format.ts';
 import type { TimeWindow } from '../view.ts';
 import type { ChartFeed } from './feed.ts';
 import { CHART_COLOURS, plotOptions } from './plot.ts';
-import { bucketAt, drawingOf, extremesOf } from './series_buffer.ts';
+import { bucketAt, drawingOf, extremesOf } from './series-buffer.ts';
 import { ChartTable } from './table.tsx';
 
 export interface ChartProps {
@@ -28,7 +28,7 @@ export interface ChartProps {
   readonly onPlot: (plot: uPlot | null) => void;
 }
 
-const HEIGHT_PX = 168;
+const HEIGHT_PX = 152;
 
 export function Chart(props: ChartProps): JSX.Element {
   const table = useSignal(false);

@@ -14,8 +14,8 @@ import { StateBand } from './band.tsx';
 import { Chart } from './chart.tsx';
 import { ChartFeed } from './feed.ts';
 import { CHART_COLOURS } from './plot.ts';
-import { bucketAt } from './series_buffer.ts';
-import { type Stretch, stretchesOf } from './state_band.ts';
+import { bucketAt } from './series-buffer.ts';
+import { type Stretch, stretchesOf } from './state-band.ts';
 
 export interface ChartsProps {
   readonly machine: Signal<MachineNow>;

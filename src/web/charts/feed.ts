@@ -9,7 +9,7 @@ import type { LiveMessages, StateInterval } from '../../model/api.ts';
 import { api } from '../api.ts';
 import type { Store } from '../store.ts';
 import type { TimeWindow } from '../view.ts';
-import { SeriesBuffer } from './series_buffer.ts';
+import { SeriesBuffer } from './series-buffer.ts';
 
 /** Samples kept between two takeovers at most; beyond it the window is asked for again. */
 const PENDING_MAX = 20_000;

@@ -30,6 +30,7 @@ export const RIGHT_PX = 12;
 /** A drag shorter than this is a click. */
 const DRAG_PX_MIN = 6;
 export const CHART_COLOURS = 6;
+const DECIMALS_MAX = 6;
 
 export function plotOptions(setup: PlotSetup, host: HTMLElement): uPlot.Options {
   const style = getComputedStyle(host);
@@ -160,7 +161,10 @@ export function valueRange(
 }
 
 function valueLabels(splits: number[], step: number): string[] {
-  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  let decimals = 0;
+  // As many as the step itself needs: 2.5 needs one.
+  while (decimals < DECIMALS_MAX && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6)
+    decimals++;
   return splits.map((value) => formatNumber(value, decimals));
 }
 

@@ -6,7 +6,7 @@ import { useShell } from '../context.ts';
 import { formatNumber } from '../format.ts';
 import type { TimeWindow } from '../view.ts';
 import type { ChartFeed } from './feed.ts';
-import { bucketAt } from './series_buffer.ts';
+import { bucketAt } from './series-buffer.ts';
 
 const ROWS_MAX = 200;
 

@@ -4,9 +4,9 @@ import type { CurrentValue, MachineNow } from '../../model/api.ts';
 import { machineHref } from '../attention.ts';
 import { useShell } from '../context.ts';
 import { formatAge, formatValue } from '../format.ts';
-import { KEY_VALUES, PART_COUNT_NAMES, PROGRAM_LINE_NAMES, PROGRAM_NAMES } from '../key_values.ts';
+import { KEY_VALUES, PART_COUNT_NAMES, PROGRAM_LINE_NAMES, PROGRAM_NAMES } from '../key-values.ts';
 import { isStaleValue, type Standing, STATE_LABELS, standingOf } from '../standing.ts';
-import { StateMark } from './state_mark.tsx';
+import { StateMark } from './state-mark.tsx';
 
 export function Tile({ machineId, kiosk }: { machineId: string; kiosk: boolean }): JSX.Element | null {
   const { store } = useShell();
@@ -113,15 +113,20 @@ function KeyValues({
   );
 }
 
-/** Program, line and part count, where the machine tells them. */
+/** Program, line and part count, as far as the machine tells them. */
 function Work({ machine }: { machine: MachineNow }): JSX.Element {
-  const program = formatValue(firstOf(machine, PROGRAM_NAMES)?.value, 0);
-  const line = formatValue(firstOf(machine, PROGRAM_LINE_NAMES)?.value, 0);
+  const program = firstOf(machine, PROGRAM_NAMES);
+  const line = firstOf(machine, PROGRAM_LINE_NAMES);
   const parts = firstOf(machine, PART_COUNT_NAMES);
   return (
     <p class="tile-work">
       <span class="tile-program">
-        {program === '—' ? 'Program' : program} <span class="unit">line</span> {line}
+        {program === undefined ? null : `${formatValue(program.value, 0)} `}
+        {line === undefined ? null : (
+          <>
+            <span class="unit">line</span> {formatValue(line.value, 0)}
+          </>
+        )}
       </span>
       {parts === undefined ? null : (
         <span class="tile-parts">

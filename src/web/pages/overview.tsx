@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { type AttentionItem, attentionOf } from '../attention.ts';
 import { Empty } from '../components/panel.tsx';
-import { StateMark } from '../components/state_mark.tsx';
+import { StateMark } from '../components/state-mark.tsx';
 import { Tile, TileSkeleton } from '../components/tile.tsx';
 import { useShell } from '../context.ts';
 import { formatAge } from '../format.ts';

@@ -1,4 +1,104 @@
+/** The way from the machines to this page: what works, what waits, what is broken. */
 import type { JSX } from 'preact';
-export function PipelinePage(_: { query: URLSearchParams }): JSX.Element {
-  return <p>…</p>;
+import type { HubStatus } from '../../model/api.ts';
+import { DeadLetters } from '../components/dead-letters.tsx';
+import { EdgeCard } from '../components/edge-card.tsx';
+import { Facts } from '../components/facts.tsx';
+import { Empty } from '../components/panel.tsx';
+import { StateMark } from '../components/state-mark.tsx';
+import { useShell } from '../context.ts';
+import { formatCount, formatRate } from '../format.ts';
+import { HOP_MARKS, type Hop, hopsOf, verdictOf } from '../pipeline.ts';
+
+export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element {
+  const { store, stream } = useShell();
+  const status = store.status.value;
+  if (status === null) return <PipelineSkeleton />;
+  const nowMs = store.nowMs.value;
+  const edges = store.edges.value;
+  const facts = { edges, status, connection: stream.connection.value.state };
+  const verdict = verdictOf(facts, nowMs);
+  return (
+    <div class="pipeline">
+      <h1 class="visually-hidden">Pipeline</h1>
+      <section class="way card" aria-label="The way of a reading">
+        <p class={verdict.ok ? 'verdict ink-running' : 'verdict ink-hold'}>
+          <StateMark state={verdict.ok ? 'running' : 'hold'} size={20} /> <span>{verdict.sentence}</span>
+        </p>
+        <ol class="hops">
+          {hopsOf(facts, nowMs).map((hop) => (
+            <HopStep key={hop.name} hop={hop} />
+          ))}
+        </ol>
+      </section>
+      {edges.length === 0 ? (
+        <Empty title="No gateway has reported to this hub">
+          <p>
+            Start one with <code>millwright edge --config edge.yaml</code> and give its sink <code>hub</code> the
+            address of this hub. It appears here within two seconds.
+          </p>
+        </Empty>
+      ) : (
+        edges.map((edge) => <EdgeCard key={edge.status.gateway_id} edge={edge} />)
+      )}
+      <HubCard status={status} lettersOpen={query.get('dead_letters') === '1'} />
+    </div>
+  );
+}
+
+function HopStep({ hop }: { hop: Hop }): JSX.Element {
+  const mark = HOP_MARKS[hop.state];
+  return (
+    <li class={`hop hop-${hop.state}`}>
+      <span class={`hop-name ink-${mark}`}>
+        <StateMark state={mark} /> {hop.name}
+      </span>
+      <span class="hop-words">{hop.words}</span>
+    </li>
+  );
+}
+
+function HubCard({ status, lettersOpen }: { status: HubStatus; lettersOpen: boolean }): JSX.Element {
+  const failing = status.database === 'failing';
+  return (
+    <section class="part card" aria-labelledby="hub-title">
+      <header class="part-head">
+        <h2 id="hub-title">Hub</h2>
+        <p class={failing ? 'part-state ink-alarm' : 'part-state ink-running'}>
+          <StateMark state={failing ? 'alarm' : 'running'} /> {failing ? 'Database fails' : 'Stores'}
+        </p>
+        <p class="part-notes">version {status.version}</p>
+      </header>
+      {status.database_error === null ? null : <p class="part-error">{status.database_error}</p>}
+      <Facts
+        facts={[
+          ['Readings a second', formatRate(status.readings_per_second)],
+          ['Readings stored', formatCount(status.readings_stored)],
+          ['Duplicate batches', formatCount(status.batches_duplicate)],
+          [
+            'Dead letters',
+            status.dead_letters === 0 ? (
+              '0'
+            ) : (
+              <a href={lettersOpen ? '/pipeline' : '/pipeline?dead_letters=1'}>
+                {formatCount(status.dead_letters)} <span class="unit">{lettersOpen ? 'hide' : 'show'}</span>
+              </a>
+            ),
+          ],
+          ['Database', failing ? 'failing' : 'ok'],
+        ]}
+      />
+      {lettersOpen ? <DeadLetters /> : null}
+    </section>
+  );
+}
+
+function PipelineSkeleton(): JSX.Element {
+  return (
+    <div class="pipeline" aria-busy="true">
+      <h1 class="visually-hidden">Pipeline</h1>
+      <div class="bone way-bone" />
+      <div class="bone part-bone" />
+    </div>
+  );
 }

@@ -5,9 +5,9 @@ import type { MachineEventRow } from '../../model/api.ts';
 import type { EventType } from '../../model/reading.ts';
 import { api } from '../api.ts';
 import { useShell } from '../context.ts';
-import { eventMark, eventText } from '../event_text.ts';
+import { eventMark, eventText } from '../event-text.ts';
 import { Failure } from './panel.tsx';
-import { StateMark } from './state_mark.tsx';
+import { StateMark } from './state-mark.tsx';
 
 const ASKED = 100;
 /** Kept at most: the oldest go. */

@@ -55,14 +55,18 @@ function ValueTile({ info, machine, periods }: TileProps): JSX.Element | null {
   const nowMs = store.nowMs.value;
   const timeMs = Date.parse(value.time);
   const old = isStaleValue(value, nowMs, periods.of(info.name)) || standingOf(machine, nowMs).kind !== 'now';
+  const text = formatValue(value.value, info.decimals);
   return (
     <div class={old ? 'value-tile card value-old' : 'value-tile card'} data-signal={info.name}>
       <dt>{info.label}</dt>
       <dd>
-        <span class="number">{formatValue(value.value, info.decimals)}</span> <span class="unit">{info.unit}</span>
-        <span class="value-age">
-          {old ? `as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})` : '\u00a0'}
-        </span>
+        <span class={typeof value.value === 'number' ? 'number' : 'value-text'} title={text}>
+          {text}
+        </span>{' '}
+        <span class="unit">{info.unit}</span>
+        {old ? (
+          <span class="value-age">{`as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})`}</span>
+        ) : null}
       </dd>
     </div>
   );

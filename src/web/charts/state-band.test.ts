@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MachineState } from '../../model/signals.ts';
-import { durationsOf, type Stretch, segmentsOf, stretchesOf } from './state_band.ts';
+import { durationsOf, type Stretch, segmentsOf, stretchesOf } from './state-band.ts';
 
 const WINDOW = { fromMs: 0, toMs: 100_000 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Series } from '../../model/api.ts';
-import { breaksOf, bucketAt, drawingOf, extremesOf, SeriesBuffer } from './series_buffer.ts';
+import { breaksOf, bucketAt, drawingOf, extremesOf, SeriesBuffer } from './series-buffer.ts';
 
 const START_S = Date.parse('2026-01-01T08:00:00Z') / 1000;
 const at = (seconds: number): number => (START_S + seconds) * 1000;

@@ -1,0 +1,194 @@
+/** One gateway on the pipeline page: its log, its sinks, its sources. */
+import type { JSX } from 'preact';
+import type { EdgeReport } from '../../model/api.ts';
+import type { EdgeState, LogStatus, SinkStatus, SourceStatus } from '../../model/status.ts';
+import { machineHref } from '../attention.ts';
+import { useShell } from '../context.ts';
+import { formatAge, formatBytes, formatCount, formatOffset, formatRate, MISSING } from '../format.ts';
+import { HOP_MARKS, type Hop, isSilent, sinkHop, sourceHop } from '../pipeline.ts';
+import type { ShownState } from '../standing.ts';
+import { Facts } from './facts.tsx';
+import { StateMark } from './state-mark.tsx';
+
+const EDGE_WORDS: { readonly [state in EdgeState]: readonly [mark: ShownState, words: string] } = {
+  starting: ['setup', 'Starting'],
+  online: ['running', 'Online: every source and sink works'],
+  degraded: ['hold', 'Degraded: not every source and sink works'],
+  offline: ['alarm', 'Offline: no sink works, readings are kept in the log'],
+  draining: ['setup', 'Draining: a backlog is being delivered'],
+  stopping: ['idle', 'Stopping'],
+};
+
+const CONNECTION_WORDS = { ok: 'ok', connecting: 'connecting', failing: 'failing', stopped: 'stopped' } as const;
+
+export function EdgeCard({ edge }: { edge: EdgeReport }): JSX.Element {
+  const { store } = useShell();
+  const nowMs = store.nowMs.value;
+  const { status } = edge;
+  const silent = isSilent(edge, nowMs);
+  const heardMs = Date.parse(edge.received_at);
+  const [mark, words] = silent
+    ? (['unknown', `Last heard ${formatAge(nowMs - heardMs)} ago, ${store.plant.value.near(heardMs, nowMs)}`] as const)
+    : EDGE_WORDS[status.state];
+  const id = `edge-${status.gateway_id}`;
+  return (
+    <section class={silent ? 'part card part-silent' : 'part card'} aria-labelledby={id}>
+      <header class="part-head">
+        <h2 id={id}>{status.gateway_id}</h2>
+        <p class={`part-state ink-${mark}`}>
+          <StateMark state={mark} /> {words}
+        </p>
+        <p class="part-notes">
+          {[status.location, `version ${status.version}`].filter((part) => part !== null).join(' · ')}
+        </p>
+      </header>
+      {status.log.last_error === null ? null : <p class="part-error">Log: {status.log.last_error}</p>}
+      <Facts
+        facts={[
+          ['Readings a second', formatRate(status.readings_per_second)],
+          ['Log depth', <LogDepth log={status.log} sinks={status.sinks} />],
+          ['Oldest unsent', formatSeconds(oldestUnsent(status.sinks))],
+          ['Losses', formatCount(status.losses)],
+          ['Clock against hub', formatOffset(edge.clock_offset_seconds)],
+          ['Memory', formatBytes(status.memory_bytes)],
+          ['Running for', formatAge(Date.parse(status.sent_at) - Date.parse(status.started_at))],
+        ]}
+      />
+      <Sinks sinks={status.sinks} skewMs={edge.clock_offset_seconds * 1000} />
+      <Sources sources={status.sources} skewMs={edge.clock_offset_seconds * 1000} />
+    </section>
+  );
+}
+
+function LogDepth({ log, sinks }: { log: LogStatus; sinks: readonly SinkStatus[] }): JSX.Element {
+  const batches = Math.max(0, ...sinks.map((sink) => sink.lag_batches));
+  return (
+    <>
+      {formatCount(batches)} <span class="unit">batches</span> {formatBytes(log.bytes)}
+    </>
+  );
+}
+
+interface RowsProps {
+  /** Gateway's clock minus the hub's: its times are shown as ages by the hub's clock. */
+  readonly skewMs: number;
+}
+
+function Sinks({ sinks, skewMs }: RowsProps & { sinks: readonly SinkStatus[] }): JSX.Element | null {
+  const { store } = useShell();
+  if (sinks.length === 0) return null;
+  return (
+    <div class="table-frame">
+      <table class="parts-table">
+        <caption>Sinks</caption>
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">State</th>
+            <th scope="col">Waiting</th>
+            <th scope="col">Oldest unsent</th>
+            <th scope="col">Rate</th>
+            <th scope="col">Retries</th>
+            <th scope="col">Dead letters</th>
+            <th scope="col">Last delivery</th>
+          </tr>
+        </thead>
+        <tbody>
+          {sinks.map((sink) => (
+            <tr key={sink.name}>
+              <Name name={sink.name} type={sink.type} />
+              <State hop={sinkHop(sink)} state={sink.state} error={sink.last_error} />
+              <td data-label="Waiting">
+                {formatCount(sink.lag_batches)} <span class="unit">batches</span> {formatCount(sink.lag_readings)}{' '}
+                <span class="unit">readings</span>
+              </td>
+              <td data-label="Oldest unsent">{formatSeconds(sink.oldest_unsent_age_seconds)}</td>
+              <td data-label="Rate">
+                {formatRate(sink.readings_per_second)} <span class="unit">/s</span>
+              </td>
+              <td data-label="Retries">{formatCount(sink.retries)}</td>
+              <td data-label="Dead letters">{formatCount(sink.dead_letters)}</td>
+              <td data-label="Last delivery">{agoOf(sink.last_delivery, store.nowMs.value + skewMs)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStatus[] }): JSX.Element | null {
+  const { store } = useShell();
+  if (sources.length === 0) return null;
+  return (
+    <div class="table-frame">
+      <table class="parts-table">
+        <caption>Sources</caption>
+        <thead>
+          <tr>
+            <th scope="col">Name</th>
+            <th scope="col">State</th>
+            <th scope="col">Machine</th>
+            <th scope="col">Rate</th>
+            <th scope="col">Readings</th>
+            <th scope="col">Reconnects</th>
+            <th scope="col">Last contact</th>
+          </tr>
+        </thead>
+        <tbody>
+          {sources.map((source) => (
+            <tr key={source.name}>
+              <Name name={source.name} type={source.type} />
+              <State hop={sourceHop(source)} state={source.state} error={source.last_error} />
+              <td data-label="Machine">
+                <a href={machineHref(source.machine_id)}>{source.machine_id}</a>
+              </td>
+              <td data-label="Rate">
+                {formatRate(source.readings_per_second)} <span class="unit">/s</span>
+              </td>
+              <td data-label="Readings">{formatCount(source.readings)}</td>
+              <td data-label="Reconnects">{formatCount(source.reconnects)}</td>
+              <td data-label="Last contact">{agoOf(source.last_contact, store.nowMs.value + skewMs)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Name({ name, type }: { name: string; type: string }): JSX.Element {
+  return (
+    <th scope="row">
+      {name} {name === type ? null : <span class="unit">{type}</span>}
+    </th>
+  );
+}
+
+/** The last error stays in sight after things went well again, in a quiet voice. */
+function State(props: { hop: Hop; state: keyof typeof CONNECTION_WORDS; error: string | null }): JSX.Element {
+  const mark = HOP_MARKS[props.hop.state];
+  return (
+    <td data-label="State" class="part-cell-state">
+      <span class={`ink-${mark}`}>
+        <StateMark state={mark} /> {CONNECTION_WORDS[props.state]}
+      </span>
+      {props.error === null ? null : (
+        <span class="last-error">{props.state === 'ok' ? `last error: ${props.error}` : props.error}</span>
+      )}
+    </td>
+  );
+}
+
+function oldestUnsent(sinks: readonly SinkStatus[]): number | null {
+  const ages = sinks.flatMap((sink) => sink.oldest_unsent_age_seconds ?? []);
+  return ages.length === 0 ? null : Math.max(...ages);
+}
+
+function formatSeconds(seconds: number | null): string {
+  return formatAge(seconds === null ? null : seconds * 1000);
+}
+
+function agoOf(timestamp: string | null, nowMs: number): string {
+  return timestamp === null ? MISSING : `${formatAge(nowMs - Date.parse(timestamp))} ago`;
+}

@@ -1,0 +1,136 @@
+/** The way of a reading, hop by hop, and the first hop that is broken. Pure. */
+import type { EdgeReport, HubStatus } from '../model/api.ts';
+import type { SinkStatus, SourceStatus } from '../model/status.ts';
+import { formatAge, formatRate } from './format.ts';
+import { STALE_AFTER_MS, type ShownState } from './standing.ts';
+import type { Connection } from './stream.ts';
+
+/** Good, needs a look, broken, not known. */
+export type HopState = 'ok' | 'waiting' | 'broken' | 'unknown';
+
+export const HOP_MARKS: { readonly [state in HopState]: ShownState } = {
+  ok: 'running',
+  waiting: 'hold',
+  broken: 'alarm',
+  unknown: 'unknown',
+};
+
+export interface Hop {
+  readonly name: string;
+  readonly state: HopState;
+  /** A few words: what it does, or what is wrong. */
+  readonly words: string;
+}
+
+export interface PipelineFacts {
+  readonly edges: readonly EdgeReport[];
+  readonly status: HubStatus | null;
+  readonly connection: Connection['state'];
+}
+
+/** Machines, gateways, delivery, store, this page: in the order in which a reading passes them. */
+export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: number): Hop[] {
+  const heard = edges.filter((edge) => !isSilent(edge, nowMs));
+  const sources = heard.flatMap((edge) => edge.status.sources);
+  const sinks = heard.flatMap((edge) => edge.status.sinks);
+  return [
+    worstOf('Machines', sources.map(sourceHop), `${sources.length} connected`),
+    worstOf(
+      'Gateways',
+      edges.map((edge) => gatewayHop(edge, nowMs)),
+      `${heard.length} heard`,
+    ),
+    worstOf('Delivery', sinks.map(sinkHop), deliveryWords(heard)),
+    storeHop(status),
+    connection === 'live'
+      ? { name: 'This page', state: 'ok', words: 'live' }
+      : { name: 'This page', state: connection === 'late' ? 'waiting' : 'broken', words: 'does not hear the hub' },
+  ];
+}
+
+/** One sentence: what the first broken hop is, or that all is well. The nearest to the page hides what lies behind. */
+export function verdictOf(facts: PipelineFacts, nowMs: number): { readonly ok: boolean; readonly sentence: string } {
+  const hops = hopsOf(facts, nowMs);
+  const page = hops.at(-1);
+  if (page !== undefined && page.state === 'broken') {
+    return { ok: false, sentence: 'This page does not hear the hub; what stands below is frozen.' };
+  }
+  const broken = hops.find((hop) => hop.state === 'broken') ?? hops.find((hop) => hop.state !== 'ok');
+  if (facts.edges.length === 0) return { ok: false, sentence: 'No gateway has reported to this hub.' };
+  if (broken !== undefined)
+    return { ok: false, sentence: `First broken hop: ${broken.name.toLowerCase()}. ${broken.words}.` };
+  const rate = formatRate(facts.status?.readings_per_second);
+  return { ok: true, sentence: `Everything flows: ${rate} readings a second are stored.` };
+}
+
+export function isSilent(edge: EdgeReport, nowMs: number): boolean {
+  return nowMs - Date.parse(edge.received_at) > STALE_AFTER_MS;
+}
+
+export function sourceHop(source: SourceStatus): Hop {
+  const name = source.name;
+  switch (source.state) {
+    case 'ok':
+      return { name, state: 'ok', words: 'connected' };
+    case 'connecting':
+      return { name, state: 'waiting', words: `${name} is connecting${because(source.last_error)}` };
+    case 'failing':
+      return { name, state: 'broken', words: `${name} cannot be reached${because(source.last_error)}` };
+    case 'stopped':
+      return { name, state: 'broken', words: `${name} has stopped${because(source.last_error)}` };
+  }
+}
+
+export function sinkHop(sink: SinkStatus): Hop {
+  const name = sink.name;
+  const behind =
+    sink.oldest_unsent_age_seconds === null ? '' : `, oldest waits ${formatAge(sink.oldest_unsent_age_seconds * 1000)}`;
+  switch (sink.state) {
+    case 'ok':
+      return { name, state: 'ok', words: 'delivers' };
+    case 'connecting':
+      return { name, state: 'waiting', words: `Sink ${name} is connecting${because(sink.last_error)}${behind}` };
+    case 'failing':
+      return { name, state: 'broken', words: `Sink ${name} fails${because(sink.last_error)}${behind}` };
+    case 'stopped':
+      return { name, state: 'broken', words: `Sink ${name} has stopped${because(sink.last_error)}${behind}` };
+  }
+}
+
+export function gatewayHop(edge: EdgeReport, nowMs: number): Hop {
+  const name = edge.status.gateway_id;
+  if (isSilent(edge, nowMs)) {
+    const words = `${name} was last heard ${formatAge(nowMs - Date.parse(edge.received_at))} ago`;
+    return { name, state: 'unknown', words };
+  }
+  if (edge.status.log.last_error !== null) {
+    return { name, state: 'broken', words: `${name} cannot write its log${because(edge.status.log.last_error)}` };
+  }
+  return { name, state: 'ok', words: 'heard' };
+}
+
+function storeHop(status: HubStatus | null): Hop {
+  if (status === null) return { name: 'Database', state: 'unknown', words: 'not known yet' };
+  if (status.database === 'ok') return { name: 'Database', state: 'ok', words: 'stores' };
+  return { name: 'Database', state: 'broken', words: `Nothing is stored${because(status.database_error)}` };
+}
+
+function worstOf(name: string, hops: readonly Hop[], allWell: string): Hop {
+  if (hops.length === 0) return { name, state: 'unknown', words: 'None is known' };
+  for (const state of ['broken', 'unknown', 'waiting'] as const) {
+    const [first, ...others] = hops.filter((hop) => hop.state === state);
+    if (first === undefined) continue;
+    const more = others.length === 0 ? '' : `, and ${others.length} more`;
+    return { name, state, words: `${first.words}${more}` };
+  }
+  return { name, state: 'ok', words: allWell };
+}
+
+function deliveryWords(edges: readonly EdgeReport[]): string {
+  const ages = edges.flatMap(({ status }) => status.sinks.flatMap((sink) => sink.oldest_unsent_age_seconds ?? []));
+  return ages.length === 0 ? 'nothing waits' : `oldest waits ${formatAge(Math.max(...ages) * 1000)}`;
+}
+
+function because(error: string | null): string {
+  return error === null ? '' : `: ${error}`;
+}
