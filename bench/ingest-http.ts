@@ -35,7 +35,7 @@ else await compare();
 
 async function compare(): Promise<void> {
   if (spawnSync('psql', ['--version']).status !== 0) {
-    console.error('psql is missing; install it with `apt-get install postgresql-client`');
+    process.stderr.write('psql is missing; install it with `apt-get install postgresql-client`\n');
     process.exit(1);
   }
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-bench-'));
@@ -43,7 +43,7 @@ async function compare(): Promise<void> {
   await chmod(folder, 0o755);
   const csv = path.join(folder, 'rows.csv');
   const bodies = path.join(folder, 'bodies');
-  console.log(`${ROWS} readings of ${MACHINES} machines at 10 Hz, ${READINGS_PER_BATCH} in a batch`);
+  say(`${ROWS} readings of ${MACHINES} machines at 10 Hz, ${READINGS_PER_BATCH} in a batch`);
   await writeInputs(csv, bodies);
   const server = await startPostgres({ folder: path.join(folder, 'pg'), log: silentLogger });
   const ratios: number[] = [];
@@ -52,11 +52,11 @@ async function compare(): Promise<void> {
       const copied = await runCopy(server, `copy_${pair}`, csv);
       const ingested = await runHub(server, { database: `hub_${pair}`, folder, bodies });
       ratios.push(ingested.perSecond / copied.perSecond);
-      console.log(
+      say(
         `pair ${pair}: psql \\copy ${thousands(copied.perSecond)}/s (postgres ${copied.postgresCpu.toFixed(1)} s CPU) · ` +
           `hub ${thousands(ingested.perSecond)}/s (postgres ${ingested.postgresCpu.toFixed(1)} s, hub ` +
           `${ingested.hubCpu.toFixed(1)} s CPU, peak ${(ingested.hubBytesMax / 1e6).toFixed(0)} MB) · ratio ` +
-          `${(ratios.at(-1) ?? 0).toFixed(2)}`,
+          (ratios.at(-1) ?? 0).toFixed(2),
       );
     }
   } finally {
@@ -64,7 +64,7 @@ async function compare(): Promise<void> {
     await rm(folder, { recursive: true, force: true });
   }
   const median = ratios.toSorted((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? 0;
-  console.log(`median ratio ${median.toFixed(2)} (goal 0.50)`);
+  say(`median ratio ${median.toFixed(2)} (goal 0.50)`);
 }
 
 /** The same rows twice: as CSV, and as requests' bodies behind their lengths (4 bytes each). */
@@ -202,7 +202,7 @@ async function send(file: string, port: number): Promise<void> {
     }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, work));
-  console.log(JSON.stringify({ seconds: (performance.now() - started) / 1000, stored }));
+  say(JSON.stringify({ seconds: (performance.now() - started) / 1000, stored }));
   agent.destroy();
 }
 
@@ -279,6 +279,10 @@ async function lastLine(child: ChildProcess): Promise<string> {
   });
   await new Promise((resolve) => child.once('close', resolve));
   return all.trim().split('\n').at(-1) ?? '';
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 function thousands(value: number): string {

@@ -8,8 +8,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { silentLogger } from '../base/logger.ts';
 import { startPostgres } from '../up/postgres.ts';
-import { select, startTestServer } from './testing/database.ts';
-import { ask } from './testing/hub.ts';
+import { select, startTestServer } from '../../test/support/hub-database.ts';
+import { ask } from '../../test/support/hub-server.ts';
 import type { DatabaseSettings } from './settings.ts';
 
 const server = await startTestServer();
@@ -45,7 +45,7 @@ async function launch(database: DatabaseSettings, port: number): Promise<HubProc
   const waiting = new Set<() => void>();
   child.stderr.on('data', (piece: Buffer) => {
     all += piece.toString();
-    for (const check of [...waiting]) check();
+    for (const check of waiting) check();
   });
   const exit = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
   const says = (text: string): Promise<void> => {

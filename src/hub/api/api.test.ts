@@ -6,8 +6,8 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import type { DeadLetter, Machine, MachineNow, Series, SignalInfo } from '../../model/api.ts';
 import { timestampOf } from '../../model/time.ts';
-import { select, startTestServer } from '../testing/database.ts';
-import { type Answer, ask, startHub } from '../testing/hub.ts';
+import { select, startTestServer } from '../../../test/support/hub-database.ts';
+import { type Answer, ask, startHub } from '../../../test/support/hub-server.ts';
 
 const server = await startTestServer();
 const settings = await server.database();

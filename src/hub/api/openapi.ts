@@ -7,7 +7,7 @@ import { composeHub } from '../hub.ts';
 
 /** The document's text. Nothing is connected or listened to. */
 export async function openapiText(): Promise<string> {
-  const { app, close } = await composeHub(
+  const hub = await composeHub(
     {
       server: { host: '127.0.0.1', port: 0 },
       database: { host: '127.0.0.1', port: 0, dbname: '', user: '', password: '', readConnectionsMax: 1 },
@@ -17,8 +17,8 @@ export async function openapiText(): Promise<string> {
     },
     { version: VERSION, clock: systemClock, random: Math.random, log: silentLogger },
   );
-  const document = app.swagger();
-  await close();
+  const document = hub.app.swagger();
+  await hub.close();
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { BATCHES_MEDIA_TYPE, encodeBatchHeader, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
 import { encodeFrame } from '../../model/frame.ts';
-import { select, startTestServer } from '../testing/database.ts';
-import { type Answer, ask, startHub } from '../testing/hub.ts';
+import { select, startTestServer } from '../../../test/support/hub-database.ts';
+import { type Answer, ask, startHub } from '../../../test/support/hub-server.ts';
 
 const server = await startTestServer();
 const settings = await server.database();

@@ -9,7 +9,7 @@ import type { DatabaseSettings } from '../settings.ts';
 import { compactSettled } from '../store/compaction.ts';
 import { createClient } from '../store/connection.ts';
 import type { Identity } from '../store/parcel.ts';
-import { select, startTestServer, withClient } from '../testing/database.ts';
+import { select, startTestServer, withClient } from '../../../test/support/hub-database.ts';
 import { type Committed, INGEST_LIMITS, type IngestLimits, Ingestor } from './ingestor.ts';
 import type { Message } from './prepare.ts';
 
@@ -18,7 +18,7 @@ const server = await startTestServer();
 interface Running {
   readonly ingestor: Ingestor;
   readonly committed: Committed[];
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 function start(settings: DatabaseSettings, limits: IngestLimits = INGEST_LIMITS): Running {
@@ -158,16 +158,16 @@ test('a batch is stored once: twice in one request, from two senders at once, an
   assert.deepEqual([together.stored, together.duplicate_batches], [2, 1]);
 
   let duplicates = 0;
-  let compacting = true;
+  const compacting = new AbortController();
   const compaction = withClient(settings, async (client) => {
-    while (compacting) await compactSettled(client);
+    while (!compacting.signal.aborted) await compactSettled(client);
   });
   for (let sequence = 2; sequence <= 60; sequence += 1) {
     const offered = message(sequence, sample(sequence % 60));
     const answers = await Promise.all([first.submit([offered]), second.submit([offered]), first.submit([same])]);
     duplicates += answers.reduce((sum, answer) => sum + answer.duplicate_batches, 0);
   }
-  compacting = false;
+  compacting.abort();
   await compaction;
   assert.equal(duplicates, 59 * 2);
   await withClient(settings, compactSettled);
@@ -252,28 +252,26 @@ test('a transaction whose server process is killed is repeated, and stored once'
   const settings = await server.database();
   const { ingestor } = start(settings);
   await ingestor.submit([message(1, sample(1))]);
-  let killing = true;
-  let killed = 0;
+  const killed: boolean[] = [];
   const killer = withClient(settings, async (client) => {
-    while (killing && killed < 6) {
+    while (killed.length < 6) {
       const { rows } = await client.query<{ dead: boolean }>(
         `select pg_terminate_backend(pid) as dead from pg_stat_activity
          where datname = $1 and application_name like '%write' and state <> 'idle'`,
         [settings.dbname],
       );
-      killed += rows.length;
+      killed.push(...rows.map(({ dead }) => dead));
       await client.query('select pg_sleep(0.05)');
     }
   });
   let sequence = 2;
-  while (killed < 3 || sequence < 30) {
+  while (killed.length < 6 || sequence < 30) {
     const readings = Array.from({ length: 200 }, (_, index) => sample(index % 60));
     const offered = message(sequence, ...readings);
     const answer = await ingestor.submit([offered]);
     assert.equal(answer.stored + answer.duplicate_batches * 200, 200);
     sequence += 1;
   }
-  killing = false;
   await killer;
   const [{ rows } = { rows: 0 }] = await select<{ rows: number }>(settings, 'select count(*) as rows from sensor_data');
   assert.equal(rows, 1 + (sequence - 2) * 200);

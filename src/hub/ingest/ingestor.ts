@@ -216,9 +216,14 @@ export class Ingestor {
     const reason = messageOf(error);
     if (this.#lastError !== reason) this.#parts.log.warn('readings cannot be stored now; trying again', { error });
     this.#lastError = reason;
+    this.#disconnect();
+  }
+
+  /** The next attempt makes a new connection. */
+  #disconnect(): void {
     const client = this.#client;
     this.#client = undefined;
-    void client?.end().catch(() => undefined);
+    client?.end(() => {});
   }
 
   /** Tells the senders whose patience has ended, and returns the others. */
@@ -348,7 +353,7 @@ export class Ingestor {
   /** With a connection, made where there is none; a server that does not answer at all loses it. */
   async #withClient<Result>(work: (client: Client) => Promise<Result>): Promise<Result> {
     const client = this.#client ?? (await this.#connect());
-    const impatience = setTimeout(() => void client.end().catch(() => undefined), this.#limits.transactionMsMax);
+    const impatience = setTimeout(() => client.end(() => {}), this.#limits.transactionMsMax);
     try {
       return await work(client);
     } finally {

@@ -20,19 +20,31 @@ export interface LiveParts {
   readonly clock: Clock;
 }
 
-const SEND_INTERVAL_MS = 250;
-const STATUS_INTERVAL_MS = 2_000;
-/** The newest of what gathers between two sends. */
-const READINGS_MAX = 500;
-const EVENTS_MAX = 500;
-/** A client whose socket holds this much unsent is sent nothing more; after so long it is let go. */
-const UNSENT_BYTES_MAX: number = 512 * 1024;
-const STALLED_MS_MAX = 15_000;
+export interface LiveLimits {
+  readonly sendIntervalMs: number;
+  readonly statusIntervalMs: number;
+  /** The newest of what gathers between two sends. */
+  readonly readingsMax: number;
+  readonly eventsMax: number;
+  /** A client whose socket holds this much unsent is sent nothing more; after so long it is let go. */
+  readonly unsentBytesMax: number;
+  readonly stalledMsMax: number;
+}
+
+export const LIVE_LIMITS: LiveLimits = {
+  sendIntervalMs: 250,
+  statusIntervalMs: 2_000,
+  readingsMax: 500,
+  eventsMax: 500,
+  unsentBytesMax: 512 * 1024,
+  stalledMsMax: 15_000,
+};
 
 export class LiveStream implements LiveSubscriber {
   readonly #parts: LiveParts;
   readonly #response: ServerResponse;
   readonly #machineId: string | undefined;
+  readonly #limits: LiveLimits;
   #machines: Set<string> = new Set();
   #samples: Sample[] = [];
   #events: MachineEvent[] = [];
@@ -40,10 +52,16 @@ export class LiveStream implements LiveSubscriber {
   #statusDueMs = 0;
   #flowingMs = 0;
 
-  constructor(parts: LiveParts, response: ServerResponse, machineId: string | undefined) {
+  constructor(
+    parts: LiveParts,
+    response: ServerResponse,
+    machineId: string | undefined,
+    limits: LiveLimits = LIVE_LIMITS,
+  ) {
     this.#parts = parts;
     this.#response = response;
     this.#machineId = machineId;
+    this.#limits = limits;
   }
 
   committed({ machines, samples, events }: Committed): void {
@@ -51,8 +69,9 @@ export class LiveStream implements LiveSubscriber {
     for (const sample of samples) if (sample.machine_id === this.#machineId) this.#samples.push(sample);
     this.#events.push(...events);
     // Cut when twice as long, so that the cost of cutting is spread.
-    if (this.#samples.length > 2 * READINGS_MAX) this.#samples = this.#samples.slice(-READINGS_MAX);
-    if (this.#events.length > 2 * EVENTS_MAX) this.#events = this.#events.slice(-EVENTS_MAX);
+    if (this.#samples.length > 2 * this.#limits.readingsMax)
+      this.#samples = this.#samples.slice(-this.#limits.readingsMax);
+    if (this.#events.length > 2 * this.#limits.eventsMax) this.#events = this.#events.slice(-this.#limits.eventsMax);
   }
 
   /** Sends until the signal is aborted, the client goes, or it has read nothing for too long. */
@@ -61,9 +80,9 @@ export class LiveStream implements LiveSubscriber {
     const unsubscribe = bus.subscribe(this, this.#machineId);
     try {
       this.#flowingMs = clock.monotonicMs();
-      for (; !signal.aborted && !this.#response.destroyed; await clock.sleep(SEND_INTERVAL_MS, signal)) {
-        if (this.#response.writableLength > UNSENT_BYTES_MAX) {
-          if (clock.monotonicMs() - this.#flowingMs > STALLED_MS_MAX) break;
+      for (; !signal.aborted && !this.#response.destroyed; await clock.sleep(this.#limits.sendIntervalMs, signal)) {
+        if (this.#response.writableLength > this.#limits.unsentBytesMax) {
+          if (clock.monotonicMs() - this.#flowingMs > this.#limits.stalledMsMax) break;
           continue;
         }
         this.#flowingMs = clock.monotonicMs();
@@ -79,7 +98,7 @@ export class LiveStream implements LiveSubscriber {
   async #sendGathered(): Promise<void> {
     const { clock } = this.#parts;
     const statusDue = clock.monotonicMs() >= this.#statusDueMs;
-    if (statusDue) this.#statusDueMs = clock.monotonicMs() + STATUS_INTERVAL_MS;
+    if (statusDue) this.#statusDueMs = clock.monotonicMs() + this.#limits.statusIntervalMs;
     try {
       if (!this.#greeted) await this.#hello();
       else if (statusDue) await this.#sendStatus();
@@ -87,8 +106,10 @@ export class LiveStream implements LiveSubscriber {
     } catch {
       if (statusDue) this.#send('status', await this.#parts.hubStatus());
     }
-    if (this.#samples.length > 0) this.#send('readings', this.#samples.splice(0).slice(-READINGS_MAX).map(wireForm));
-    if (this.#events.length > 0) this.#send('events', this.#events.splice(0).slice(-EVENTS_MAX).map(eventRow));
+    if (this.#samples.length > 0)
+      this.#send('readings', this.#samples.splice(0).slice(-this.#limits.readingsMax).map(wireForm));
+    if (this.#events.length > 0)
+      this.#send('events', this.#events.splice(0).slice(-this.#limits.eventsMax).map(eventRow));
   }
 
   async #hello(): Promise<void> {
@@ -140,8 +161,8 @@ function eventRow(event: MachineEvent): MachineEventRow {
 }
 
 /** A sample may carry its kind, which says nothing here. */
-function wireForm({ kind: _, ...sample }: Sample): LiveMessages['readings'][number] {
+function wireForm(sample: Sample): LiveMessages['readings'][number] {
   const wire: { [key: string]: JsonValue } = {};
-  for (const [key, value] of Object.entries(sample)) if (value !== undefined) wire[key] = value;
+  for (const [key, value] of Object.entries(sample)) if (value !== undefined && key !== 'kind') wire[key] = value;
   return wire;
 }

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net, { type AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
-import type { LiveMessages, MachineNow } from '../../model/api.ts';
+import { silentLogger } from '../../base/logger.ts';
+import type { HubStatus, LiveMessages, MachineNow } from '../../model/api.ts';
 import { now, systemClock } from '../../base/clock.ts';
-import { select, startTestServer } from '../testing/database.ts';
-import { ask, startHub } from '../testing/hub.ts';
+import { select, startTestServer } from '../../../test/support/hub-database.ts';
+import { createReadPool } from '../store/connection.ts';
+import { Reader } from '../store/reader.ts';
+import { LiveBus } from './bus.ts';
+import { LIVE_LIMITS, LiveStream } from './live-stream.ts';
+import { ask, startHub } from '../../../test/support/hub-server.ts';
 
 const server = await startTestServer();
 const settings = await server.database();
@@ -36,7 +42,7 @@ async function listen(query = ''): Promise<Client> {
     for (const message of messages) {
       const [, name = '', data = ''] = /^event: (\w+)\ndata: (.*)$/s.exec(message) ?? [];
       names.push(name);
-      for (const check of [...waiting]) check(name, JSON.parse(data));
+      for (const check of waiting) check(name, JSON.parse(data));
     }
   });
   const ended = new Promise<void>((resolve) => {
@@ -93,8 +99,7 @@ test('hello first; then what changes, the readings of the machine asked for, eve
     (await events).map(({ machine_id, text }) => [machine_id, text]),
     [['L1', 'door open']],
   );
-  await client.next('status');
-  await client.next('edges');
+  await Promise.all([client.next('status'), client.next('edges')]);
   assert.equal(client.names[0], 'hello');
   client.close();
 });
@@ -117,25 +122,46 @@ test('a machine that changes a hundred times a second is told at most four times
   client.close();
 });
 
-test('a client that does not read costs no memory and is let go', { timeout: 60_000 }, async () => {
-  const slow = await new Promise<http.IncomingMessage>((resolve) => {
-    http.get(`${hub.url}/api/v1/live?machine=SLOW`, resolve);
+test('a client that does not read is sent nothing more, and is let go', { timeout: 20_000 }, async (t) => {
+  const pool = createReadPool(settings, silentLogger);
+  t.after(() => pool.end());
+  const bus = new LiveBus();
+  const health = (await ask(`${hub.url}/api/v1/status`)).json as HubStatus;
+  const parts = { bus, reader: new Reader(pool), hubStatus: () => Promise.resolve(health), clock: systemClock };
+  const limits = { ...LIVE_LIMITS, sendIntervalMs: 5, unsentBytesMax: 100_000, stalledMsMax: 300 };
+  let unsentMax = 0;
+  const ended = new AbortController();
+  const running: Promise<void>[] = [];
+  const slowServer = http.createServer((_, response) => {
+    const stream = new LiveStream(parts, response, 'SLOW', limits).run(new AbortController().signal);
+    running.push(
+      (async () => {
+        await stream;
+        ended.abort();
+      })(),
+    );
+    const flood = async (): Promise<void> => {
+      for (let step = 0; !ended.signal.aborted; step += 1) {
+        const sample = { machine_id: 'SLOW', timestamp: now(systemClock), text: 'x'.repeat(1_000), step };
+        bus.publish({ machines: [], samples: Array.from({ length: 50 }, () => sample), events: [] });
+        unsentMax = Math.max(unsentMax, response.writableLength);
+        await systemClock.sleep(1);
+      }
+    };
+    running.push(flood());
   });
-  slow.pause();
+  await new Promise<void>((resolve) => slowServer.listen(0, '127.0.0.1', resolve));
+  t.after(() => slowServer.close());
+  const { port } = slowServer.address() as AddressInfo;
+  const slow = net.connect(port, '127.0.0.1');
   slow.on('error', () => {});
-  const closed = new Promise<void>((resolve) => slow.once('close', resolve));
-  const text = 'x'.repeat(4_000);
-  let gone = false;
-  void closed.then(() => {
-    gone = true;
-  });
-  const before = process.memoryUsage.rss();
-  const clients = async (): Promise<string> =>
-    (await ask(`${hub.url}/metrics`)).text.match(/live_clients (\d+)/)?.[1] ?? '';
-  while ((await clients()) !== '1') await systemClock.sleep(20);
-  while (!gone && (await clients()) === '1')
-    await ingest(...Array.from({ length: 100 }, () => sample('SLOW', { text })));
-  assert.ok(process.memoryUsage.rss() - before < 150e6);
+  slow.pause();
+  slow.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  while (!ended.signal.aborted) await systemClock.sleep(10);
+  await Promise.all(running);
+  // What is sent at once is at most the newest 500 readings of 1 kB.
+  assert.ok(unsentMax > 100_000 && unsentMax < 100_000 + 500 * 1_200, `${unsentMax} bytes`);
+  assert.equal(bus.subscribers, 0);
   slow.destroy();
 });
 

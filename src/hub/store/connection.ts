@@ -1,5 +1,5 @@
 /** How the hub connects to PostgreSQL, and how it tells a fault of the data from trouble that passes. */
-import { Client, type ClientConfig, DatabaseError, Pool, types } from 'pg';
+import { Client, type ClientConfig, DatabaseError, Pool, TypeOverrides } from 'pg';
 import type { Logger } from '../../base/logger.ts';
 import type { Timestamp } from '../../model/time.ts';
 import type { DatabaseSettings } from '../settings.ts';
@@ -58,16 +58,17 @@ function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs:
     options: Object.entries(session)
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
-    types: { getTypeParser },
+    types: PARSERS,
   };
 }
 
+const OID_BIGINT = 20;
+const OID_TIMESTAMPTZ = 1184;
+
 /** The driver's own parsers cut timestamps to milliseconds and leave `bigint` as text. */
-function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
-  if (oid === types.builtins.TIMESTAMPTZ) return timestampOfColumn;
-  if (oid === types.builtins.INT8) return Number;
-  return types.getTypeParser(oid, format as 'text');
-}
+const PARSERS: TypeOverrides = new TypeOverrides();
+PARSERS.setTypeParser(OID_BIGINT, Number);
+PARSERS.setTypeParser(OID_TIMESTAMPTZ, timestampOfColumn);
 
 /** `2026-01-01 08:00:00.1234+00`, as PostgreSQL prints it in UTC, to the canonical form with six decimals. */
 export function timestampOfColumn(text: string): Timestamp {

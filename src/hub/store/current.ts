@@ -62,8 +62,8 @@ export class MachineChange {
   add(reading: Reading): void {
     const time = reading.timestamp;
     if (isAtLeast(time, this.#newestTime)) this.#newestTime = time;
-    if (reading.kind === 'event') this.#addEvent(reading as MachineEvent);
-    else if (reading.kind !== 'measurement') this.#addSample(reading as Sample);
+    if (reading.kind === 'event') this.#addEvent(reading);
+    else if (reading.kind !== 'measurement') this.#addSample(reading);
   }
 
   /** The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock. */

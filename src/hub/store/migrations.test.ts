@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
-import { select, startTestServer, withClient } from '../testing/database.ts';
+import { select, startTestServer, withClient } from '../../../test/support/hub-database.ts';
 import { migrate } from './migrations.ts';
 
 const server = await startTestServer();

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after } from 'node:test';
 import { Client } from 'pg';
-import { silentLogger } from '../../base/logger.ts';
-import { startPostgres } from '../../up/postgres.ts';
-import type { DatabaseSettings } from '../settings.ts';
-import { createClient } from '../store/connection.ts';
-import { migrate } from '../store/migrations.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { startPostgres } from '../../src/up/postgres.ts';
+import type { DatabaseSettings } from '../../src/hub/settings.ts';
+import { createClient } from '../../src/hub/store/connection.ts';
+import { migrate } from '../../src/hub/store/migrations.ts';
 
 export interface TestServer {
   readonly pid: number;

@@ -1,15 +1,15 @@
 /** For tests: a hub in this process, on a free port, until the test file ends. */
 import http from 'node:http';
 import { after } from 'node:test';
-import { systemClock } from '../../base/clock.ts';
-import { silentLogger } from '../../base/logger.ts';
-import { seededRandom } from '../../base/random.ts';
-import { runHub } from '../hub.ts';
-import type { DatabaseSettings } from '../settings.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { seededRandom } from '../../src/base/random.ts';
+import { runHub } from '../../src/hub/hub.ts';
+import type { DatabaseSettings } from '../../src/hub/settings.ts';
 
 export interface TestHub {
   readonly url: string;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 export async function startHub(database: DatabaseSettings, pagesFolder: string | null = null): Promise<TestHub> {
