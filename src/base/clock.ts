@@ -10,9 +10,14 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** How far the fine clock may stray from the wall clock (in whole milliseconds) before it is set by it again. */
+const STRAY_MS_MAX = 5;
+/** Longest wait of a timer of Node; a longer one would end at once. */
+const TIMER_MS_MAX = 0x7fffffff;
+
 /** The machine's own clocks. */
 export const systemClock: Clock = {
-  nowMicros: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
+  nowMicros: wallClock(Date.now, () => performance.now()),
   monotonicMs: () => performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
@@ -22,10 +27,25 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const timer = setTimeout(done, Math.min(ms, TIMER_MS_MAX));
       signal?.addEventListener('abort', done);
     }),
 };
+
+/**
+ * The wall clock with the fine clock's decimals. It follows when the wall clock is set: a gateway that starts before it
+ * has heard of the time would otherwise keep its wrong time for as long as it runs.
+ */
+export function wallClock(wallMs: () => number, fineMs: () => number): () => number {
+  let offsetMs = wallMs() - fineMs();
+  return () => {
+    const wall = wallMs();
+    const fine = fineMs();
+    // The wall clock is cut to whole milliseconds, so the fine one is between it and one more.
+    if (Math.abs(offsetMs + fine - wall) > STRAY_MS_MAX) offsetMs = wall - fine;
+    return Math.round((offsetMs + fine) * 1000);
+  };
+}
 
 export function now(clock: Clock): Timestamp {
   return timestampOf(clock.nowMicros());

@@ -51,9 +51,12 @@ export function hasCode(error: unknown, code: ErrorCode): error is MillwrightErr
   return error instanceof MillwrightError && error.code === code;
 }
 
+/** Causes behind causes that are told. */
+const CAUSES_MAX = 8;
+
 /** A sentence for a person, with the causes behind it. */
-export function messageOf(error: unknown): string {
+export function messageOf(error: unknown, causesMax: number = CAUSES_MAX): string {
   if (!(error instanceof Error)) return String(error);
   const own = error.message === '' ? ((error as NodeJS.ErrnoException).code ?? error.name) : error.message;
-  return error.cause instanceof Error ? `${own}: ${messageOf(error.cause)}` : own;
+  return error.cause instanceof Error && causesMax > 0 ? `${own}: ${messageOf(error.cause, causesMax - 1)}` : own;
 }

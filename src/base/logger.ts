@@ -59,17 +59,32 @@ export function processLogger(level: LogLevel, pretty: boolean = process.stderr.
 export const silentLogger: Logger = createLogger({ level: 'error', pretty: false, write: () => {}, now: () => '' });
 
 function jsonLine(time: string, level: LogLevel, message: string, fields: LogFields): string {
-  return JSON.stringify({ time, level, message, ...mapValues(fields) });
+  const head = { time, level, message };
+  return toJson({ ...head, ...mapValues(fields), ...head }) ?? JSON.stringify({ ...head, untold: Object.keys(fields) });
 }
 
 const COLOURS: Record<LogLevel, string> = { debug: '2', info: '32', warn: '33', error: '31' };
 
 function prettyLine(time: string, level: LogLevel, message: string, fields: LogFields): string {
   const rest = Object.entries(mapValues(fields)).map(([key, value]) => {
-    return `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+    return `${key}=${typeof value === 'string' ? printable(value) : (toJson(value) ?? String(value))}`;
   });
   const tail = rest.length === 0 ? '' : ` \u001b[2m${rest.join(' ')}\u001b[0m`;
-  return `${time.slice(11, 23)} \u001b[${COLOURS[level]}m${level.padEnd(5)}\u001b[0m ${message}${tail}`;
+  return `${time.slice(11, 23)} \u001b[${COLOURS[level]}m${level.padEnd(5)}\u001b[0m ${printable(message)}${tail}`;
+}
+
+/** What others sent must not write lines of its own, nor steer the terminal. */
+function printable(text: string): string {
+  return /\p{Cc}/u.test(text) ? JSON.stringify(text).replaceAll(/\p{Cc}/gu, '\ufffd') : text;
+}
+
+/** JSON of what has it; undefined for what has none, such as a ring: that must not cost the caller. */
+function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner));
+  } catch {
+    return undefined;
+  }
 }
 
 function mapValues(fields: LogFields): Record<string, unknown> {

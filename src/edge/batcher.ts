@@ -245,7 +245,7 @@ export class Batcher {
   }
 
   #pump(): void {
-    while (!this.#paused && this.#inFlight < APPENDS_MAX) {
+    while (!this.#paused && !this.#life.signal.aborted && this.#inFlight < APPENDS_MAX) {
       const batch = this.#waiting.shift();
       if (batch === undefined) break;
       void this.#append(batch);
@@ -296,7 +296,7 @@ export class Batcher {
     this.#paused = true;
     while (this.#lastError !== null && !this.#life.signal.aborted) {
       await this.#options.clock.sleep(this.#backoff.nextMs(), this.#life.signal);
-      if (this.#inFlight > 0) continue;
+      if (this.#inFlight > 0 || this.#life.signal.aborted) continue;
       const batch = this.#waiting.shift();
       if (batch === undefined) break;
       await this.#append(batch);

@@ -131,14 +131,14 @@ export class Delivery {
     };
   }
 
-  /** Waits for the batch `from` and takes what follows it, up to the sink's limits; undefined when aborted. */
+  /** Waits for the batch `from` and takes what follows it, up to the sink's limits; undefined when aborted, or when damage left nothing. */
   async #nextLot(from: number, signal: AbortSignal): Promise<Lot | undefined> {
     const { log, sink, gatewayId } = this.#options;
     await log.waitFor(from, signal);
     if (signal.aborted) return undefined;
     const stored = await log.read(from, sink.limits);
     const last = stored.at(-1);
-    if (last === undefined) throw new MillwrightError('storage_failed', `the log has nothing readable from ${from} on`);
+    if (last === undefined) return undefined;
     const { epoch } = log;
     return {
       batches: stored.map(({ sequence, readings, payload }) => ({ gatewayId, epoch, sequence, readings, payload })),

@@ -55,18 +55,21 @@ export class SourceRunner {
   async run(signal: AbortSignal): Promise<void> {
     const { driver, clock } = this.#options;
     const context = this.#context();
+    // A signal of its own: every sleep adds a listener and takes it away, and looks at all others of that signal.
+    const own = new AbortController();
+    signal.addEventListener('abort', () => own.abort(), { once: true });
     while (!signal.aborted) {
       this.#state = 'connecting';
       const connectionsBefore = this.#connections;
       let reason = 'the source closed the connection';
       try {
-        await driver.run(context, signal);
+        await driver.run(context, own.signal);
       } catch (error) {
         reason = messageOf(error);
       }
       if (signal.aborted) break;
       this.#failed(reason, this.#connections > connectionsBefore);
-      await clock.sleep(this.#backoff.nextMs(), signal);
+      await clock.sleep(this.#backoff.nextMs(), own.signal);
     }
     this.#state = 'stopped';
   }

@@ -36,26 +36,55 @@ const STOP_MS_MAX = 8_000;
  * @throws `port_unavailable`; `database_version` when the database was set up by a newer version
  */
 export async function runHub(settings: HubSettings, parts: HubParts, signal: AbortSignal): Promise<void> {
-  const { clock, random, log } = parts;
+  const hub = await composeHub(settings, parts);
+  const storing = new AbortController();
+  let stored: Promise<void> = Promise.resolve();
+  try {
+    // Listening comes before the database: the health check then says what is waited for.
+    const port = await listen(hub.app, settings.server);
+    await prepareDatabase(settings, parts, signal);
+    if (signal.aborted) return;
+    stored = hub.ingestor.run(storing.signal);
+    parts.serving?.({ host: settings.server.host, port });
+    await compactPeriodically(settings, parts, signal);
+  } finally {
+    const closed = hub.close();
+    storing.abort();
+    await Promise.all([closed, stored]);
+  }
+}
+
+interface ComposedHub {
+  readonly app: FastifyInstance;
+  readonly ingestor: Ingestor;
+  /** Ends live streams, finishes the requests under way, closes the connections. */
+  close(): Promise<void>;
+}
+
+/** All parts, joined and at rest. */
+export async function composeHub(settings: HubSettings, parts: HubParts): Promise<ComposedHub> {
+  const { version, clock, random, log } = parts;
   const stopping = new AbortController();
-  const connection = (onLost: (error: Error) => void) => createClient(settings.database, 'write', onLost);
   const pool = createReadPool(settings.database, log);
   const reader = new Reader(pool);
   const bus = new LiveBus();
   const ingestor = new Ingestor({
-    connection,
+    connection: (onLost) => createClient(settings.database, 'write', onLost),
     isWatched: (machineId) => bus.isWatched(machineId),
     committed: (committed) => bus.publish(committed),
     clock,
     random,
     log,
   });
-  const statusParts = { version: parts.version, timeZone: settings.timeZone, ingestor, reader, bus, clock };
+  const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
     ingestor,
     reader,
-    dataStreams: new DataStreams(pool, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
+    dataStreams: new DataStreams(
+      pool,
+      Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
+    ),
     readSeries: (request) => readSeries(pool, request),
     health,
     metrics: createMetrics(statusParts),
@@ -63,36 +92,23 @@ export async function runHub(settings: HubSettings, parts: HubParts, signal: Abo
     clock,
     stopping: stopping.signal,
     pagesFolder: settings.pagesFolder,
-    version: parts.version,
+    version,
     log,
   });
-  // Listening comes before the database: the health check then says what is waited for.
-  const port = await listen(app, settings.server);
-  const ingesting = new AbortController();
-  let storing: Promise<void> = Promise.resolve();
-  try {
-    await prepareDatabase(settings, parts, signal);
-    if (!signal.aborted) {
-      storing = ingestor.run(ingesting.signal);
-      parts.serving?.({ host: settings.server.host, port });
-      await compactPeriodically(settings, parts, signal);
-    }
-  } finally {
+  const close = async (): Promise<void> => {
     stopping.abort();
     const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
-    const closed = app.close();
-    ingesting.abort();
-    await Promise.all([closed, storing]);
+    await app.close();
     clearTimeout(impatience);
     await pool.end();
-  }
+  };
+  return { app, ingestor, close };
 }
 
 async function listen(app: FastifyInstance, { host, port }: HubSettings['server']): Promise<number> {
   try {
     await app.listen({ host, port });
   } catch (cause) {
-    await app.close();
     const code = (cause as NodeJS.ErrnoException).code;
     const reason = code === 'EADDRINUSE' ? 'is in use by another program' : `cannot be used (${messageOf(cause)})`;
     throw new MillwrightError('port_unavailable', `port ${port} on ${host} ${reason}; choose another`);

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { systemClock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import { processLogger } from '../base/logger.ts';
+import { VERSION } from '../base/version.ts';
 import { runHub } from './hub.ts';
 import type { HubSettings } from './settings.ts';
 
@@ -12,9 +13,6 @@ if (file === undefined) {
   process.exit(2);
 }
 const settings = JSON.parse(await readFile(file, 'utf8')) as HubSettings;
-const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 const log = processLogger(settings.logLevel);
 const stop = new AbortController();
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
@@ -22,7 +20,7 @@ try {
   const serving = ({ host, port }: { host: string; port: number }): void => {
     log.info('hub serves', { url: `http://${host}:${port}` });
   };
-  await runHub(settings, { version, clock: systemClock, random: Math.random, log, serving }, stop.signal);
+  await runHub(settings, { version: VERSION, clock: systemClock, random: Math.random, log, serving }, stop.signal);
 } catch (error) {
   log.error(messageOf(error));
   process.exitCode = 1;

@@ -19,12 +19,13 @@ export const SAVE_INTERVAL_MS = 1000;
 export interface Cursor {
   /** The highest sequence settled without a gap. */
   readonly position: number;
-  /** Everything up to `sequence` is settled. Never moves back. Resolves when the backlog is known again. */
+  /** Everything up to `sequence` is settled. Never moves back, never rejects. Resolves when the backlog is known again. */
   settle(sequence: number): Promise<void>;
 }
 
 /** What a sink has not settled yet. */
 export interface Backlog {
+  /** Numbers that damage has left without a batch count too, until the cursor has passed them. */
   readonly batches: number;
   readonly readings: number;
   readonly oldestAppendedAtMicros: number | null;
@@ -52,6 +53,7 @@ export class SinkCursor implements Cursor {
   #next: BatchPlace | undefined;
   #saver: Promise<void> | undefined;
   #bytesWritten = 0;
+  #saveFails = false;
 
   constructor(options: CursorOptions) {
     this.#options = options;
@@ -81,8 +83,13 @@ export class SinkCursor implements Cursor {
     if (sequence <= this.#position) return;
     this.#position = sequence;
     this.#saver ??= this.#saveLater();
-    const found = await this.#options.placeOf(sequence + 1);
-    if (found !== undefined && this.#position === sequence) this.#next = found;
+    try {
+      const found = await this.#options.placeOf(sequence + 1);
+      if (found !== undefined && this.#position === sequence) this.#next = found;
+    } catch (error) {
+      // The cursor stands all the same; only the backlog is told wrongly until the next batch is settled.
+      this.#options.log.warn('the oldest unsent batch could not be looked up', { sink: this.#options.sink, error });
+    }
   }
 
   /** A batch was appended. */
@@ -128,9 +135,14 @@ export class SinkCursor implements Cursor {
       const value = { ...kind, epoch, sink, position, saved_at: now(clock) };
       this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
       this.#savedPosition = position;
+      this.#saveFails = false;
       await onSaved();
     } catch (error) {
-      log.warn('a cursor could not be saved; after a crash its batches would be sent again', { sink, error });
+      // Tried again each second; said once.
+      if (!this.#saveFails) {
+        log.warn('a cursor could not be saved; after a crash its batches would be sent again', { sink, error });
+      }
+      this.#saveFails = true;
     }
   }
 }

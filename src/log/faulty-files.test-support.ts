@@ -20,6 +20,8 @@ interface Inode {
   dirty: Change[];
 }
 
+type CrashKind = 'kill' | 'power' | 'fail' | 'fail all';
+
 interface NameChange {
   readonly folders: readonly string[];
   apply(names: Map<string, Inode>): void;
@@ -41,7 +43,7 @@ export class FaultyFiles {
   #nameChanges: NameChange[] = [];
   #generation = 0;
   /** Calls until the plan takes effect. */
-  #plan: { calls: number; readonly kind: 'kill' | 'power' | 'fail'; readonly code: string; times: number } | undefined;
+  #plan: { calls: number; readonly kind: CrashKind; readonly code: string; times: number } | undefined;
   #calls = 0;
 
   constructor(random: Random) {
@@ -72,6 +74,11 @@ export class FaultyFiles {
   /** `times` calls that change something fail, after `calls` others; reads go on. */
   failAfter(calls: number, code: 'ENOSPC' | 'EIO', times = 1): void {
     this.#plan = { calls, kind: 'fail', code, times };
+  }
+
+  /** `times` calls fail, whatever they do, after `calls` others. */
+  failAnyAfter(calls: number, times: number): void {
+    this.#plan = { calls, kind: 'fail all', code: 'EIO', times };
   }
 
   healthy(): void {
@@ -183,9 +190,9 @@ export class FaultyFiles {
         const done = (): void => {
           for (const change of inode.dirty.splice(0)) inode.disk = changed(inode.disk, change);
         };
-        const interrupted = (kind: 'kill' | 'power' | 'fail'): void => {
+        const interrupted = (kind: CrashKind): void => {
           // What a killed process has left in the cache will still be written, and a power cut takes its own part.
-          if (kind !== 'fail') return;
+          if (kind !== 'fail' && kind !== 'fail all') return;
           for (const change of inode.dirty.splice(0)) if (this.#random() < 0.5) this.#applyPartly(inode, change);
         };
         await this.#enter(generation, { changes: true, done, interrupted });
@@ -211,7 +218,7 @@ export class FaultyFiles {
     call: {
       changes?: boolean;
       done?: () => void;
-      interrupted?: (kind: 'kill' | 'power' | 'fail') => void;
+      interrupted?: (kind: CrashKind) => void;
     } = {},
   ): Promise<void> {
     await Promise.resolve();

@@ -1,8 +1,8 @@
 /**
  * Looks into a log without changing anything, whether or not a process has it open.
  *
- * A log that is open moves on meanwhile: segments that are deleted under way are left out, and a record that is just
- * being written counts as unfinished, not as damaged.
+ * A log that is open moves on meanwhile: segments that are deleted under way are left out, a record that is just being
+ * written counts as unfinished, not as damaged, and the newest batches may be ones whose append has not resolved.
  */
 import { hasCode, MillwrightError } from '../base/errors.ts';
 import type { FileHandle, Files } from '../base/files.ts';

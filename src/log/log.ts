@@ -306,8 +306,13 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
   const settledMax = Math.max(0, ...loaded.map(({ position }) => (position === 'damaged' ? 0 : position)));
   const recovered = await recoverSegments(recovery, { found, epoch, settledMax });
   const opened = new DurableLog({ options, epoch, recovered, quarantine, loaded });
-  await opened.start();
-  return opened;
+  try {
+    await opened.start();
+    return opened;
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 function placeIn({ sequence, appendedAtMicros, readings, readingsTotal }: HotBatch): BatchPlace {

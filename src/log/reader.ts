@@ -3,7 +3,8 @@
  *
  * One read of the disk at a time: they share one window of memory, and a segment is never deleted under a reader.
  */
-import type { Files } from '../base/files.ts';
+import type { FileHandle, Files } from '../base/files.ts';
+import { isSystemError } from '../base/node-files.ts';
 import { RECORD_HEADER_BYTES } from './format.ts';
 import type { ReadLimits, StoredBatch } from './hot.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -112,12 +113,16 @@ export class Reader {
     const place = this.#nearest(segment, from);
     const end = segment.bytes;
     this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
-    const handle = await files.open(`${folder}/${segment.name}`, 'read');
+    const handle = await openIfThere(files, `${folder}/${segment.name}`);
     const destroyed = (first: number, through: number, pieces: readonly ScannedDamage[]): Promise<void> => {
       const reason = pieces[0]?.reason ?? 'they are missing';
       const about = { first, last: through, batches: through - first + 1, segment: segment.name, reason, pieces };
       return quarantine.add(about, handle);
     };
+    if (handle === undefined) {
+      await destroyed(Math.max(from, segment.firstSequence), last, []);
+      return false;
+    }
     try {
       const scanner = new SegmentScanner({
         handle,
@@ -165,5 +170,15 @@ export class Reader {
   #stopAt(segment: Segment, place: Place): void {
     this.#stops.push({ segment, place });
     if (this.#stops.length > STOPS_MAX) this.#stops.shift();
+  }
+}
+
+/** Somebody may have deleted a segment: then its batches are lost, but those after it are not. */
+async function openIfThere(files: Files, path: string): Promise<FileHandle | undefined> {
+  try {
+    return await files.open(path, 'read');
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
   }
 }

@@ -291,7 +291,8 @@ async function judgeTail(
   const numbers = recordsMax(last.bytes - scan.end);
   const batches = Math.max(1, scan.tail.filter(({ sequence }) => sequence !== undefined).length);
   const range = { first: scan.lastSequence + 1, last: scan.lastSequence + numbers, batches };
-  await options.quarantine.add({ ...range, reason: first.reason, segment: last.name, pieces: scan.tail }, handle);
+  const reason = `${first.reason}, at the end of the log: it may also have been torn before anyone was told of it`;
+  await options.quarantine.add({ ...range, reason, segment: last.name, pieces: scan.tail }, handle);
   return numbers;
 }
 

@@ -89,7 +89,7 @@ function decodeBareJson(message: Uint8Array): DecodedMessage {
   try {
     value = JSON.parse(json);
   } catch (error) {
-    return whole(`is not valid JSON: ${(error as Error).message}`);
+    return whole(invalidJson(error));
   }
   const faults: FrameFault[] = [];
   for (const [index, item] of (Array.isArray(value) ? value : [value]).entries()) {
@@ -108,7 +108,7 @@ function decodeInto(readings: Reading[], json: string): string | undefined {
   try {
     value = JSON.parse(json);
   } catch (error) {
-    return `is not valid JSON: ${(error as Error).message}`;
+    return invalidJson(error);
   }
   const decoded = decodeReading(value);
   if ('fault' in decoded) return faultText(decoded.fault, '');
@@ -119,6 +119,12 @@ function decodeInto(readings: Reading[], json: string): string | undefined {
 function faultText(fault: { path: string; reason: string }, place: string): string {
   const path = [place, fault.path].filter((part) => part !== '').join('.');
   return path === '' ? fault.reason : `${path} ${fault.reason}`;
+}
+
+/** A parser's message quotes what it found: a reason must be text that can be stored. */
+function invalidJson(error: unknown): string {
+  const text = (error as Error).message.replaceAll('\0', '\ufffd').toWellFormed();
+  return `is not valid JSON: ${text}`;
 }
 
 /** Strict UTF-8; undefined where it is not. The quick way marks bad bytes with U+FFFD, and only then is it looked at twice. */

@@ -124,7 +124,8 @@ export function decodeReading(value: unknown): Decoded {
   else if (kind === 'event') fault = checkEvent(reading);
   else if (kind === 'measurement') fault = checkMeasurement(reading);
   else return refuse('kind', `is sample, measurement or event, found ${show(kind)}`);
-  return fault === undefined ? { reading: reading as unknown as Reading } : { fault };
+  if (fault === undefined) return { reading: reading as unknown as Reading };
+  return { fault: { path: showPath(fault.path), reason: fault.reason } };
 }
 
 function checkSample(sample: Record<string, unknown>): ReadingFault | undefined {
@@ -341,7 +342,14 @@ function nameOf(value: unknown): string {
 function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(value) ?? nameOf(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return text.length > 60 ? `${text.slice(0, 57).toWellFormed()}…` : text;
+}
+
+/** A key is the publisher's own text: what is told of it can be stored and is short. */
+function showPath(path: string): string {
+  if (path.length <= 2 * NAME_LENGTH_MAX && isStorable(path)) return path;
+  const escaped = JSON.stringify(path).slice(1, -1);
+  return escaped.length > NAME_LENGTH_MAX ? `${escaped.slice(0, NAME_LENGTH_MAX).toWellFormed()}…` : escaped;
 }
 
 /** Whether a key of a sample is a signal, as against where and when it was taken. */

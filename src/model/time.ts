@@ -79,7 +79,9 @@ export function microsOf(timestamp: Timestamp): number {
 
 /** The canonical text, with six decimals, of a number of microseconds since 1970. */
 export function timestampOf(micros: number): Timestamp {
-  const seconds = Math.floor(micros / 1e6);
-  const rest = Math.floor(micros - seconds * 1e6);
+  const whole = Math.floor(micros);
+  // A remainder is exact where a quotient of so many digits is rounded.
+  const rest = ((whole % 1e6) + 1e6) % 1e6;
+  const seconds = (whole - rest) / 1e6;
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(rest).padStart(6, '0')}Z`;
 }

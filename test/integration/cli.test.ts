@@ -1,17 +1,16 @@
 /** The command line as a person meets it. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { MachineNow } from '../../src/model/api.ts';
-import { Command, freePort, waitUntil } from '../support/system.ts';
+import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 let folder: string;
 before(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'millwright-cli-'));
+  folder = await makeFolder();
 });
 after(() => rm(folder, { recursive: true, force: true }));
 

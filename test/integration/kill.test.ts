@@ -53,7 +53,7 @@ test('nothing is lost or doubled by kill -9 at random times', async () => {
     assert.equal(batch.sequence, batches, 'sequences have no gap');
     for (const reading of decodeMessage(batch.payload).readings) {
       if (reading.kind === 'event' || reading.kind === 'measurement') continue;
-      const key = `${reading.machine_id} ${reading.timestamp} ${String(reading['program'])} ${reading.x_pos_mm}`;
+      const key = `${reading.machine_id} ${reading.timestamp} ${JSON.stringify(reading['program'])} ${reading.x_pos_mm}`;
       expected.set(key, (expected.get(key) ?? 0) + 1);
     }
   }
@@ -64,7 +64,7 @@ test('nothing is lost or doubled by kill -9 at random times', async () => {
   );
   const rows = await system.rows<{ key: string; count: number }>(
     `select machine_id || ' ' || to_char(time at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || ' ' ||
-       (extra->>'program') || ' ' || x_pos_mm as key, count(*)::int as count from sensor_data group by 1`,
+       (extra->'program')::text || ' ' || x_pos_mm as key, count(*)::int as count from sensor_data group by 1`,
   );
   assert.deepEqual(new Map(rows.map(({ key, count }) => [key, count])), expected);
   console.log(`${batches} batches, ${total} samples, ${ROUNDS} kills: none lost, none doubled`);

@@ -54,7 +54,7 @@ for (const recording of RECORDINGS) {
         const wanted = expected.values.length + expected.conditions.length + expected.states.length;
         return values.length + events.length >= wanted ? true : undefined;
       },
-      120_000,
+      { timeoutMs: 120_000, pollMs: 1000 },
     );
     await compareNewest(sensor.machine_id, expected, recording.last);
     assert.equal(await edge.end('SIGTERM'), 0, edge.said);

@@ -1,8 +1,8 @@
 /** A whole Millwright for a test: a real PostgreSQL, a real hub and real edges, each a process that can be killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,7 @@ const POLL_MS = 25;
 export async function waitUntil<Answer>(
   what: string,
   look: () => Promise<Answer | undefined> | Answer | undefined,
-  timeoutMs: number = WAIT_MS_MAX,
+  { timeoutMs = WAIT_MS_MAX, pollMs = POLL_MS }: { timeoutMs?: number; pollMs?: number } = {},
 ): Promise<Answer> {
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
@@ -32,11 +32,16 @@ export async function waitUntil<Answer>(
       lastError = error;
     }
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: lastError });
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }
 
-/** A command of Millwright in a process of its own; what it logs is kept. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** A command of Millwright in a process of its own; what it logs is kept. It does not keep a failed test from ending. */
 export class Command {
   readonly args: readonly string[];
   readonly #process: ChildProcess;
@@ -45,12 +50,15 @@ export class Command {
   constructor(args: readonly string[]) {
     this.args = args;
     this.#process = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#process.stdout?.on('data', (chunk: Buffer) => {
-      this.#said += chunk.toString();
-    });
-    this.#process.stderr?.on('data', (chunk: Buffer) => {
-      this.#said += chunk.toString();
-    });
+    running.add(this.#process);
+    this.#process.once('exit', () => running.delete(this.#process));
+    this.#process.unref();
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        this.#said += chunk.toString();
+      });
+      if (stream instanceof Socket) stream.unref();
+    }
   }
 
   get pid(): number {
@@ -68,14 +76,12 @@ export class Command {
 
   /** Sends the signal and resolves to the exit code when it has ended. */
   async end(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.running) {
-      this.#process.kill(signal);
-      await once(this.#process, 'exit');
-    }
-    return this.#process.exitCode;
+    if (this.running) this.#process.kill(signal);
+    return this.exited();
   }
 
   async exited(): Promise<number | null> {
+    this.#process.ref();
     if (this.running) await once(this.#process, 'exit');
     return this.#process.exitCode;
   }
@@ -98,8 +104,15 @@ export interface System {
   stop(): Promise<void>;
 }
 
+/** A folder for a test, that the database's own user may enter. */
+export async function makeFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-'));
+  await chmod(folder, 0o711);
+  return folder;
+}
+
 export async function startSystem(): Promise<System> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-system-'));
+  const folder = await makeFolder();
   const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable: false });
   const { host, port, user, password, database: dbname } = postgres;
   const database = new Pool({ host, port, user, password, database: dbname, max: 4 });

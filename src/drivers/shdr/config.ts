@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isSignalKey, NAME_LENGTH_MAX } from '../../model/reading.ts';
 import { SIGNAL_NAMES, signalNamed } from '../../model/signals.ts';
 import type { FieldSettings, ItemSettings, ShdrOptions } from './options.ts';
+import type { ItemKind } from './parse.ts';
 
 const MAPPABLE = SIGNAL_NAMES.filter((name) => name !== 'machine_state');
 
@@ -73,6 +74,13 @@ const itemSchema = z
     }
   });
 
+/** What is wrong with the form that was meant: text is a signal's name, all else an object. */
+function itemFault(issue: { readonly input?: unknown; readonly errors?: unknown }): string {
+  const { error } =
+    typeof issue.input === 'string' ? signalName.safeParse(issue.input) : itemSchema.safeParse(issue.input);
+  return (error?.issues ?? []).map(({ path, message }) => [...path, message].join(' ')).join('; ');
+}
+
 type WrittenItem = string | z.output<typeof itemSchema>;
 
 const stateSchema = z.strictObject({
@@ -89,17 +97,17 @@ const written = z
     port: z.int().min(1).max(65_535).default(7878).describe("The adapter's TCP port."),
     device: itemName.optional().describe('With `device:item` keys: the device whose items are wanted. Left out: all.'),
     map: z
-      .record(itemName, z.union([signalName, itemSchema]))
+      .record(itemName, z.union([signalName, itemSchema], { error: itemFault }))
       .default({})
       .describe('Item name → signal, or more of it.'),
     state: stateSchema.default({}).describe("Items that decide the machine's state."),
     program: itemName.optional().describe("Item with the active program's name; kept as extra `program`."),
     conditions: z
-      .union([z.literal('all'), z.array(itemName)])
+      .union([z.literal('all'), z.array(itemName)], { error: 'is all, or a list of item names' })
       .default('all')
       .describe('Conditions that become events and decide the alarm state.'),
     extra: z
-      .union([z.literal('all'), z.array(itemName)])
+      .union([z.literal('all'), z.array(itemName)], { error: 'is all, or a list of item names' })
       .default([])
       .describe('Further items that are kept under their own names.'),
     heartbeat: duration(100, 600_000)
@@ -200,11 +208,20 @@ function fieldFaults(options: Written): Fault[] {
       owners.set(name, item);
     }
   }
-  for (const [item, entry] of Object.entries(options.map)) {
-    const isConditionToo = options.conditions !== 'all' && options.conditions.includes(item);
-    const { kind } = settingsOf(entry);
-    if (isConditionToo && kind !== 'condition') faults.push({ path: ['map', item], message: 'is a condition as well' });
-  }
+  const kinds = new Map(Object.entries(options.map).map(([item, entry]) => [item, settingsOf(entry).kind]));
+  const mustBe = (kind: ItemKind, items: readonly (string | undefined)[]): void => {
+    for (const item of items) {
+      const mapped = kinds.get(item ?? '');
+      if (item === undefined || mapped === undefined || mapped === kind) continue;
+      faults.push({ path: ['map', item], message: `is a ${mapped} and cannot be a ${kind} as well` });
+    }
+  };
+  if (options.conditions !== 'all') mustBe('condition', options.conditions);
+  mustBe('value', [
+    ...Object.values(options.state),
+    options.program,
+    ...(options.extra === 'all' ? [] : options.extra),
+  ]);
   for (const item of options.extra === 'all' ? [] : options.extra) {
     const { success } = extraName.safeParse(item);
     if (!success) faults.push({ path: ['extra'], message: `${item} is a key with a meaning: map it as {extra: name}` });

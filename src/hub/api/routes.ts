@@ -1,5 +1,5 @@
 /** The routes of `/api/v1`. */
-import { Readable } from 'node:stream';
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify';
 import type { Registry } from 'prom-client';
 import { type Clock, now } from '../../base/clock.ts';
@@ -111,9 +111,13 @@ function addHistory(app: FastifyInstance, parts: RouteParts): void {
   const dataSchema = answers('Samples in time order, streamed', schemas.listOf(schemas.sample), 'machine', 'window');
   app.get('/api/v1/machines/:id/data', { schema: dataSchema }, async (request: Request, reply) => {
     const pieces = await parts.dataStreams.open({ machineId: machineOf(request), ...timeRange(request.query) });
-    return reply
-      .type('application/json; charset=utf-8')
-      .send(Readable.from(pieces, { objectMode: true, highWaterMark: 1 }));
+    reply.hijack();
+    reply.raw.writeHead(200, {
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    });
+    await sendPieces(reply.raw, pieces);
   });
   const seriesSchema = answers(
     'Minimum, maximum and last value per bucket of time',
@@ -217,6 +221,24 @@ function addLive(app: FastifyInstance, { live, stopping }: RouteParts): void {
     });
     return new LiveStream(live, reply.raw, machine).run(stopping);
   });
+}
+
+/** A client that takes nothing for so long is let go: it holds a connection to the database. */
+const STALLED_MS_MAX = 60_000;
+
+/** Writes each piece when the one before has left this process. What fails on the way ends the answer unfinished. */
+async function sendPieces(response: ServerResponse, pieces: AsyncGenerator<Uint8Array, void>): Promise<void> {
+  response.setTimeout(STALLED_MS_MAX, () => response.destroy());
+  try {
+    for await (const piece of pieces) {
+      await new Promise<void>((resolve, reject) => {
+        response.write(piece, (error) => (error instanceof Error ? reject(error) : resolve()));
+      });
+    }
+    response.end();
+  } catch {
+    response.destroy();
+  }
 }
 
 function machineOf(request: Request): string {

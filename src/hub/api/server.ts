@@ -44,6 +44,8 @@ export async function createServer(parts: ServerParts): Promise<FastifyInstance>
   app.setErrorHandler((error, request, reply) => answerError(error as Error, request, reply, parts.log));
   app.addHook('onSend', async (_, reply) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) if (!reply.hasHeader(name)) reply.header(name, value);
+    // Else the connection would stay open for the next request, and the stop would wait for it.
+    if (parts.stopping.aborted) reply.header('connection', 'close');
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   await addReference(app, parts.version);

@@ -41,6 +41,8 @@ function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs:
     idle_in_transaction_session_timeout: 60_000,
     // A backend whose client has gone ends its query instead of finishing it for nobody.
     client_connection_check_interval: 1_000,
+    // Compiling a query costs more than any of ours gains by it.
+    jit: 'off',
     // An acknowledgment means "on the disk", whatever the server's default.
     synchronous_commit: 'on',
   };

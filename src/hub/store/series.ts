@@ -51,12 +51,14 @@ const COLUMNS_PER_SIGNAL = 5;
 function seriesSql(signals: readonly string[]): string {
   const parts = signals.map((name, index) => {
     const parameter = `$${5 + index}::text`;
-    const value =
-      signalNamed(name) === undefined
-        ? `case when jsonb_typeof(extra -> ${parameter}) = 'number' then (extra ->> ${parameter})::double precision end`
-        : `${name}::double precision`;
+    const isColumn = signalNamed(name) !== undefined;
+    const value = isColumn
+      ? `${name}::double precision`
+      : `case when jsonb_typeof(extra -> ${parameter}) = 'number' then (extra -> ${parameter})::double precision end`;
+    // Under a column's name there is nothing but null.
+    const gone = isColumn ? `extra ? ${parameter}` : `jsonb_typeof(extra -> ${parameter}) = 'null'`;
     return {
-      row: `${value} as v${index}, coalesce(jsonb_typeof(extra -> ${parameter}) = 'null', false) as gone${index}`,
+      row: `${value} as v${index}, ${gone} as gone${index}`,
       bucket: `min(v${index}) as min${index}, max(v${index}) as max${index},
         max(time) filter (where v${index} is not null) as at${index}, max(time) filter (where gone${index}) as gone${index}`,
       result: `min${index}, max${index},
@@ -68,6 +70,7 @@ function seriesSql(signals: readonly string[]): string {
     with rows as (
       select time, ${parts.map(({ row }) => row).join(', ')}
       from sensor_data where machine_id = $1 and time >= $2 and time < $3
+      offset 0 -- so that each expression is worked out once a row, and not once for each use
     ), buckets as (
       select date_bin($4::interval, time, $2::timestamptz) as bucket, ${parts.map(({ bucket }) => bucket).join(', ')}
       from rows group by 1

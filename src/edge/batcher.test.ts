@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../base/clock.ts';
+import { createLogger, type Logger } from '../base/logger.ts';
+import { BATCH_BYTES_MAX } from '../model/batch.ts';
+import { decodeMessage } from '../model/frame.ts';
+import type { Reading } from '../model/reading.ts';
+import { timestampOf } from '../model/time.ts';
+import { APPENDS_MAX, type Appendable, Batcher, WAITING_BYTES_HARD_MAX, WAITING_READINGS_MAX } from './batcher.ts';
+
+/** A log in memory that can be made to refuse, or to take its time. */
+class MemoryLog implements Appendable {
+  readonly batches: Reading[][] = [];
+  readonly sizes: number[] = [];
+  failing = false;
+  held: (() => void)[] | undefined;
+
+  async append(payload: Uint8Array, readings: number): Promise<number> {
+    if (this.held !== undefined) await new Promise<void>((resolve) => this.held?.push(resolve));
+    if (this.failing) throw new Error('no space left');
+    const decoded = decodeMessage(payload);
+    assert.equal(decoded.faults.length, 0);
+    assert.equal(decoded.readings.length, readings);
+    this.batches.push(decoded.readings);
+    this.sizes.push(payload.length);
+    return this.batches.length;
+  }
+
+  get readings(): Reading[] {
+    return this.batches.flat();
+  }
+}
+
+interface Setup {
+  readonly log: MemoryLog;
+  readonly batcher: Batcher;
+  readonly lines: { level: string; message: string }[];
+}
+
+function setup(options: { readingsMax?: number; delayMs?: number } = {}): Setup {
+  const lines: { level: string; message: string }[] = [];
+  const logger: Logger = createLogger({
+    level: 'debug',
+    pretty: false,
+    write: (line) => lines.push(JSON.parse(line)),
+    now: () => '',
+  });
+  const log = new MemoryLog();
+  const { readingsMax = 100, delayMs = 200 } = options;
+  const batcher = new Batcher({ log, readingsMax, delayMs, clock: systemClock, random: () => 0, logger });
+  return { log, batcher, lines };
+}
+
+function sample(index: number, extra = ''): Reading {
+  return { machine_id: `CNC-${index % 3}`, timestamp: timestampOf(1.7e15 + index), temperature: index, note: extra };
+}
+
+function event(index: number, text = ''): Reading {
+  return { machine_id: 'CNC-0', timestamp: timestampOf(1.7e15 + index), kind: 'event', event_type: 'message', text };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const signal = AbortSignal.timeout(20_000);
+  while (!condition()) {
+    signal.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+const never = new AbortController().signal;
+
+test('a batch is closed at its number of readings, in order', async () => {
+  const { log, batcher } = setup({ readingsMax: 10, delayMs: 60_000 });
+  const readings = Array.from({ length: 25 }, (_, index) => sample(index, 'Grüße €'));
+  for (const reading of readings) batcher.accept(reading);
+  assert.equal(await batcher.drain(never), 0);
+  assert.deepEqual(
+    log.batches.map((batch) => batch.length),
+    [10, 10, 5],
+  );
+  assert.deepEqual(log.readings, readings);
+});
+
+test('a batch is closed when its first reading has waited long enough', async () => {
+  const { log, batcher } = setup({ delayMs: 60 });
+  const startedMs = performance.now();
+  batcher.accept(sample(1));
+  await until(() => log.batches.length === 1);
+  const waitedMs = performance.now() - startedMs;
+  assert.ok(waitedMs >= 58 && waitedMs < 1_000, `${waitedMs} ms`);
+  batcher.accept(sample(2));
+  await until(() => log.batches.length === 2);
+  await batcher.drain(never);
+});
+
+test('events go at once, with what is before them, and those of one moment together', async () => {
+  const { log, batcher } = setup({ delayMs: 60_000 });
+  batcher.accept(sample(1));
+  batcher.accept(event(2));
+  batcher.accept(event(3));
+  await new Promise((resolve) => setImmediate(resolve));
+  await Promise.resolve();
+  assert.deepEqual(log.batches, [[sample(1), event(2), event(3)]]);
+  await batcher.drain(never);
+});
+
+test('a batch stays within its bytes', async () => {
+  const { log, batcher } = setup();
+  const long = 'x'.repeat(900_000);
+  for (let index = 0; index < 8; index += 1) batcher.accept(sample(index, long));
+  await batcher.drain(never);
+  assert.equal(log.readings.length, 8);
+  assert.ok(Math.max(...log.sizes) <= BATCH_BYTES_MAX);
+  assert.ok(log.batches.length <= 4, 'batches are well filled');
+});
+
+test('a reading that no frame holds is lost alone, and told', async () => {
+  const { log, batcher, lines } = setup();
+  batcher.accept(sample(0));
+  batcher.accept(sample(1, 'x'.repeat(1_100_000)));
+  batcher.accept(sample(1, 'ü'.repeat(600_000)));
+  batcher.accept(sample(2));
+  batcher.flush();
+  await until(() => log.batches.length === 2);
+  await batcher.drain(never);
+  assert.deepEqual(log.batches[0], [sample(0), sample(2)]);
+  assert.equal(batcher.losses, 2);
+  assert.equal(log.batches[1]?.[0]?.machine_id, 'CNC-1');
+  assert.ok(lines.some((line) => line.level === 'error'));
+});
+
+test('what the log refuses is kept and appended again, all of it, in order', async () => {
+  const { log, batcher, lines } = setup({ readingsMax: 10 });
+  log.failing = true;
+  for (let index = 0; index < 500; index += 1) batcher.accept(sample(index));
+  await until(() => batcher.lastError !== null);
+  assert.equal(batcher.lastError, 'no space left');
+  assert.equal(batcher.waitingReadings, 500);
+  log.failing = false;
+  await until(() => batcher.waitingReadings === 0);
+  assert.deepEqual(
+    log.readings.map((reading) => reading['temperature' as keyof Reading]),
+    Array.from({ length: 500 }, (_, index) => index),
+  );
+  assert.equal(batcher.losses, 0);
+  assert.equal(batcher.lastError, null);
+  assert.equal(lines.filter((line) => line.level === 'warn').length, 1, 'told once');
+  await batcher.drain(never);
+});
+
+test('while the log is slow only so many appends are under way', async () => {
+  const { log, batcher } = setup({ readingsMax: 1 });
+  log.held = [];
+  for (let index = 0; index < 100; index += 1) batcher.accept(sample(index));
+  assert.equal(log.held.length, APPENDS_MAX);
+  const held = log.held;
+  log.held = undefined;
+  for (const release of held) release();
+  assert.equal(await batcher.drain(never), 0);
+  assert.equal(log.readings.length, 100);
+});
+
+test('beyond the limit the oldest samples are dropped, events stay, and gap events say so', async () => {
+  const { log, batcher, lines } = setup();
+  log.failing = true;
+  const surplus = 3_000;
+  for (let index = 0; index < WAITING_READINGS_MAX + surplus; index += 1) {
+    batcher.accept(index % 1_000 === 500 ? event(index) : sample(index));
+  }
+  batcher.flush();
+  assert.ok(batcher.waitingReadings <= WAITING_READINGS_MAX);
+  const { losses } = batcher;
+  assert.ok(losses >= surplus && losses < surplus + 200, `${losses} lost`);
+  log.failing = false;
+  await until(() => log.readings.some((reading) => reading.kind === 'event' && reading.event_type === 'gap'));
+  await batcher.drain(never);
+  const messages = log.readings.filter((reading) => reading.kind === 'event' && reading.event_type === 'message');
+  assert.equal(messages.length, (WAITING_READINGS_MAX + surplus) / 1_000, 'no event is lost');
+  const gaps = log.readings.filter((reading) => reading.kind === 'event' && reading.event_type === 'gap');
+  assert.deepEqual(gaps.map((gap) => gap.machine_id).toSorted(), ['CNC-0', 'CNC-1', 'CNC-2']);
+  let told = 0;
+  for (const gap of gaps) {
+    const details = 'details' in gap ? gap.details : undefined;
+    assert.ok(typeof details === 'object' && details !== null && !Array.isArray(details));
+    told += Number(details['readings']);
+    assert.ok(
+      String(details['start_time']) < timestampOf(1.7e15 + APPENDS_MAX * 100 + 3),
+      'what was under way is not dropped',
+    );
+    assert.ok(String(details['end_time']) > timestampOf(1.7e15 + surplus - 100));
+  }
+  assert.equal(told, losses);
+  assert.equal(log.readings.length - gaps.length + losses, WAITING_READINGS_MAX + surplus);
+  assert.ok(lines.some((line) => line.level === 'error'));
+});
+
+test('events alone may take more room, but not all there is', async () => {
+  const { log, batcher } = setup();
+  log.failing = true;
+  const text = 'x'.repeat(4_000);
+  const count = Math.ceil((WAITING_BYTES_HARD_MAX * 1.2) / text.length);
+  for (let index = 0; index < count; index += 1) batcher.accept(event(index, text));
+  batcher.flush();
+  assert.ok(batcher.losses > 0 && batcher.losses < count * 0.4, `${batcher.losses} of ${count} lost`);
+  log.failing = false;
+  await until(() => log.readings.some((reading) => reading.kind === 'event' && reading.event_type === 'gap'));
+  await batcher.drain(never);
+});
+
+test('a drain that may not wait says what is not in the log', async () => {
+  const { log, batcher } = setup();
+  log.failing = true;
+  batcher.accept(sample(1));
+  batcher.accept(sample(2));
+  assert.equal(await batcher.drain(AbortSignal.timeout(30)), 2);
+});
+
+test('the time from emit to durable is measured for each reading', async () => {
+  const { batcher } = setup({ readingsMax: 5 });
+  for (let index = 0; index < 10; index += 1) batcher.accept(sample(index));
+  await batcher.drain(never);
+  const latency = batcher.metrics().find((metric) => metric.name === 'millwright_append_latency_seconds');
+  assert.equal(latency?.points.find((point) => point.suffix === '_count')?.value, 10);
+});

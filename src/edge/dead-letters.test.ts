@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { systemClock } from '../base/clock.ts';
+import { silentLogger } from '../base/logger.ts';
+import { nodeFiles } from '../base/node-files.ts';
+import type { Batch } from '../model/batch.ts';
+import { DeadLetters } from './dead-letters.ts';
+
+function setup(context: TestContext, bytesMax?: number): { letters: DeadLetters; file: string; old: string } {
+  const logFolder = mkdtempSync(join(tmpdir(), 'millwright-letters-'));
+  context.after(() => rmSync(logFolder, { recursive: true }));
+  const common = { logFolder, sink: 'hub/one', files: nodeFiles, clock: systemClock, logger: silentLogger };
+  const letters = new DeadLetters(bytesMax === undefined ? common : { ...common, bytesMax });
+  const folder = join(logFolder, 'dead-letters');
+  return { letters, file: join(folder, 'hub_one.ndjson'), old: join(folder, 'hub_one.old.ndjson') };
+}
+
+function refused(sequence: number, bytes = 10): { batch: Batch; reason: string } {
+  const payload = new Uint8Array(bytes).fill(sequence);
+  return { batch: { gatewayId: 'gw', epoch: 'e', sequence, readings: 2, payload }, reason: `HTTP 400: "${sequence}"` };
+}
+
+function lines(file: string): { sequence: number; [key: string]: unknown }[] {
+  return readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+test('a refused batch is kept with reason, identity and bytes, after those before it', async (context) => {
+  const { letters, file } = setup(context);
+  await letters.keep([refused(1), refused(2)]);
+  await letters.keep([refused(3)]);
+  const [first, , third] = lines(file);
+  assert.deepEqual(first, {
+    time: first?.['time'],
+    reason: 'HTTP 400: "1"',
+    gateway_id: 'gw',
+    epoch: 'e',
+    sequence: 1,
+    readings: 2,
+    payload_base64: Buffer.alloc(10, 1).toString('base64'),
+  });
+  assert.equal(third?.sequence, 3);
+});
+
+test('a line that a crash has cut short is cut off, however long it is', async (context) => {
+  const { letters, file } = setup(context);
+  await letters.keep([refused(1)]);
+  appendFileSync(file, `{"time":"${'x'.repeat(200_000)}`);
+  await letters.keep([refused(2)]);
+  assert.deepEqual(
+    lines(file).map((line) => line.sequence),
+    [1, 2],
+  );
+});
+
+test('a file that is full is put aside, and only the one before it is lost', async (context) => {
+  const { letters, file, old } = setup(context, 1_000);
+  for (let sequence = 1; sequence <= 5; sequence += 1) await letters.keep([refused(sequence, 400)]);
+  assert.deepEqual(
+    [...lines(old), ...lines(file)].map((line) => line.sequence),
+    [3, 4, 5],
+  );
+  await letters.keep([refused(6, 400)]);
+  assert.equal(existsSync(file), false);
+});

@@ -1,0 +1,354 @@
+/** The whole edge: simulated machines, a log on the disk, and a hub stand-in on a real socket. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { systemClock } from '../base/clock.ts';
+import { silentLogger } from '../base/logger.ts';
+import { nodeFiles } from '../base/node-files.ts';
+import { decodeBatches } from '../model/batch.ts';
+import { decodeMessage } from '../model/frame.ts';
+import type { EdgeStatus } from '../model/status.ts';
+import { runEdge } from './edge.ts';
+import { EDGE_NODE_FLAGS } from './flags.ts';
+import type { EdgeSettings } from './settings.ts';
+
+const MAIN = new URL('./main.ts', import.meta.url).pathname;
+
+/** Answers as a hub does, refusing the batches it is told to; can be closed and opened again on the same port. */
+class HubStandIn {
+  readonly sequences: number[] = [];
+  readonly timestamps = new Map<string, string[]>();
+  readonly reports: EdgeStatus[] = [];
+  readonly refuses = new Set<number>();
+  readings = 0;
+  port = 0;
+  #server: http.Server | undefined;
+
+  async open(): Promise<void> {
+    this.#server = http.createServer((request, response) => {
+      const parts: Buffer[] = [];
+      request.on('data', (part: Buffer) => parts.push(part));
+      request.on('end', () => this.#answer(request.url ?? '', Buffer.concat(parts), response));
+    });
+    await new Promise<void>((resolve) => this.#server?.listen(this.port, '127.0.0.1', resolve));
+    this.port = (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    this.#server?.closeAllConnections();
+    await new Promise((resolve) => this.#server?.close(resolve));
+  }
+
+  #answer(url: string, body: Buffer, response: http.ServerResponse): void {
+    if (url !== '/api/v1/ingest') {
+      this.reports.push(JSON.parse(body.toString()));
+      response.writeHead(204).end();
+      return;
+    }
+    const { batches } = decodeBatches(body);
+    if (batches.some(({ batch }) => this.refuses.has(batch.sequence))) {
+      response.writeHead(400, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ error: { code: 'bad_request', message: 'refused by the test' } }));
+      return;
+    }
+    for (const { batch } of batches) this.#store(batch.sequence, batch.payload);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ stored: 1, duplicate_batches: 0, dead_letters: 0, refused: [] }));
+  }
+
+  #store(sequence: number, payload: Uint8Array): void {
+    this.sequences.push(sequence);
+    const { readings, faults } = decodeMessage(payload);
+    assert.equal(faults.length, 0);
+    this.readings += readings.length;
+    for (const reading of readings) {
+      if (reading.kind === 'event') continue;
+      const times = this.timestamps.get(reading.machine_id) ?? [];
+      this.timestamps.set(reading.machine_id, times);
+      times.push(reading.timestamp);
+    }
+  }
+}
+
+function temporaryFolder(context: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'millwright-edge-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function openHub(context: TestContext): Promise<HubStandIn> {
+  const hub = new HubStandIn();
+  await hub.open();
+  context.after(() => hub.close());
+  return hub;
+}
+
+function settingsFor(folder: string, hubPort: number): EdgeSettings {
+  return {
+    gatewayId: 'gw-1',
+    location: 'Hall 2',
+    logLevel: 'info',
+    sensors: [1, 2, 3].map((index) => ({
+      name: `sim-${index}`,
+      type: 'simulator',
+      machineId: `CNC-00${index}`,
+      samplingIntervalMs: 20,
+      options: { phase: index * 10 },
+    })),
+    sinks: [
+      {
+        name: 'hub',
+        type: 'hub',
+        options: { url: `http://127.0.0.1:${hubPort}`, timeoutMs: 2_000, token: null, tlsCaFile: null },
+      },
+    ],
+    log: { folder: join(folder, 'log'), segmentBytesMax: 64 * 1024, hotBytesMax: 16 * 1024 },
+    batching: { readingsMax: 10, delayMs: 50 },
+    status: { host: '127.0.0.1', port: 0 },
+  };
+}
+
+interface RunningEdge {
+  readonly url: string;
+  status(): Promise<EdgeStatus>;
+  stop(): Promise<void>;
+}
+
+async function startEdge(context: TestContext, settings: EdgeSettings): Promise<RunningEdge> {
+  const stop = new AbortController();
+  let running: Promise<void> = Promise.resolve();
+  const port = await new Promise<number>((resolve, reject) => {
+    const parts = {
+      clock: systemClock,
+      random: Math.random,
+      files: nodeFiles,
+      log: silentLogger,
+      onListening: resolve,
+    };
+    running = runEdge(settings, parts, stop.signal);
+    running.catch(reject);
+  });
+  const end = async (): Promise<void> => {
+    stop.abort();
+    await running;
+  };
+  context.after(end);
+  const url = `http://127.0.0.1:${port}`;
+  return { url, stop: end, status: async () => JSON.parse(await (await fetch(`${url}/status`)).text()) };
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const limit = AbortSignal.timeout(15_000);
+  while (!(await condition())) {
+    limit.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** Every batch once, in order, none missing; every machine's samples in the order of their times, none twice. */
+function assertWhole(hub: HubStandIn): void {
+  assert.deepEqual(
+    hub.sequences,
+    hub.sequences.map((_, index) => index + 1),
+  );
+  assert.equal(hub.timestamps.size, 3);
+  for (const times of hub.timestamps.values()) {
+    assert.deepEqual(times, [...new Set(times)].toSorted());
+  }
+}
+
+test('readings arrive at the hub whole, and the status pages tell it', async (context) => {
+  const hub = await openHub(context);
+  const edge = await startEdge(context, settingsFor(temporaryFolder(context), hub.port));
+  await until(() => hub.readings > 300);
+  const status = await edge.status();
+  assert.equal(status.state, 'online');
+  assert.equal(status.gateway_id, 'gw-1');
+  assert.equal(status.location, 'Hall 2');
+  assert.ok(status.sources.every((source) => source.state === 'ok' && source.readings > 50));
+  assert.ok(status.readings_per_second > 0);
+  assert.ok((status.sinks[0]?.cursor ?? 0) > 10);
+  assert.equal((await fetch(`${edge.url}/healthz`)).status, 200);
+  const metrics = await (await fetch(`${edge.url}/metrics`)).text();
+  assert.match(metrics, /^millwright_source_up\{source="sim-1",machine="CNC-001"\} 1$/m);
+  assert.match(metrics, /^millwright_edge_state\{state="online"\} 1$/m);
+  assert.match(metrics, /^millwright_append_latency_seconds_count [1-9]\d*$/m);
+  await until(() => hub.reports.length > 0);
+  assert.equal(hub.reports[0]?.gateway_id, 'gw-1');
+  await edge.stop();
+  const taken = Number(/^millwright_readings_total (\d+)$/m.exec(metrics)?.[1]);
+  assert.ok(hub.readings >= taken, `${hub.readings} of at least ${taken} readings`);
+  assertWhole(hub);
+});
+
+test('what is read while the hub is down is kept and arrives once it is back', async (context) => {
+  const hub = await openHub(context);
+  const edge = await startEdge(context, settingsFor(temporaryFolder(context), hub.port));
+  await until(() => hub.readings > 100);
+  await hub.close();
+  const before = hub.sequences.length;
+  await until(async () => (await edge.status()).state === 'offline');
+  await until(async () => ((await edge.status()).sinks[0]?.lag_batches ?? 0) > 20);
+  assert.equal((await fetch(`${edge.url}/healthz`)).status, 200, 'readings arrive and are kept');
+  await hub.open();
+  await until(async () => (await edge.status()).state === 'online' && hub.sequences.length > before + 20);
+  await edge.stop();
+  assertWhole(hub);
+});
+
+test('what was not delivered before a stop is delivered after the next start, in the same life of the log', async (context) => {
+  const hub = await openHub(context);
+  const settings = settingsFor(temporaryFolder(context), hub.port);
+  await hub.close();
+  const first = await startEdge(context, settings);
+  await until(async () => ((await first.status()).sinks[0]?.lag_batches ?? 0) > 20);
+  const { log } = await first.status();
+  await first.stop();
+  await hub.open();
+  const second = await startEdge(context, settings);
+  await until(() => hub.sequences.length > log.last_sequence);
+  assert.equal((await second.status()).log.epoch, log.epoch);
+  await second.stop();
+  assertWhole(hub);
+});
+
+test('a batch that the hub refuses goes to the dead letters, and the rest goes on', async (context) => {
+  const hub = await openHub(context);
+  hub.refuses.add(7);
+  const folder = temporaryFolder(context);
+  const edge = await startEdge(context, settingsFor(folder, hub.port));
+  await until(() => hub.sequences.includes(30));
+  assert.equal((await edge.status()).sinks[0]?.dead_letters, 1);
+  await edge.stop();
+  assert.equal(hub.sequences.includes(7), false);
+  assert.deepEqual(
+    hub.sequences,
+    hub.sequences.map((_, index) => (index < 6 ? index + 1 : index + 2)),
+  );
+  const lines = readFileSync(join(folder, 'log', 'dead-letters', 'hub.ndjson'), 'utf8')
+    .trimEnd()
+    .split('\n');
+  assert.equal(lines.length, 1);
+  const letter = JSON.parse(lines[0] ?? '');
+  assert.equal(letter.sequence, 7);
+  assert.equal(letter.reason, 'HTTP 400: refused by the test');
+  assert.equal(decodeMessage(Buffer.from(letter.payload_base64, 'base64')).readings.length, letter.readings);
+});
+
+test('a type that there is not stops the start', async (context) => {
+  const settings = settingsFor(temporaryFolder(context), 9);
+  const parts = { clock: systemClock, random: Math.random, files: nodeFiles, log: silentLogger };
+  const [sensor] = settings.sensors;
+  assert.ok(sensor !== undefined);
+  const unknown = { ...settings, sensors: [{ ...sensor, type: 'abacus' }] };
+  await assert.rejects(runEdge(unknown, parts, AbortSignal.abort()), { code: 'config_invalid', message: /abacus/ });
+});
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly exit: Promise<number | null>;
+  errors(): string;
+}
+
+function startChild(context: TestContext, folder: string, settings: EdgeSettings): Child {
+  const file = join(folder, `${Math.random()}.json`);
+  writeFileSync(file, JSON.stringify(settings));
+  const child = spawn(process.execPath, [...EDGE_NODE_FLAGS, MAIN, file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  context.after(() => child.kill('SIGKILL'));
+  let errors = '';
+  child.stderr.on('data', (part: Buffer) => {
+    errors += part.toString();
+  });
+  return { process: child, exit: new Promise((resolve) => child.on('close', resolve)), errors: () => errors };
+}
+
+test('SIGTERM drains: all that was read is in the log and at the hub', async (context) => {
+  const hub = await openHub(context);
+  const folder = temporaryFolder(context);
+  const child = startChild(context, folder, settingsFor(folder, hub.port));
+  await until(() => hub.readings > 200);
+  const startedMs = performance.now();
+  child.process.kill('SIGTERM');
+  assert.equal(await child.exit, 0, child.errors());
+  assert.ok(performance.now() - startedMs < 5_000);
+  const stopped = child
+    .errors()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .find((line) => line.message === 'the edge has stopped');
+  assert.equal(stopped?.last_sequence, hub.sequences.length);
+  assertWhole(hub);
+});
+
+test('SIGTERM ends the edge in ten seconds also when the hub is silent, and a second one at once', async (context) => {
+  const silent = http.createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  context.after(() => {
+    silent.closeAllConnections();
+    silent.close();
+  });
+  const folder = temporaryFolder(context);
+  const settings = settingsFor(folder, (silent.address() as AddressInfo).port);
+  const first = startChild(context, folder, settings);
+  await until(() => first.errors().includes('the edge runs'));
+  first.process.kill('SIGTERM');
+  const startedMs = performance.now();
+  assert.equal(await first.exit, 0, first.errors());
+  assert.ok(performance.now() - startedMs < 10_000);
+  const second = startChild(context, folder, settings);
+  await until(() => second.errors().includes('the edge runs'));
+  second.process.kill('SIGTERM');
+  second.process.kill('SIGINT');
+  assert.equal(await second.exit, 130, second.errors());
+});
+
+test('kill -9 loses nothing that was in the log', async (context) => {
+  const hub = await openHub(context);
+  const folder = temporaryFolder(context);
+  const settings = settingsFor(folder, hub.port);
+  const first = startChild(context, folder, settings);
+  await until(() => hub.readings > 200);
+  first.process.kill('SIGKILL');
+  await first.exit;
+  const second = startChild(context, folder, settings);
+  const before = hub.sequences.length;
+  await until(() => hub.sequences.length > before + 20);
+  second.process.kill('SIGTERM');
+  assert.equal(await second.exit, 0, second.errors());
+  const inOrder = [...new Set(hub.sequences)].toSorted((a, b) => a - b);
+  assert.deepEqual(
+    inOrder,
+    inOrder.map((_, index) => index + 1),
+  );
+});
+
+test('a start that cannot be says why in one sentence, and exits with 1', async (context) => {
+  const folder = temporaryFolder(context);
+  const settings = settingsFor(folder, 9);
+  const taken = http.createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  context.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const refused = startChild(context, folder, { ...settings, status: { host: '127.0.0.1', port } });
+  assert.equal(await refused.exit, 1);
+  assert.match(refused.errors(), new RegExp(`^millwright edge: .*127\\.0\\.0\\.1:${port}.*\\n$`));
+
+  const owner = startChild(context, folder, settings);
+  await until(() => owner.errors().includes('the edge runs'));
+  const locked = startChild(context, folder, settings);
+  assert.equal(await locked.exit, 1);
+  assert.match(locked.errors(), /^millwright edge: [^\n]*\n$/);
+  assert.match(locked.errors(), new RegExp(String(owner.process.pid)));
+
+  const file = join(folder, 'a-file');
+  writeFileSync(file, '');
+  const unwritable = startChild(context, folder, { ...settings, log: { ...settings.log, folder: join(file, 'log') } });
+  assert.equal(await unwritable.exit, 1);
+  assert.match(unwritable.errors(), /^millwright edge: [^\n]*a-file[^\n]*\n$/);
+});

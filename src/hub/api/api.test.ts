@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import type { DeadLetter, Machine, MachineNow, Series, SignalInfo } from '../../model/api.ts';
+import { timestampOf } from '../../model/time.ts';
+import { select, startTestServer } from '../testing/database.ts';
+import { type Answer, ask, startHub } from '../testing/hub.ts';
+
+const server = await startTestServer();
+const settings = await server.database();
+const pages = await mkdtemp(path.join(tmpdir(), 'millwright-pages-'));
+after(() => rm(pages, { recursive: true, force: true }));
+await mkdir(path.join(pages, 'assets'));
+await writeFile(path.join(pages, 'index.html'), '<title>page</title>');
+await writeFile(path.join(pages, 'assets', 'a-1234.js'), 'export {};');
+const hub = await startHub(settings, pages);
+const api = `${hub.url}/api/v1`;
+
+const at = (seconds: number): string => `2026-01-01T08:00:${seconds.toFixed(6).padStart(9, '0')}Z`;
+const sample = (machine_id: string, second: number, fields: object): object => ({
+  machine_id,
+  timestamp: at(second),
+  ...fields,
+});
+const event = (machine_id: string, second: number, fields: object): object => {
+  return { kind: 'event', machine_id, timestamp: at(second), ...fields };
+};
+const store = async (...readings: object[]): Promise<void> => {
+  assert.equal((await ask(`${api}/ingest`, { method: 'POST', body: JSON.stringify(readings) })).status, 200);
+};
+const get = async <Body>(address: string): Promise<Body> => {
+  const answer = await ask(`${api}/${address}`);
+  assert.equal(answer.status, 200, answer.text);
+  return answer.json as Body;
+};
+const refusal = async (address: string): Promise<string> => {
+  const { status, json } = await ask(`${api}/${address}`);
+  assert.equal(status, 400);
+  const { error } = json as { error: { code: string; message: string } };
+  assert.equal(error.code, 'bad_request');
+  return error.message;
+};
+
+test('data: wire form in time order, to the microsecond, with and without times', async () => {
+  const readings = [
+    sample('D', 3.5, { temperature: 3, machine_state: 'idle', coolant: null, text: 'a\tb\\n"ü\n' }),
+    sample('D', 1, { temperature: -1e-7, active_program_line: 7, clock_quality: 'unknown' }),
+    sample('D', 2.000001, { temperature: null, deep: { x: [1, null] } }),
+  ];
+  await store(...readings);
+  const all = await get<object[]>('machines/D/data');
+  assert.deepEqual(all, [readings[1], readings[2], readings[0]]);
+  const range = (query: string): Promise<{ timestamp: string }[]> => get(`machines/D/data?${query}`);
+  assert.deepEqual((await range(`start_time=${at(2.000001)}`)).length, 2);
+  assert.deepEqual((await range(`start_time=${at(2.000002)}&end_time=${at(3.5)}`)).length, 0);
+  assert.deepEqual(
+    (await range('end_time=2026-01-01T09:00:02%2B01:00')).map(({ timestamp }) => timestamp),
+    [at(1)],
+  );
+  assert.deepEqual(await get('machines/UNKNOWN/data'), []);
+  assert.deepEqual(await get(`machines/${encodeURIComponent(`x'; drop table machines; --`)}/data`), []);
+});
+
+test('bad times are refused with a sentence', async () => {
+  assert.match(
+    await refusal('machines/D/data?start_time=yesterday'),
+    /start_time is an RFC 3339 time .* found "yesterday"/,
+  );
+  assert.match(await refusal('machines/D/data?start_time=2026-01-01T08:00:00'), /with a zone/);
+  assert.match(await refusal('machines/D/data?end_time=2026-02-30T08:00:00Z'), /2026-02-30/);
+  assert.match(await refusal(`machines/D/data?start_time=${at(2)}&end_time=${at(1)}`), /is after end_time/);
+  assert.match(await refusal(`machines/D/data?start_time=${at(2)}&start_time=${at(1)}`), /given 2 times/);
+  assert.match(await refusal('machines/D/events?limit=0'), /limit is a whole number from 1 to 1000; found "0"/);
+  assert.match(await refusal('machines/D/series?points=10'), /signals names at least one/);
+  assert.match(await refusal('machines/D/series?signals=machine_state'), /machine_state is text/);
+  assert.match(await refusal('machines/D/series?signals=temperature&points=5001'), /from 1 to 5000/);
+});
+
+test('864,000 rows are streamed in time order while the memory stays as it is', { timeout: 120_000 }, async () => {
+  await select(
+    settings,
+    `insert into sensor_data (time, machine_id, temperature, spindle_speed, machine_state, extra)
+     select timestamptz '2026-01-01T00:00:00Z' + n * interval '100 milliseconds', 'BIG', n, 1000, 'running', '{"tool": 5}'
+     from generate_series(0, 863999) as n`,
+  );
+  const before = process.memoryUsage.rss();
+  let rssMax = 0;
+  let bytes = 0;
+  let rows = 0;
+  const response = await new Promise<http.IncomingMessage>((resolve) => {
+    http.get(`${api}/machines/BIG/data`, resolve);
+  });
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    for (const byte of piece) if (byte === 0x0a) rows += 1;
+    rssMax = Math.max(rssMax, process.memoryUsage.rss());
+  }
+  assert.equal(rows, 864_001);
+  assert.ok(bytes > 100e6);
+  assert.ok(rssMax - before < 50e6, `grew by ${(rssMax - before) / 1e6} MB`);
+});
+
+test('a client that goes ends its query', async () => {
+  const running = async (): Promise<number> => {
+    const rows = await select(
+      settings,
+      `select 1 from pg_stat_activity where state = 'active' and query like 'copy (select%'`,
+    );
+    return rows.length;
+  };
+  await new Promise<void>((resolve) => {
+    const request = http.get(`${api}/machines/BIG/data`, (response) => {
+      response.once('data', () => {
+        response.pause();
+        void running().then((count) => {
+          assert.equal(count, 1);
+          request.destroy();
+          resolve();
+        });
+      });
+    });
+    request.on('error', () => {});
+  });
+  while ((await running()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let round = 0; round < 10; round += 1) assert.equal((await get<object[]>('machines/D/data')).length, 3);
+});
+
+test('series: minimum, maximum and last of each bucket, and null where the signal became unavailable', async () => {
+  const values = [5, 9, 1, 4];
+  await store(
+    ...values.map((temperature, index) => sample('S', 10 + index / 10, { temperature, flow: temperature * 10 })),
+    sample('S', 12, { temperature: 7 }),
+    sample('S', 12.5, { temperature: null, flow: 'high' }),
+    sample('S', 14, { temperature: null, flow: null }),
+    sample('S', 15, { spindle_speed: 1 }),
+  );
+  const series = await get<Series>(
+    `machines/S/series?signals=temperature,flow,none&start_time=${at(10)}&end_time=${at(20)}&points=10`,
+  );
+  assert.equal(series.bucket_seconds, 1);
+  const start = Date.parse(at(10)) / 1000;
+  assert.deepEqual(series.signals['temperature'], {
+    time: [start, start + 2, start + 2.5, start + 4],
+    min: [1, 7, null, null],
+    max: [9, 7, null, null],
+    last: [4, 7, null, null],
+  });
+  assert.deepEqual(series.signals['flow'], {
+    time: [start, start + 4],
+    min: [10, null],
+    max: [90, null],
+    last: [40, null],
+  });
+  assert.deepEqual(series.signals['none'], { time: [], min: [], max: [], last: [] });
+  const signals = await get<SignalInfo[]>('machines/S/signals');
+  assert.deepEqual(
+    signals.map(({ name, numeric, unit }) => [name, numeric, unit]),
+    [
+      ['temperature', true, '°C'],
+      ['spindle_speed', true, 'rpm'],
+      ['flow', false, ''],
+    ],
+  );
+});
+
+test('states: intervals clipped to the window, the one before it included; events newest first', async () => {
+  await store(
+    event('E', 1, { event_type: 'state', state: 'idle', text: 'READY' }),
+    event('E', 5, { event_type: 'state', state: 'running', previous_state: 'idle', text: 'ACTIVE' }),
+    event('E', 6, { event_type: 'state', state: 'running', text: 'ACTIVE' }),
+    event('E', 8, { event_type: 'state', state: 'alarm', text: 'FAULT' }),
+    event('E', 9, { event_type: 'condition', level: 'fault', item: 'servo', native_code: '7', text: 'overload' }),
+  );
+  assert.deepEqual(await get(`machines/E/states?start_time=${at(2)}&end_time=${at(7)}`), [
+    { state: 'idle', start_time: at(2), end_time: at(5), reason: 'READY' },
+    { state: 'running', start_time: at(5), end_time: at(7), reason: 'ACTIVE' },
+  ]);
+  const open = await get<object[]>(`machines/E/states?start_time=${at(0)}`);
+  assert.deepEqual(open.at(-1), { state: 'alarm', start_time: at(8), end_time: null, reason: 'FAULT' });
+  const events = await get<{ time: string; event_type: string }[]>('machines/E/events?limit=2');
+  assert.deepEqual(
+    events.map(({ time, event_type }) => [time, event_type]),
+    [
+      [at(9), 'condition'],
+      [at(8), 'state'],
+    ],
+  );
+  assert.equal((await get<object[]>(`machines/E/events?before=${at(8)}`)).length, 3);
+  const [machine] = (await get<MachineNow[]>('fleet')).filter(({ id }) => id === 'E');
+  assert.deepEqual([machine?.state, machine?.state_since, machine?.state_reason], ['alarm', at(8), 'FAULT']);
+  assert.deepEqual(
+    machine?.active_conditions.map(({ item, native_code, text }) => [item, native_code, text]),
+    [['servo', '7', 'overload']],
+  );
+});
+
+test('machines are registered by their first reading, created and changed by hand', async () => {
+  const post = (body: unknown): Promise<Answer> =>
+    ask(`${api}/machines`, { method: 'POST', body: JSON.stringify(body) });
+  const fields = {
+    id: 'NEW',
+    name: 'Mill 1',
+    location: 'Hall 2',
+    controller_type: 'OSP',
+    max_spindle_speed_rpm: 12000,
+    axis_count: 5,
+  };
+  const created = await post(fields);
+  assert.equal(created.status, 201);
+  const { created_at, last_updated, ...rest } = created.json as Machine;
+  assert.deepEqual(rest, fields);
+  assert.equal(created_at, last_updated);
+  assert.equal((await post({ id: 'NEW', name: 'Mill 1b' })).status, 200);
+  const machines = await get<Machine[]>('machines');
+  assert.deepEqual(
+    machines.filter(({ id }) => id === 'NEW' || id === 'E').map(({ id, name }) => [id, name]),
+    [
+      ['E', 'E'],
+      ['NEW', 'Mill 1b'],
+    ],
+  );
+  const [quiet] = (await get<MachineNow[]>('fleet')).filter(({ id }) => id === 'NEW');
+  assert.deepEqual([quiet?.state, quiet?.last_seen, quiet?.values], [null, null, {}]);
+  assert.match(
+    (await post({ id: 'NEW', axis_count: 'five' })).text,
+    /axis_count is a whole number from 0 to 100, or null; found/,
+  );
+  assert.match((await post({ id: 'NEW', colour: 'red' })).text, /known are id, name/);
+  assert.match((await post([])).text, /a machine is a JSON object/);
+});
+
+test('edges: their words are kept, and a heartbeat is a sign of life by the hub’s clock', async () => {
+  const nowMicros = Date.now() * 1000;
+  const ahead = 3_600e6;
+  const status = {
+    gateway_id: 'gw',
+    location: null,
+    version: '0',
+    state: 'online',
+    started_at: at(0),
+    sent_at: timestampOf(nowMicros + ahead),
+    memory_bytes: 1,
+    readings_per_second: 1,
+    losses: 0,
+    sources: [
+      { machine_id: 'E', state: 'failing', last_error: 'refused', last_contact: null },
+      { machine_id: 'E', state: 'ok', last_error: null, last_contact: timestampOf(nowMicros + ahead - 2e6) },
+    ],
+    log: {},
+    sinks: [],
+  };
+  const put = (body: object, id = 'gw'): Promise<Answer> => {
+    return ask(`${api}/edges/${id}/status`, { method: 'PUT', body: JSON.stringify(body) });
+  };
+  assert.equal((await put(status)).status, 204);
+  assert.match((await put(status, 'other')).text, /gateway_id is the gateway of the address/);
+  assert.match((await put({ ...status, sent_at: 'now' })).text, /sent_at is an RFC 3339 time/);
+  assert.match((await put({ ...status, sources: {} })).text, /sources is a JSON array/);
+  assert.equal((await put({ ...status, location: 'a\0b' })).status, 204);
+  const [report] = await get<{ status: { location: string }; clock_offset_seconds: number }[]>('edges');
+  assert.equal(report?.status.location, 'ab');
+  assert.ok(Math.abs((report?.clock_offset_seconds ?? 0) - 3600) < 5);
+  const [machine] = (await get<MachineNow[]>('fleet')).filter(({ id }) => id === 'E');
+  assert.deepEqual([machine?.source_state, machine?.source_error, machine?.gateway_id], ['ok', 'refused', 'gw']);
+  const age = Date.now() - Date.parse(machine?.last_seen ?? '');
+  assert.ok(age > 1_000 && age < 10_000, `seen ${age} ms ago`);
+});
+
+test('dead letters, status, health and metrics', async () => {
+  await ask(`${api}/ingest`, { method: 'POST', body: '{"machine_id":"bad"}' });
+  const [letter] = await get<DeadLetter[]>('dead-letters?limit=1');
+  assert.equal(letter?.reason, 'timestamp is required');
+  assert.equal(Buffer.from(letter?.bytes_base64 ?? '', 'base64').toString(), '{"machine_id":"bad"}');
+  const status = await get<Record<string, unknown>>('status');
+  assert.deepEqual([status['database'], status['time_zone'], status['dead_letters']], ['ok', 'Europe/Berlin', 1]);
+  assert.equal((await ask(`${hub.url}/healthz`)).status, 200);
+  assert.match((await ask(`${hub.url}/metrics`)).text, /^millwright_hub_readings_stored_total \d+$/m);
+});
+
+test('pages: files, the page for its own addresses, and headers that keep it safe', async () => {
+  const page = await ask(`${hub.url}/machine/E?window=1h`);
+  assert.deepEqual([page.status, page.text], [200, '<title>page</title>']);
+  assert.match(String(page.headers['content-security-policy']), /default-src 'self'/);
+  assert.equal(page.headers['cache-control'], 'no-cache');
+  const script = await ask(`${hub.url}/assets/a-1234.js`);
+  assert.match(script.headers['cache-control'] ?? '', /immutable/);
+  assert.equal((await ask(`${hub.url}/assets/gone.js`)).status, 404);
+  assert.equal((await ask(`${hub.url}/..%2f..%2fetc/passwd.txt`)).status, 404);
+  const unknown = await ask(`${api}/nothing`);
+  assert.deepEqual([unknown.status, (unknown.json as { error: { code: string } }).error.code], [404, 'not_found']);
+  const reference = await ask(`${hub.url}/api/docs/`);
+  assert.equal(reference.status, 200);
+  assert.doesNotMatch(reference.text, /https?:\/\//);
+});

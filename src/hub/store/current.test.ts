@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../../base/random.ts';
+import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
+import type { MachineState } from '../../model/signals.ts';
+import { type CurrentState, emptyCurrent, isAtLeast, isRaised, MachineChange } from './current.ts';
+
+const NOW = '2026-01-02T00:00:00.000000Z';
+const at = (seconds: number): string => `2026-01-01T08:00:${seconds.toFixed(6).padStart(9, '0')}Z`;
+const sample = (second: number, fields: Partial<Sample>): Sample => ({
+  machine_id: 'M',
+  timestamp: at(second),
+  ...fields,
+});
+const state = (second: number, to: MachineState, text: string): MachineEvent => {
+  return { kind: 'event', event_type: 'state', machine_id: 'M', timestamp: at(second), state: to, text };
+};
+type Condition = Pick<MachineEvent, 'item' | 'level' | 'native_code'>;
+const condition = (second: number, fields: Condition): MachineEvent => {
+  return { kind: 'event', event_type: 'condition', machine_id: 'M', timestamp: at(second), ...fields };
+};
+
+/** Each inner list is one batch. */
+function merge(batches: readonly (readonly Reading[])[], now = NOW): CurrentState {
+  const current = emptyCurrent();
+  for (const readings of batches) {
+    const change = new MachineChange();
+    for (const reading of readings) change.add(reading);
+    change.applyTo(current, now);
+  }
+  return current;
+}
+
+const raised = (current: CurrentState): string[] => {
+  return current.conditions
+    .filter(isRaised)
+    .map(({ item, code, level }) => `${item} ${code} ${level}`)
+    .sort();
+};
+
+test('per signal the newest time wins; between equals, what arrived later; null is a value', () => {
+  const current = merge([
+    [sample(2, { temperature: 22, coolant: 'on' }), sample(1, { temperature: 21, spindle_speed: 100 })],
+    [sample(2, { temperature: 23 }), sample(1.5, { coolant: 'off' })],
+    [sample(3, { spindle_speed: null })],
+  ]);
+  assert.deepEqual(Object.fromEntries(current.signals), {
+    temperature: [at(2), 23],
+    coolant: [at(2), 'on'],
+    spindle_speed: [at(3), null],
+  });
+});
+
+test('timestamps of different decimals are compared as times', () => {
+  assert.equal(isAtLeast('2026-01-01T08:00:00Z', '2026-01-01T08:00:00.000000Z'), true);
+  assert.equal(isAtLeast('2026-01-01T08:00:00.5Z', '2026-01-01T08:00:00.50Z'), true);
+  assert.equal(isAtLeast('2026-01-01T08:00:00Z', '2026-01-01T08:00:00.1Z'), false);
+  assert.equal(isAtLeast('2026-01-01T08:00:00.09Z', '2026-01-01T08:00:00.1Z'), false);
+});
+
+test('a machine whose clock runs ahead is seen now, not tomorrow', () => {
+  assert.equal(merge([[sample(30, { temperature: 1 })]], at(10)).lastSeen, at(10));
+  assert.equal(merge([[sample(5, { temperature: 1 })], [sample(4, { temperature: 1 })]], at(10)).lastSeen, at(5));
+});
+
+test('the state is the same whatever the order in which the batches arrive', () => {
+  const batches = [
+    [state(1, 'idle', 'READY'), sample(2, { machine_state: 'idle' })],
+    [state(3, 'running', 'ACTIVE')],
+    [sample(4, { machine_state: 'running' }), sample(5, { machine_state: 'running' })],
+    [state(6, 'alarm', 'FAULT'), state(7, 'running', 'ACTIVE again'), sample(8, { machine_state: 'running' })],
+  ];
+  const expected = merge(batches);
+  assert.deepEqual(expected.states.at(-1), { state: 'running', from: at(7), to: at(8), reason: 'ACTIVE again' });
+  const random = seededRandom(3);
+  for (let round = 0; round < 50; round += 1) {
+    const shuffled = batches.toSorted(() => random() - 0.5);
+    assert.deepEqual(merge(shuffled).states, expected.states);
+  }
+});
+
+test('a late word on the state that is already known moves its beginning and tells its reason', () => {
+  const current = merge([[sample(2, { machine_state: 'running' })], [state(1.9, 'running', 'ACTIVE')]]);
+  assert.deepEqual(current.states, [{ state: 'running', from: at(1.9), to: at(2), reason: 'ACTIVE' }]);
+  assert.equal(merge([[sample(3, { machine_state: null })]]).states.at(-1)?.state, null);
+});
+
+test('conditions: a code clears that code, none clears the item, and a late word raises nothing again', () => {
+  const servo7: Condition = { item: 'servo', level: 'fault', native_code: '7' };
+  const servo8: Condition = { item: 'servo', level: 'warning', native_code: '8' };
+  const coolant: Condition = { item: 'coolant', level: 'warning' };
+  const all = [condition(1, servo7), condition(2, servo8), condition(2, coolant)];
+  assert.deepEqual(raised(merge([all])), ['coolant null warning', 'servo 7 fault', 'servo 8 warning']);
+  const cleared7 = condition(3, { ...servo7, level: 'normal' });
+  assert.deepEqual(raised(merge([all, [cleared7]])), ['coolant null warning', 'servo 8 warning']);
+  assert.deepEqual(raised(merge([[cleared7], all])), ['coolant null warning', 'servo 8 warning']);
+  const clearedAll = condition(4, { item: 'servo', level: 'normal' });
+  assert.deepEqual(raised(merge([all, [clearedAll]])), ['coolant null warning']);
+  assert.deepEqual(raised(merge([[clearedAll], all])), ['coolant null warning']);
+  assert.deepEqual(raised(merge([[clearedAll], all, [condition(5, servo7)]])), [
+    'coolant null warning',
+    'servo 7 fault',
+  ]);
+  assert.deepEqual(raised(merge([all, [condition(6, { item: 'coolant', level: 'unavailable' })]])).length, 2);
+});
+
+test('what a machine invents without end is kept within limits', () => {
+  const signals = Array.from({ length: 700 }, (_, index) => sample(1, { [`s${index}`]: index }));
+  const codes = Array.from({ length: 300 }, (_, index) => {
+    return condition(index / 10, { item: 'servo', level: 'normal', native_code: String(index) });
+  });
+  const current = merge([signals, codes]);
+  assert.equal(current.signals.size, 500);
+  assert.equal(current.conditions.length, 200);
+});

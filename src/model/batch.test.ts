@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { seededRandom } from '../base/random.ts';
+import { type Batch, BATCH_BYTES_MAX, batchKey, decodeBatches, encodeBatchHeader, parseBatchKey } from './batch.ts';
+import { encodeFrame } from './frame.ts';
+
+function batch(sequence: number, content: string): Batch {
+  return { gatewayId: 'pi-1', epoch: 'e1', sequence, readings: 1, payload: Buffer.from(content) };
+}
+
+function bodyOf(batches: readonly Batch[]): Buffer {
+  return Buffer.concat(batches.flatMap((one, index) => [encodeBatchHeader(one, index), one.payload]));
+}
+
+test('batches go into a body and come out, with their checksums', () => {
+  const batches = [batch(1, 'one'), batch(2, ''), batch(3, 'three')];
+  const decoded = decodeBatches(bodyOf(batches));
+  assert.equal(decoded.fault, undefined);
+  assert.deepEqual(
+    decoded.batches.map(({ batch: { payload, ...id }, crc32 }) => ({ ...id, payload: String(payload), crc32 })),
+    batches.map(({ payload, ...id }, crc32) => ({ ...id, payload: String(payload), crc32 })),
+  );
+  assert.deepEqual(decodeBatches(new Uint8Array()), { batches: [] });
+});
+
+test('what cannot be divided is told with its offset, and what was before it stands', () => {
+  const good = bodyOf([batch(1, 'one')]);
+  const header = {
+    ...{ gateway_id: 'pi-1', epoch: 'e1', sequence: 2, readings: 1, bytes: 3, crc32: 0 },
+  };
+  const cases: [Uint8Array, RegExp][] = [
+    [Buffer.from('xy'), /^batch header: cut short/],
+    [Uint8Array.of(0, 0, 0, 1, 0x78), /^batch header: is not JSON$/],
+    [encodeFrame(null), /^batch header: gateway_id is text/],
+    [encodeFrame({ ...header, gateway_id: '' }), /^batch header: gateway_id is text of 1 to 128 plain characters$/],
+    [encodeFrame({ ...header, gateway_id: 'a\0' }), /gateway_id/],
+    [encodeFrame({ ...header, epoch: 'x'.repeat(129) }), /epoch/],
+    [encodeFrame({ ...header, sequence: 0 }), /sequence is a whole number from 1$/],
+    [encodeFrame({ ...header, sequence: 1.5 }), /sequence/],
+    [encodeFrame({ ...header, bytes: -1 }), /bytes/],
+    [encodeFrame({ ...header, bytes: BATCH_BYTES_MAX + 1 }), /bytes \(at most 4194304\)/],
+    [encodeFrame({ ...header, crc32: '7' }), /crc32/],
+    [Buffer.concat([encodeFrame(header), Buffer.from('ab')]), /^cut short: a batch of 3 bytes, 2 there$/],
+  ];
+  for (const [tail, reason] of cases) {
+    const decoded = decodeBatches(Buffer.concat([good, tail]));
+    assert.equal(decoded.batches.length, 1);
+    assert.match(decoded.fault?.reason ?? '', reason);
+    assert.equal(decoded.fault?.offset, good.length);
+    assert.deepEqual(Buffer.from(decoded.fault?.bytes ?? []), Buffer.from(tail));
+  }
+});
+
+test('a key tells the identity and is read back', () => {
+  const id = { gatewayId: 'hall/2', epoch: 'a_B-9', sequence: 42 };
+  assert.equal(batchKey(id), 'hall/2/a_B-9/42');
+  assert.deepEqual(parseBatchKey(batchKey(id)), id);
+  for (const key of ['', 'g/e', 'g/e/', 'g/e/x', 'g/e/0', '/e/1', 'g/e e/1', 'g/e/1234567890123456', 'a\0/e/1']) {
+    assert.equal(parseBatchKey(key), undefined, key);
+  }
+});
+
+test('random bytes never throw', () => {
+  const random = seededRandom(5);
+  const good = bodyOf([batch(1, 'one'), batch(2, 'two')]);
+  for (let round = 0; round < 5_000; round += 1) {
+    const body = new Uint8Array(good);
+    for (let flips = 0; flips < 3; flips += 1) body[Math.floor(random() * body.length)] = Math.floor(random() * 256);
+    const { batches, fault } = decodeBatches(body.subarray(0, Math.floor(random() * body.length)));
+    assert.ok(batches.length <= 2);
+    assert.ok(fault === undefined || fault.reason !== '');
+  }
+});
