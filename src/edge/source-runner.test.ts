@@ -154,7 +154,13 @@ test('the status tells state, contacts and counts', async () => {
       stop.abort();
     },
   };
-  const parts = { accept: () => {}, room: () => undefined, clock: systemClock, random: Math.random, logger: silentLogger };
+  const parts = {
+    accept: () => {},
+    room: () => undefined,
+    clock: systemClock,
+    random: Math.random,
+    logger: silentLogger,
+  };
   const runner: SourceRunner = new SourceRunner({ sensor, driver, ...parts });
   await runner.run(stop.signal);
   assert.equal(during?.state, 'ok');

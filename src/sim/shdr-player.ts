@@ -177,7 +177,8 @@ class Player implements ShdrPlayer {
       const block = Buffer.concat(waiting);
       waiting = [];
       bytes = 0;
-      await Promise.all(listeners().map((client) => (client.write(block) ? undefined : drained(client))));
+      const slow = listeners().filter((client) => !client.write(block));
+      await Promise.all(slow.map(drained));
     };
     for await (const line of this.#recordedLines()) {
       if (signal.aborted) return;
