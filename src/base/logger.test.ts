@@ -21,8 +21,13 @@ test('writes one JSON object a line, with the bound fields', () => {
     .with({ part: 1 })
     .warn('slow', { wait_ms: 5, error: new MillwrightError('try_later', 'busy') });
   assert.deepEqual(JSON.parse(lines[0] ?? ''), {
-    ...{ time: '2026-01-01T08:00:00.123Z', level: 'warn', message: 'slow' },
-    ...{ sink: 'hub', part: 1, wait_ms: 5, error: 'busy' },
+    time: '2026-01-01T08:00:00.123Z',
+    level: 'warn',
+    message: 'slow',
+    sink: 'hub',
+    part: 1,
+    wait_ms: 5,
+    error: 'busy',
   });
 });
 

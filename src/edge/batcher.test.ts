@@ -4,7 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
-import type { Reading } from '../model/reading.ts';
+import type { MachineEvent, Reading } from '../model/reading.ts';
 import { timestampOf } from '../model/time.ts';
 import {
   APPENDS_MAX,
@@ -64,6 +64,10 @@ function sample(index: number, extra = ''): Reading {
 
 function event(index: number, text = ''): Reading {
   return { machine_id: 'CNC-0', timestamp: timestampOf(1.7e15 + index), kind: 'event', event_type: 'message', text };
+}
+
+function isGap(reading: Reading): reading is MachineEvent {
+  return reading.kind === 'event' && reading.event_type === 'gap';
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -179,22 +183,19 @@ test('beyond the limit the oldest samples are dropped, events stay, and gap even
   const { losses } = batcher;
   assert.ok(losses >= surplus && losses < surplus + 200, `${losses} lost`);
   log.failing = false;
-  await until(() => log.readings.some((reading) => reading.kind === 'event' && reading.event_type === 'gap'));
+  await until(() => log.readings.some(isGap));
   await batcher.drain(never);
   const messages = log.readings.filter((reading) => reading.kind === 'event' && reading.event_type === 'message');
   assert.equal(messages.length, (WAITING_READINGS_MAX + surplus) / 1_000, 'no event is lost');
-  const gaps = log.readings.filter((reading) => reading.kind === 'event' && reading.event_type === 'gap');
+  const gaps = log.readings.filter(isGap);
   assert.deepEqual(gaps.map((gap) => gap.machine_id).toSorted(), ['CNC-0', 'CNC-1', 'CNC-2']);
   let told = 0;
   for (const gap of gaps) {
-    const details = 'details' in gap ? gap.details : undefined;
-    assert.ok(typeof details === 'object' && details !== null && !Array.isArray(details));
-    told += Number(details['readings']);
-    assert.ok(
-      String(details['start_time']) < timestampOf(1.7e15 + APPENDS_MAX * 100 + 3),
-      'what was under way is not dropped',
-    );
-    assert.ok(String(details['end_time']) > timestampOf(1.7e15 + surplus - 100));
+    const { start_time, end_time, readings } = gap.details ?? {};
+    told += Number(readings);
+    assert.ok(typeof start_time === 'string' && typeof end_time === 'string');
+    assert.ok(start_time < timestampOf(1.7e15 + APPENDS_MAX * 100 + 3), 'what was under way is not dropped');
+    assert.ok(end_time > timestampOf(1.7e15 + surplus - 100));
   }
   assert.equal(told, losses);
   assert.equal(log.readings.length - gaps.length + losses, WAITING_READINGS_MAX + surplus);
@@ -210,7 +211,7 @@ test('events alone may take more room, but not all there is', async () => {
   batcher.flush();
   assert.ok(batcher.losses > 0 && batcher.losses < count * 0.4, `${batcher.losses} of ${count} lost`);
   log.failing = false;
-  await until(() => log.readings.some((reading) => reading.kind === 'event' && reading.event_type === 'gap'));
+  await until(() => log.readings.some(isGap));
   await batcher.drain(never);
 });
 

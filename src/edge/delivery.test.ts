@@ -25,7 +25,7 @@ interface Setup {
   readonly lines: { level: string; message: string }[];
   readonly kept: { sequence: number; reason: string }[];
   /** Runs until the condition holds, then stops. */
-  run(condition: () => boolean): Promise<void>;
+  readonly run: (condition: () => boolean) => Promise<void>;
 }
 
 /** A delivery from a real log to a sink that does as told; its waits take no time and are noted. */

@@ -10,6 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
+import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
 import { decodeBatches } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
 import type { EdgeStatus } from '../model/status.ts';
@@ -305,7 +306,7 @@ test('SIGTERM ends the edge in ten seconds also when the hub is silent, and a se
   await until(() => second.errors().includes('the edge runs'));
   second.process.kill('SIGTERM');
   second.process.kill('SIGINT');
-  assert.equal(await second.exit, 130, second.errors());
+  assert.equal(await second.exit, EXIT_FAILED, second.errors());
 });
 
 test('kill -9 loses nothing that was in the log', async (context) => {
@@ -328,27 +329,32 @@ test('kill -9 loses nothing that was in the log', async (context) => {
   );
 });
 
-test('a start that cannot be says why in one sentence, and exits with 1', async (context) => {
+test('a start that cannot be says why in one sentence, and that another try would not help', async (context) => {
   const folder = temporaryFolder(context);
   const settings = settingsFor(folder, 9);
+  const { log, status } = settings;
+  const refusal = async (changed: EdgeSettings): Promise<{ code: string; message: string }> => {
+    const child = startChild(context, folder, changed);
+    assert.equal(await child.exit, EXIT_CANNOT_START, child.errors());
+    return JSON.parse(child.errors());
+  };
   const taken = http.createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   context.after(() => taken.close());
   const { port } = taken.address() as AddressInfo;
-  const refused = startChild(context, folder, { ...settings, status: { host: '127.0.0.1', port } });
-  assert.equal(await refused.exit, 1);
-  assert.match(refused.errors(), new RegExp(`^millwright edge: .*127\\.0\\.0\\.1:${port}.*\\n$`));
+  const portTaken = await refusal({ ...settings, status: { ...status, port } });
+  assert.equal(portTaken.code, 'port_unavailable');
+  assert.ok(portTaken.message.includes(`127.0.0.1:${port}`));
 
   const owner = startChild(context, folder, settings);
   await until(() => owner.errors().includes('the edge runs'));
-  const locked = startChild(context, folder, settings);
-  assert.equal(await locked.exit, 1);
-  assert.match(locked.errors(), /^millwright edge: [^\n]*\n$/);
-  assert.match(locked.errors(), new RegExp(String(owner.process.pid)));
+  const locked = await refusal(settings);
+  assert.equal(locked.code, 'log_locked');
+  assert.ok(locked.message.includes(String(owner.process.pid)));
 
   const file = join(folder, 'a-file');
   writeFileSync(file, '');
-  const unwritable = startChild(context, folder, { ...settings, log: { ...settings.log, folder: join(file, 'log') } });
-  assert.equal(await unwritable.exit, 1);
-  assert.match(unwritable.errors(), /^millwright edge: [^\n]*a-file[^\n]*\n$/);
+  const unwritable = await refusal({ ...settings, log: { ...log, folder: join(file, 'log') } });
+  assert.equal(unwritable.code, 'storage_failed');
+  assert.ok(unwritable.message.includes('a-file'));
 });

@@ -139,30 +139,23 @@ test('a source that says no state cannot make its machine offline', async () => 
 
 test('the status tells state, contacts and counts', async () => {
   let during: ReturnType<SourceRunner['status']> | undefined;
-  let runner: SourceRunner | undefined;
   const sensor = { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, options: {} };
   const stop = new AbortController();
   const driver: Driver = {
     run: async (context) => {
-      assert.equal(runner?.status().state, 'connecting');
-      assert.equal(runner?.status().last_contact, null);
+      assert.equal(runner.status().state, 'connecting');
+      assert.equal(runner.status().last_contact, null);
       context.connected();
       context.alive();
-      assert.equal(runner?.status().last_reading, null);
+      assert.equal(runner.status().last_reading, null);
       context.emit({ machine_id: 'CNC-001', timestamp: now(context.clock), temperature: 21 });
       assert.equal(context.samplingIntervalMs(), 100);
-      during = runner?.status();
+      during = runner.status();
       stop.abort();
     },
   };
-  const parts = {
-    accept: () => {},
-    room: () => undefined,
-    clock: systemClock,
-    random: Math.random,
-    logger: silentLogger,
-  };
-  runner = new SourceRunner({ sensor, driver, ...parts });
+  const parts = { accept: () => {}, room: () => undefined, clock: systemClock, random: Math.random, logger: silentLogger };
+  const runner: SourceRunner = new SourceRunner({ sensor, driver, ...parts });
   await runner.run(stop.signal);
   assert.equal(during?.state, 'ok');
   assert.equal(during?.readings, 1);

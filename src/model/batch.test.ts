@@ -26,7 +26,12 @@ test('batches go into a body and come out, with their checksums', () => {
 test('what cannot be divided is told with its offset, and what was before it stands', () => {
   const good = bodyOf([batch(1, 'one')]);
   const header = {
-    ...{ gateway_id: 'pi-1', epoch: 'e1', sequence: 2, readings: 1, bytes: 3, crc32: 0 },
+    gateway_id: 'pi-1',
+    epoch: 'e1',
+    sequence: 2,
+    readings: 1,
+    bytes: 3,
+    crc32: 0,
   };
   const cases: [Uint8Array, RegExp][] = [
     [Buffer.from('xy'), /^batch header: cut short/],

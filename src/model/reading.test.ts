@@ -23,9 +23,19 @@ function verdict(value: unknown): string {
 test('the whole sample of the design is a reading', () => {
   const sample = {
     ...ORIGIN,
-    ...{ temperature: 45.5, spindle_speed: 1200, x_pos_mm: 100.1, y_pos_mm: 99.2, z_pos_mm: 10.1 },
-    ...{ feed_rate_actual: 800, spindle_load_percent: 40.2, machine_state: 'running', active_program_line: 120 },
-    ...{ total_power_kw: 5.1, tool: 'T4', offsets: { a: [1, null, true] }, clock_quality: 'synchronized' },
+    temperature: 45.5,
+    spindle_speed: 1200,
+    x_pos_mm: 100.1,
+    y_pos_mm: 99.2,
+    z_pos_mm: 10.1,
+    feed_rate_actual: 800,
+    spindle_load_percent: 40.2,
+    machine_state: 'running',
+    active_program_line: 120,
+    total_power_kw: 5.1,
+    tool: 'T4',
+    offsets: { a: [1, null, true] },
+    clock_quality: 'synchronized',
   };
   const decoded = decodeReading(structuredClone(sample));
   assert.ok('reading' in decoded);

@@ -33,6 +33,20 @@ export function reportsOnChange(edges: readonly EdgeReport[], machineId: string)
   );
 }
 
+/** Signals outside the standard ones that many machines have: the hub knows only their names. */
+const WELL_KNOWN: { readonly [name: string]: Pick<SignalInfo, 'label' | 'decimals'> } = {
+  part_count: { label: 'Part count', decimals: 0 },
+  tool_number: { label: 'Tool', decimals: 0 },
+};
+
+/** As a person reads it: a signal that the hub calls by its bare name gets words instead of underscores. */
+export function readable(info: SignalInfo): SignalInfo {
+  if (info.label !== info.name) return info;
+  const words = info.name.replaceAll('_', ' ').trim();
+  const label = words.charAt(0).toUpperCase() + words.slice(1);
+  return { ...info, label, ...WELL_KNOWN[info.name] };
+}
+
 export interface KnownSignals {
   /** null: not yet known. */
   readonly known: readonly SignalInfo[] | null;
@@ -49,7 +63,7 @@ export function useSignals(machineId: string): KnownSignals {
   useEffect(() => {
     const request = new AbortController();
     api.signals(machineId, request.signal).then(
-      (known) => setAnswer({ known, failure: null }),
+      (known) => setAnswer({ known: known.map(readable), failure: null }),
       (error: Error) => {
         if (!request.signal.aborted) setAnswer({ known: null, failure: error.message });
       },

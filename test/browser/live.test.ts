@@ -1,19 +1,14 @@
 /** The pages against a real hub that lives and dies: what is shown is true at every moment, and says when it is not. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { test } from 'node:test';
 import { startBrowser, visit } from './browser.ts';
-import { ingest, type Shop, startShop } from './shop.ts';
+import { ingest, startShop } from './shop.ts';
 
 /** From the reading to the page. */
 const LIVE_MS_MAX = 2000;
 const BANNER_MS_MAX = 5000;
 
-let shop: Shop;
-let browser: Browser;
-before(async () => {
-  [shop, browser] = await Promise.all([startShop(), startBrowser()]);
-});
+const [shop, browser] = await Promise.all([startShop(), startBrowser()]);
 
 test('machines appear with their state, and nothing goes wrong on the way', async () => {
   const { page, errors, foreign } = await visit(browser, shop.system.url);

@@ -1,9 +1,8 @@
 /** Every page in both themes and both widths: nothing axe-core objects to, and nothing wider than the window. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { test } from 'node:test';
 import { assertAccessible, DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
-import { ingest, type Shop, startShop } from './shop.ts';
+import { ingest, startShop } from './shop.ts';
 
 const PAGES = [
   { name: 'overview', path: '/', ready: '[data-machine="M-1"]' },
@@ -13,24 +12,20 @@ const PAGES = [
   { name: 'no such machine', path: '/machine/NONE', ready: '.empty' },
 ] as const;
 
-let shop: Shop;
-let browser: Browser;
-before(async () => {
-  [shop, browser] = await Promise.all([startShop(), startBrowser()]);
-  await ingest(shop.system, { machine_id: 'M-BAD', temperature: 'not-a-float' });
-  const time = { timestamp: new Date().toISOString() };
-  await ingest(shop.system, { machine_id: 'A-1', ...time, machine_state: 'alarm', spindle_speed: 0 });
-  const fault = {
-    kind: 'event',
-    event_type: 'condition',
-    item: 'servo',
-    level: 'fault',
-    native_code: 'SV0401',
-    text: 'Servo off',
-  };
-  await ingest(shop.system, { machine_id: 'A-1', ...time, ...fault });
-  await ingest(shop.system, { machine_id: 'S-1', ...time, machine_state: 'setup' });
-});
+const [shop, browser] = await Promise.all([startShop(), startBrowser()]);
+await ingest(shop.system, { machine_id: 'M-BAD', temperature: 'not-a-float' });
+const time = { timestamp: new Date().toISOString() };
+await ingest(shop.system, { machine_id: 'A-1', ...time, machine_state: 'alarm', spindle_speed: 0 });
+const fault = {
+  kind: 'event',
+  event_type: 'condition',
+  item: 'servo',
+  level: 'fault',
+  native_code: 'SV0401',
+  text: 'Servo off',
+};
+await ingest(shop.system, { machine_id: 'A-1', ...time, ...fault });
+await ingest(shop.system, { machine_id: 'S-1', ...time, machine_state: 'setup' });
 
 for (const { name, path, ready } of PAGES) {
   for (const [width, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {

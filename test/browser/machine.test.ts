@@ -1,15 +1,11 @@
 /** A machine's page against a real hub: zoom, the URL as the view, keys. */
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
 import { startBrowser, visit } from './browser.ts';
-import { type Shop, startShop } from './shop.ts';
+import { startShop } from './shop.ts';
 
-let shop: Shop;
-let browser: Browser;
-before(async () => {
-  [shop, browser] = await Promise.all([startShop(), startBrowser()]);
-});
+const [shop, browser] = await Promise.all([startShop(), startBrowser()]);
 
 async function openMachine(query = ''): Promise<{ page: Page; errors: string[] }> {
   const { page, errors } = await visit(browser, `${shop.system.url}/machine/M-1${query}`);

@@ -41,6 +41,8 @@ for (const recording of RECORDINGS) {
       String(port),
       '--speed',
       recording.speed,
+      '--max-gap',
+      '10s',
     ]);
     const edge = await system.startEdge(recording.name, {
       agent: { machine_id: `EDGE-${recording.name}` },

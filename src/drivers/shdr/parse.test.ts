@@ -174,7 +174,15 @@ test('a stamp may be nothing, an offset or a time', () => {
 
 test('data sets and series keep what they hold', () => {
   assert.deepEqual(dataSet('a=1 b=-2.5 c=0012 d="x y" e=\'z\' f={g=1} h= i j=unavailable'), {
-    ...{ a: 1, b: -2.5, c: '0012', d: 'x y', e: 'z', f: 'g=1', h: null, i: null, j: null },
+    a: 1,
+    b: -2.5,
+    c: '0012',
+    d: 'x y',
+    e: 'z',
+    f: 'g=1',
+    h: null,
+    i: null,
+    j: null,
   });
   assert.ok(Object.hasOwn(dataSet('__proto__=1'), '__proto__'));
   assert.deepEqual(seriesValues(' 1  2.5 '), [1, 2.5]);

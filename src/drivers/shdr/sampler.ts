@@ -52,7 +52,7 @@ export class Sampler {
 
   /** Null for every field that was known. */
   putUnknown(timestamp: Timestamp): void {
-    for (const name of [...this.#knownFields]) this.put(timestamp, name, null);
+    for (const name of this.#knownFields) this.put(timestamp, name, null);
   }
 
   /** Emits the samples, then the events, each in the order in which they came. */

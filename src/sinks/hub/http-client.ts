@@ -84,7 +84,7 @@ export class HttpClient {
     });
     const ended = new AbortController();
     const answered = new Promise<Answer>((resolve, reject) => {
-      outgoing.on('response', (incoming) => readAnswer(incoming).then(resolve, reject));
+      outgoing.on('response', (incoming) => void readAnswer(incoming).then(resolve, reject));
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         const isStale = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
         if (isStale && !ended.signal.aborted) reject(new StaleConnection());

@@ -281,5 +281,5 @@ test('the options are checked, and have defaults', () => {
   assert.throws(() => schema.parse({ url: 'http://hub', timeout: 'soon' }), /duration/);
   assert.throws(() => schema.parse({ url: 'http://hub', token: 'a b' }), /one word/);
   assert.throws(() => schema.parse({ url: 'http://hub', urls: [] }), /urls/);
-  assert.deepEqual(REQUEST_LIMITS, { batchesMax: 64, bytesMax: 1_048_576 });
+  assert.deepEqual(REQUEST_LIMITS, { batchesMax: 64, bytesMax: 262_144 });
 });

@@ -4,7 +4,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import type { CurrentValue, MachineNow, SignalInfo } from '../../model/api.ts';
 import { useShell } from '../context.ts';
 import { formatAge, formatValue } from '../format.ts';
-import { useSignals } from '../signals.ts';
+import { readable, useSignals } from '../signals.ts';
 import { isStaleValue, standingOf } from '../standing.ts';
 
 /** The state has its own place above. */
@@ -101,6 +101,6 @@ function orderedInfos(known: readonly SignalInfo[], machine: MachineNow): Signal
     ...listed,
     ...(known.length === 0
       ? []
-      : unlisted.map((name) => ({ name, label: name, unit: '', decimals: 3, numeric: false }))),
+      : unlisted.map((name) => readable({ name, label: name, unit: '', decimals: 3, numeric: false }))),
   ];
 }
