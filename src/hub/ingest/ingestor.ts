@@ -182,6 +182,7 @@ export class Ingestor {
       }
       await this.#storeEntries(this.#takeEntries(), signal);
     }
+    this.#state = 'stopping';
     await this.#client?.end().catch(() => undefined);
   }
 
