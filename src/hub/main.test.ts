@@ -157,6 +157,9 @@ test('a hub waits for its database, says so, and outlives its restart', { timeou
   const hub = await launch(database, port);
   await hub.says('waiting for the database');
   assert.equal((await ask(`http://127.0.0.1:${port}/healthz`)).status, 503);
+  const early = await post(port, 1, readings(0, 10));
+  assert.deepEqual([early.status, early.headers['retry-after']], [503, '1']);
+  assert.match(early.text, /the hub waits for its database/);
   postgres = await startPostgres(options);
   await hub.says('hub serves');
   assert.equal((await post(port, 1, readings(0, 10))).status, 200);

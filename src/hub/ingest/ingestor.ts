@@ -119,7 +119,8 @@ export class Ingestor {
   #queuedBytes = 0;
   #wake: (() => void) | undefined;
   #client: Client | undefined;
-  #stopping = false;
+  /** Before {@link run} and after its end nobody would answer. */
+  #state: 'waiting' | 'running' | 'stopping' = 'waiting';
   #lastError: string | null = null;
 
   constructor(parts: IngestorParts, limits: IngestLimits = INGEST_LIMITS) {
@@ -144,7 +145,8 @@ export class Ingestor {
    */
   submit(messages: readonly Message[]): Promise<IngestAnswer> {
     const payloadBytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
-    if (this.#stopping) return Promise.reject(comeLater('the hub is stopping'));
+    if (this.#state === 'stopping') return Promise.reject(comeLater('the hub is stopping'));
+    if (this.#state === 'waiting') return Promise.reject(comeLater('the hub waits for its database'));
     if (this.#queuedBytes > 0 && this.#queuedBytes + payloadBytes > this.#limits.queueBytesMax) {
       const reason = this.#lastError === null ? 'the database is slower than the senders' : this.#lastError;
       return Promise.reject(comeLater(`too much waits to be stored (${reason})`));
@@ -166,8 +168,9 @@ export class Ingestor {
 
   /** Stores until the signal is aborted, then what is still queued as long as the database takes it. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#state = 'running';
     signal.addEventListener('abort', () => {
-      this.#stopping = true;
+      this.#state = 'stopping';
       this.#wake?.();
     });
     while (!signal.aborted || this.#queue.length > 0) {
@@ -179,6 +182,7 @@ export class Ingestor {
       }
       await this.#storeEntries(this.#takeEntries(), signal);
     }
+    this.#state = 'stopping';
     await this.#client?.end().catch(() => undefined);
   }
 
