@@ -40,7 +40,9 @@ test('values and charts live: the temperature changes, in its tile and beside it
   for (const place of ['[data-signal="temperature"] .number', '.legend-value .number']) {
     const read = (): Promise<string> => page.locator(place).first().innerText();
     const first = await waitUntil('a number', async () => ((await read()) === '—' ? undefined : await read()));
-    await waitUntil('another number', async () => ((await read()) === first ? undefined : true), CHANGE_MS_MAX);
+    await waitUntil('another number', async () => ((await read()) === first ? undefined : true), {
+      timeoutMs: CHANGE_MS_MAX,
+    });
   }
   assert.deepEqual(errors, []);
 });
