@@ -22,6 +22,9 @@ export interface Hop {
   readonly words: string;
 }
 
+/** Of a hop of which no gateway speaks. */
+const NOT_TOLD = 'nobody tells';
+
 export interface PipelineFacts {
   readonly edges: readonly EdgeReport[];
   readonly status: HubStatus | null;
@@ -55,7 +58,9 @@ export function verdictOf(facts: PipelineFacts, nowMs: number): { readonly ok: b
   if (page !== undefined && page.state === 'broken') {
     return { ok: false, sentence: 'This page does not hear the hub; what stands below is frozen.' };
   }
-  const broken = hops.find((hop) => hop.state === 'broken') ?? hops.find((hop) => hop.state !== 'ok');
+  // What nobody tells of is a consequence, not the cause.
+  const told = hops.filter((hop) => hop.words !== NOT_TOLD);
+  const broken = told.find((hop) => hop.state === 'broken') ?? told.find((hop) => hop.state !== 'ok');
   if (facts.edges.length === 0) return { ok: false, sentence: 'No gateway has reported to this hub.' };
   if (broken !== undefined)
     return { ok: false, sentence: `First broken hop: ${broken.name.toLowerCase()}. ${broken.words}.` };
@@ -116,7 +121,7 @@ function storeHop(status: HubStatus | null): Hop {
 }
 
 function worstOf(name: string, hops: readonly Hop[], allWell: string): Hop {
-  if (hops.length === 0) return { name, state: 'unknown', words: 'None is known' };
+  if (hops.length === 0) return { name, state: 'unknown', words: NOT_TOLD };
   for (const state of ['broken', 'unknown', 'waiting'] as const) {
     const [first, ...others] = hops.filter((hop) => hop.state === state);
     if (first === undefined) continue;

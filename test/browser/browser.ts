@@ -63,13 +63,17 @@ export async function visit(browser: Browser, url: string, look: Look = {}): Pro
 export async function assertAccessible(page: Page, what: string): Promise<void> {
   const axeFile = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
   await page.evaluate(await readFile(axeFile, 'utf8'));
-  const violations = await page.evaluate(RUN_AXE);
+  const { violations, passes } = await page.evaluate<{ violations: string[]; passes: number }>(RUN_AXE);
   assert.deepEqual(violations, [], what);
+  assert.ok(passes > 10, `${what}: only ${passes} rules found something to check`);
 }
 
 /** Runs in the page, so it is text: the tests' own types know nothing of a document. */
-const RUN_AXE = `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then(({ violations }) =>
-  violations.flatMap(({ id, nodes }) => nodes.map((node) => id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)))`;
+const RUN_AXE = `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((found) => ({
+  passes: found.passes.length,
+  violations: found.violations.flatMap(({ id, nodes }) =>
+    nodes.map((node) => id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)),
+}))`;
 
 /** How many pixels the page is wider than the window. */
 export async function overflowPx(page: Page): Promise<number> {

@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import type { CurrentValue, MachineNow, SignalInfo } from '../../model/api.ts';
 import { useShell } from '../context.ts';
-import { formatAge, formatValue } from '../format.ts';
+import { formatAge, formatValue, type PlantTime } from '../format.ts';
 import { readable, useSignals } from '../signals.ts';
 import { isStaleValue, standingOf } from '../standing.ts';
 
@@ -64,12 +64,16 @@ function ValueTile({ info, machine, periods }: TileProps): JSX.Element | null {
           {text}
         </span>{' '}
         <span class="unit">{info.unit}</span>
-        {old ? (
-          <span class="value-age">{`as of ${store.plant.value.near(timeMs, nowMs)} (${formatAge(nowMs - timeMs)})`}</span>
-        ) : null}
+        {old ? <span class="value-age">as of {timeAndAge(timeMs, nowMs, store.plant.value)}</span> : null}
       </dd>
     </div>
   );
+}
+
+/** The time and the age; of another day the date alone, which says enough. */
+function timeAndAge(timeMs: number, nowMs: number, plant: PlantTime): string {
+  const [date, today] = [plant.date(timeMs), plant.date(nowMs)];
+  return date === today ? `${plant.time(timeMs)} (${formatAge(nowMs - timeMs)})` : date;
 }
 
 /** How often each value comes, as seen by this page: from it follows when one is old. */

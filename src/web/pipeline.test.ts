@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EdgeReport, HubStatus } from '../model/api.ts';
+import type { SinkStatus, SourceStatus } from '../model/status.ts';
+import { verdictOf } from './pipeline.ts';
+
+const NOW = Date.parse('2026-01-01T08:00:00Z');
+const STATUS: HubStatus = {
+  version: '1',
+  time: '2026-01-01T08:00:00Z',
+  time_zone: 'UTC',
+  database: 'ok',
+  database_error: null,
+  readings_stored: 1,
+  readings_per_second: 30,
+  batches_duplicate: 0,
+  dead_letters: 0,
+};
+
+function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>; heardMs?: number }): EdgeReport {
+  const source: SourceStatus = {
+    name: 'lathe',
+    type: 'shdr',
+    machine_id: 'M-1',
+    state: 'ok',
+    last_error: null,
+    last_contact: null,
+    last_reading: null,
+    readings: 1,
+    reconnects: 0,
+    readings_per_second: 10,
+    ...said.source,
+  };
+  const sink: SinkStatus = {
+    name: 'hub',
+    type: 'hub',
+    state: 'ok',
+    last_error: null,
+    cursor: 1,
+    lag_batches: 0,
+    lag_readings: 0,
+    oldest_unsent_age_seconds: null,
+    readings_per_second: 10,
+    retries: 0,
+    dead_letters: 0,
+    last_delivery: null,
+    ...said.sink,
+  };
+  return {
+    received_at: new Date(said.heardMs ?? NOW).toISOString(),
+    clock_offset_seconds: 0,
+    status: {
+      gateway_id: 'EDGE-1',
+      location: null,
+      version: '1',
+      state: 'online',
+      started_at: '2026-01-01T07:00:00Z',
+      sent_at: '2026-01-01T08:00:00Z',
+      memory_bytes: 1,
+      readings_per_second: 10,
+      losses: 0,
+      sources: [source],
+      log: {
+        epoch: 'e',
+        first_sequence: 1,
+        last_sequence: 1,
+        bytes: 1,
+        segments: 1,
+        quarantined_batches: 0,
+        bytes_written: 1,
+        last_error: null,
+      },
+      sinks: [sink],
+    },
+  };
+}
+
+const sentence = (edges: EdgeReport[], status: HubStatus = STATUS): string =>
+  verdictOf({ edges, status, connection: 'live' }, NOW).sentence;
+
+test('all is well, in a sentence', () => {
+  assert.equal(sentence([edge({})]), 'Everything flows: 30.0 readings a second are stored.');
+});
+
+test('the first broken hop is named, the one nearest to the machine', () => {
+  const broken = edge({
+    source: { state: 'failing', last_error: 'connection refused' },
+    sink: { state: 'failing', last_error: '503' },
+  });
+  assert.equal(sentence([broken]), 'First broken hop: machines. lathe cannot be reached: connection refused.');
+});
+
+test('a sink that fails tells how long the oldest batch waits', () => {
+  const failing = edge({ sink: { state: 'failing', last_error: '503', oldest_unsent_age_seconds: 93 } });
+  assert.equal(sentence([failing]), 'First broken hop: delivery. Sink hub fails: 503, oldest waits 1 m 33 s.');
+});
+
+test('a gateway that is not heard is the cause, not the machines it would tell of', () => {
+  const silent = edge({ heardMs: NOW - 11_000 });
+  assert.equal(sentence([silent]), 'First broken hop: gateways. EDGE-1 was last heard 11 s ago.');
+});
+
+test('a failing database and a page that hears nothing', () => {
+  const failing: HubStatus = { ...STATUS, database: 'failing', database_error: 'disk full' };
+  assert.equal(sentence([edge({})], failing), 'First broken hop: database. Nothing is stored: disk full.');
+  const deaf = verdictOf({ edges: [edge({})], status: STATUS, connection: 'reconnecting' }, NOW);
+  assert.match(deaf.sentence, /^This page does not hear the hub/);
+});
