@@ -2,19 +2,20 @@
  * `node bench/edge.ts [SECONDS] [SENSORS]`: what one edge costs that reads 100 simulated machines at 10 Hz, keeps all of
  * it in its log and delivers it to a hub.
  *
- * The edge is a child process with nothing else in it; its log is in a temporary folder. The hub is a small HTTP server
- * in this process that answers as a hub does and checks that every batch comes once and in order.
+ * The edge is a child process with nothing else in it; its log is in a temporary folder. The hub is a real one with a real
+ * PostgreSQL on the same machine, and at the end its rows are compared with what the edge says it has read.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { EDGE_NODE_FLAGS } from '../src/edge/flags.ts';
 import type { EdgeSettings } from '../src/edge/settings.ts';
-import { decodeBatches } from '../src/model/batch.ts';
+import { readAll } from '../src/log/inspect.ts';
+import { nodeFiles } from '../src/base/node-files.ts';
+import { freePort, startSystem, type System } from '../test/support/system.ts';
 
 const MEMORY_MB_MAX = 70;
 const CPU_PERCENT_MAX = 15;
@@ -32,10 +33,10 @@ try {
 }
 
 async function bench(): Promise<void> {
-  const hub = await startHub();
+  const system = await startSystem();
   const statusPort = await freePort();
   const settingsFile = join(folder, 'resolved.json');
-  writeFileSync(settingsFile, JSON.stringify(settingsFor(hub.port, statusPort)));
+  writeFileSync(settingsFile, JSON.stringify(settingsFor(system.url, statusPort)));
   const built = new URL('../dist/edge/main.js', import.meta.url);
   const main = existsSync(built) ? built : new URL('../src/edge/main.ts', import.meta.url);
   if (main !== built) print('dist/ is not there: the sources run as they are, which costs memory for stripping types');
@@ -58,11 +59,20 @@ async function bench(): Promise<void> {
   const metrics = await getText(statusPort, '/metrics');
   edge.kill('SIGTERM');
   const exitCode = await exited;
-  hub.close();
   report({ rssMb, cpuPercent, memory, metrics, floorMb });
-  print(
-    `readings at the hub   ${hub.readings()} in ${hub.batches()} batches, ${hub.faults()} out of order; exit ${exitCode}`,
+  await compare(system);
+  print(`exit code             ${exitCode}`);
+  await system.stop();
+}
+
+/** What the log holds and what the database holds are the same readings. */
+async function compare(system: System): Promise<void> {
+  let appended = 0;
+  for await (const batch of readAll(nodeFiles, join(folder, 'log'))) appended += batch.readings;
+  const [row] = await system.rows<{ stored: number }>(
+    'select ((select count(*) from sensor_data) + (select count(*) from events))::int as stored',
   );
+  print(`readings              ${appended} in the log, ${row?.stored} in the database`);
 }
 
 interface Measured {
@@ -148,51 +158,7 @@ async function bareNodeMb(): Promise<Measured['floorMb']> {
   return { bare: await measure(''), http: await measure(httpUse) };
 }
 
-interface HubStandIn {
-  readonly port: number;
-  readings(): number;
-  batches(): number;
-  faults(): number;
-  close(): void;
-}
-
-async function startHub(): Promise<HubStandIn> {
-  let readings = 0;
-  let batches = 0;
-  let faults = 0;
-  let last = 0;
-  const server = http.createServer((request, response) => {
-    const parts: Buffer[] = [];
-    request.on('data', (part: Buffer) => parts.push(part));
-    request.on('end', () => {
-      let stored = 0;
-      if (request.url === '/api/v1/ingest') {
-        for (const { batch } of decodeBatches(Buffer.concat(parts)).batches) {
-          if (batch.sequence !== last + 1) faults += 1;
-          last = batch.sequence;
-          stored += batch.readings;
-          batches += 1;
-        }
-        readings += stored;
-      }
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ stored, duplicate_batches: 0, dead_letters: 0, refused: [] }));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    port: portOf(server.address()),
-    readings: () => readings,
-    batches: () => batches,
-    faults: () => faults,
-    close: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
-
-function settingsFor(hubPort: number, statusPort: number): EdgeSettings {
+function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
   return {
     gatewayId: 'bench',
     location: null,
@@ -208,25 +174,14 @@ function settingsFor(hubPort: number, statusPort: number): EdgeSettings {
       {
         name: 'hub',
         type: 'hub',
-        options: { url: `http://127.0.0.1:${hubPort}`, timeoutMs: 30_000, token: null, tlsCaFile: null },
+        options: { url: hubUrl, timeoutMs: 30_000, token: null, tlsCaFile: null },
       },
     ],
-    log: { folder: join(folder, 'log'), segmentBytesMax: 16 * 1024 * 1024, hotBytesMax: 1024 * 1024 },
+    // One segment for the whole run: a settled one would be deleted, and could not be compared at the end.
+    log: { folder: join(folder, 'log'), segmentBytesMax: 64 * 1024 * 1024, hotBytesMax: 1024 * 1024 },
     batching: { readingsMax: 100, delayMs: 200 },
     status: { host: '127.0.0.1', port: statusPort },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = http.createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const port = portOf(server.address());
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-function portOf(address: AddressInfo | string | null): number {
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 async function getText(port: number, path: string): Promise<string> {
