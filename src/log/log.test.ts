@@ -12,9 +12,10 @@ import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { FaultyFiles } from './faulty-files.test-support.ts';
-import { checksum, encodeSmallFile, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
+import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
 import { inspectLog, readAll } from './inspect.ts';
 import { DurableLog, type LogOptions } from './log.ts';
+import { encodeSmallFile } from '../base/small-files.ts';
 import { ManualClock } from './manual-clock.test-support.ts';
 import { QUEUE_BYTES_MAX } from './writer.ts';
 
