@@ -1,6 +1,6 @@
 // What the npm scripts share. Plain JavaScript that Node 20 runs, because before the first `npm ci` there may be no other.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +10,8 @@ const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 
 /** Installs what package-lock.json says, when that has not been done since it last changed. */
 export function ensureInstalled() {
+  // A linked folder belongs to another checkout, which looks after it.
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const stamp = path.join(modules, '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;

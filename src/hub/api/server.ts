@@ -149,8 +149,11 @@ async function addPages(app: FastifyInstance, folder: string | null): Promise<vo
     });
   }
   app.setNotFoundHandler((request, reply) => {
-    const isPage = (request.method === 'GET' || request.method === 'HEAD') && !request.url.startsWith('/api/');
-    if (hasPages && isPage && path.extname(request.url.split('?')[0] ?? '') === '') return reply.sendFile('index.html');
+    const [address = ''] = request.url.split('?');
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    // A machine's name may hold a dot; any other address with one is a file that is missing.
+    const isPage = address.startsWith('/machine/') || path.extname(address) === '';
+    if (hasPages && isRead && isPage && !address.startsWith('/api/')) return reply.sendFile('index.html');
     const message = `there is no ${request.method} ${request.url.slice(0, 200)}`;
     const error: ApiError = { error: { code: 'not_found', message } };
     return reply.code(404).send(error);
