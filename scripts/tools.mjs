@@ -48,6 +48,10 @@ export function run(program, args, extra = {}) {
   return new Promise((resolve) => {
     const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: environment(extra) });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    // npm ended by a signal leaves its script behind without a word; what was started here must end with it.
+    const parent = process.ppid;
+    const watch = setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 1000);
+    watch.unref();
     child.once('error', (error) => fail(`cannot run ${program}: ${error.message}`));
     child.once('exit', (code) => resolve(code ?? 1));
   });
