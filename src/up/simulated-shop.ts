@@ -27,7 +27,7 @@ export const SIMULATED_MACHINES: readonly Readonly<Record<string, string | numbe
   },
   {
     id: 'CMM-001',
-    name: 'Measuring machine',
+    name: 'CMM 1',
     location: 'Metrology room',
     controller_type: 'not connected yet',
     axis_count: 3,
