@@ -66,18 +66,25 @@ export class MachineChange {
     else if (reading.kind !== 'measurement') this.#addSample(reading);
   }
 
-  /** The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock. */
+  /**
+   * The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock: what a machine
+   * says of a later time counts as said now, or a clock that was once set to 2100 would hide all that comes after.
+   */
   applyTo(current: CurrentState, now: Timestamp): CurrentState {
-    const seen = isAtLeast(this.#newestTime, now) ? now : this.#newestTime;
+    const seen = notAfter(now, this.#newestTime);
     if (current.lastSeen === null || isAtLeast(seen, current.lastSeen)) current.lastSeen = seen;
     for (const [signal, sample] of this.#newest) {
       const known = current.signals.get(signal);
-      if (known === undefined ? current.signals.size < SIGNALS_MAX : isAtLeast(sample.timestamp, known[0])) {
-        current.signals.set(signal, [sample.timestamp, sample[signal] ?? null]);
+      const time = notAfter(now, sample.timestamp);
+      if (known === undefined ? current.signals.size < SIGNALS_MAX : isAtLeast(time, known[0])) {
+        current.signals.set(signal, [time, sample[signal] ?? null]);
       }
     }
-    if (this.#runs.length > 0) current.states = mergeRuns(current.states, this.#runs);
-    for (const word of this.#conditions) current.conditions = withCondition(current.conditions, word);
+    const runs = this.#runs.map((run) => ({ ...run, from: notAfter(now, run.from), to: notAfter(now, run.to) }));
+    if (runs.length > 0) current.states = mergeRuns(current.states, runs);
+    for (const word of this.#conditions) {
+      current.conditions = withCondition(current.conditions, { ...word, time: notAfter(now, word.time) });
+    }
     return current;
   }
 
@@ -121,6 +128,10 @@ export class MachineChange {
 /** Whether `a` is not before `b`; an empty text is before all. Canonical timestamps may differ in their decimals. */
 export function isAtLeast(a: Timestamp, b: Timestamp): boolean {
   return a.length === b.length ? a >= b : sixDecimals(a) >= sixDecimals(b);
+}
+
+function notAfter(now: Timestamp, time: Timestamp): Timestamp {
+  return isAtLeast(time, now) ? now : time;
 }
 
 function sixDecimals(timestamp: Timestamp): string {
