@@ -17,12 +17,8 @@ export const FRAME_HEADER_BYTES = 4;
 /** Longest JSON text in one frame. */
 export const FRAME_BYTES_MAX: number = 1024 * 1024;
 
-/**
- * How deep JSON text may nest at all, and the length from which that is looked at before it is parsed: handling a value
- * that nests a million levels deep takes the runtime many seconds.
- */
-const NESTING_MAX = 64;
-const NESTING_LENGTH_MIN: number = 16 * 1024;
+/** How deep JSON text may nest at all: handling a value of a million levels takes the runtime many seconds. */
+const NESTING_MAX = 250_000;
 
 /** A part of a message that could not be understood. `offset` is in bytes from the message's start. */
 export interface FrameFault {
@@ -135,7 +131,7 @@ function faultText(fault: { path: string; reason: string }, place: string): stri
 const TOO_DEEP = `nests deeper than ${NESTING_MAX} levels`;
 
 function nestsTooDeep(json: string): boolean {
-  if (json.length < NESTING_LENGTH_MIN) return false;
+  if (json.length <= NESTING_MAX) return false;
   let depth = 0;
   let inString = false;
   for (let index = 0; index < json.length; index += 1) {
