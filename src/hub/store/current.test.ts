@@ -133,3 +133,10 @@ test('a clock that was once far ahead hides nothing that comes after', () => {
   assert.equal(current.states.at(-1)?.state, 'running');
   assert.deepEqual(raised(current), []);
 });
+
+test('a machine that invents signals without end still has its standard ones', () => {
+  const invented = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`item_${index}`, index]));
+  const current = merge([[sample(1, invented)], [sample(2, { temperature: 3 })]]);
+  assert.equal(current.signals.size, 501);
+  assert.deepEqual(current.signals.get('temperature'), [at(2), 3]);
+});

@@ -5,7 +5,7 @@
  * Per signal the newest time wins; between equals, what arrived later.
  */
 import type { ConditionLevel, JsonValue, MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import type { MachineState } from '../../model/signals.ts';
+import { type MachineState, signalNamed } from '../../model/signals.ts';
 import type { Timestamp } from '../../model/time.ts';
 
 /** As it stands in the row of `machine_current`. */
@@ -40,7 +40,7 @@ export interface ConditionWord {
   readonly text: string | null;
 }
 
-/** A machine that invents signals without end keeps its first ones only. */
+/** A machine that invents signals without end keeps the standard ones and its first others only. */
 const SIGNALS_MAX = 500;
 /** Late words on the state are put in their place among this many intervals. */
 const STATE_RUNS_MAX = 8;
@@ -76,7 +76,8 @@ export class MachineChange {
     for (const [signal, sample] of this.#newest) {
       const known = current.signals.get(signal);
       const time = notAfter(now, sample.timestamp);
-      if (known === undefined ? current.signals.size < SIGNALS_MAX : isAtLeast(time, known[0])) {
+      const isWelcome = current.signals.size < SIGNALS_MAX || signalNamed(signal) !== undefined;
+      if (known === undefined ? isWelcome : isAtLeast(time, known[0])) {
         current.signals.set(signal, [time, sample[signal] ?? null]);
       }
     }
