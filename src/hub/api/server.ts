@@ -25,6 +25,9 @@ const REQUEST_MS_MAX = 60_000;
 /** Longer than an edge's pause between deliveries, so that its connections stay. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** Of a name in an address, percent-encoded. */
+const NAME_BYTES_MAX = 1_000;
+
 /** The server, ready to listen. */
 export async function createServer(parts: ServerParts): Promise<FastifyInstance> {
   const app = fastify({
@@ -32,8 +35,13 @@ export async function createServer(parts: ServerParts): Promise<FastifyInstance>
     requestTimeout: REQUEST_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_000 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: NAME_BYTES_MAX },
     logger: false,
+    // What the router itself refuses never comes to the hooks and to the error handler below.
+    frameworkErrors: (error, request, reply) => {
+      reply.headers({ ...SECURITY_HEADERS, 'cache-control': 'no-store' });
+      answerError(error, request, reply, parts.log);
+    },
   });
   // The schemas describe; what comes in is checked in `parse.ts`, which answers with sentences.
   app.setValidatorCompiler(() => () => true);
@@ -97,6 +105,10 @@ function describe(error: Error, request: FastifyRequest): { status: number; body
       const length = found === undefined ? '' : `; found ${found}`;
       return { status: 413, body: body('limit_exceeded', `a body is at most ${BODY_BYTES_MAX} bytes${length}`) };
     }
+    case 'FST_ERR_BAD_URL':
+      return { status: 400, body: body('bad_request', 'the address is not valid percent-encoded UTF-8') };
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return { status: 414, body: body('bad_request', `a name in the address is at most ${NAME_BYTES_MAX} bytes`) };
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': {
       const found = request.headers['content-type'] ?? 'nothing';
       const allowed = `${BATCHES_MEDIA_TYPE}, ${FRAMES_MEDIA_TYPE}, application/octet-stream and application/json`;
