@@ -11,7 +11,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -179,8 +179,14 @@ interface ClusterOptions extends PostgresOptions {
 
 async function makeCluster(options: ClusterOptions): Promise<void> {
   const { binaries, cluster, folder, passwordFile } = options;
-  const unfinished = `${cluster}.new`;
-  await rm(unfinished, { recursive: true, force: true });
+  // A name of its own: an initdb whose starter was killed may still be at work in the folder of that start.
+  const unfinished = `${cluster}.new-${process.pid}`;
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith('cluster.new-')) continue;
+    await rm(path.join(folder, name), { recursive: true, force: true }).catch((error: unknown) => {
+      options.log.debug('an unfinished database is still being written', { name, error });
+    });
+  }
   await mkdir(unfinished, { mode: 0o700 });
   await writeFile(passwordFile, `${randomBytes(18).toString('base64url')}\n`, { mode: 0o600 });
   if (options.asNobody) {

@@ -16,13 +16,14 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { parseDocument, stringify } from 'yaml';
+import { Backoff } from '../base/backoff.ts';
 import { systemClock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import { takeLock } from '../base/lock-file.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import type { Logger } from '../base/logger.ts';
 import { Child } from './children.ts';
-import { type EmbeddedPostgres, startPostgres } from './postgres.ts';
+import { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
 import { SIMULATED_MACHINES, simulatedEdge } from './simulated-shop.ts';
 
 export interface UpOptions {
@@ -43,6 +44,7 @@ export interface UpOptions {
 const HOST = '127.0.0.1';
 const HUB_READY_MS_MAX = 60_000;
 const HUB_POLL_MS = 50;
+const DATABASE_WAITS = { firstMs: 500, maxMs: 30_000 };
 
 /** Runs until the signal is aborted; then stops edge, hub and database, in that order. */
 export async function runUp(options: UpOptions, signal: AbortSignal): Promise<void> {
@@ -65,13 +67,13 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
   const step = (text: string): void => {
     say(`  ${((systemClock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(5)} s  ${text}`);
   };
-  const database = await startPostgres({ folder: path.join(dataFolder, 'database'), log, progress: step });
+  const database = await KeptDatabase.start({ folder: path.join(dataFolder, 'database'), log, progress: step });
   stops.push(() => database.stop());
   if (signal.aborted) return;
 
   step('starting the hub');
   const hubFile = path.join(dataFolder, 'hub.yaml');
-  await writeConfig(hubFile, hubConfig(options, database));
+  await writeConfig(hubFile, hubConfig(options, database.server));
   const hub = child(options, 'hub', hubFile);
   stops.push(() => hub.stop());
   const hubRuns = hub.run(signal);
@@ -79,7 +81,7 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
   await Promise.race([waitForHub(url, signal), hubRuns]);
   if (signal.aborted) return;
 
-  const work: Promise<unknown>[] = [hubRuns, database.died.then(raise)];
+  const work: Promise<unknown>[] = [hubRuns, database.keep(signal)];
   const edgeYaml = edgeConfig(options, url);
   if (edgeYaml !== undefined) {
     step(options.configText === undefined ? 'starting the edge with simulated machines' : 'starting the edge');
@@ -101,8 +103,47 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
   say('stopping: the edge writes what it holds, then the hub, then the database');
 }
 
-function raise(sentence: string): never {
-  throw new MillwrightError('database_unavailable', sentence);
+/** The database server, started again on the same port when it ends without having been asked to. */
+class KeptDatabase {
+  readonly #options: PostgresOptions;
+  #server: EmbeddedPostgres;
+  #starting: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PostgresOptions, server: EmbeddedPostgres) {
+    this.#options = options;
+    this.#server = server;
+  }
+
+  static async start(options: PostgresOptions): Promise<KeptDatabase> {
+    return new KeptDatabase(options, await startPostgres(options));
+  }
+
+  get server(): EmbeddedPostgres {
+    return this.#server;
+  }
+
+  /** Until aborted; rejects when the server cannot be started again. */
+  async keep(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(DATABASE_WAITS, Math.random);
+    while (!signal.aborted) {
+      const startedMs = systemClock.monotonicMs();
+      const sentence = await this.#server.died;
+      if (systemClock.monotonicMs() - startedMs > DATABASE_WAITS.maxMs) backoff.reset();
+      this.#options.log.warn(`${sentence}; it is started again`);
+      await systemClock.sleep(backoff.nextMs(), signal);
+      if (signal.aborted) return;
+      const { log, folder } = this.#options;
+      this.#starting = startPostgres({ log, folder, port: this.#server.port }).then((server) => {
+        this.#server = server;
+      });
+      await this.#starting;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#starting.catch(() => undefined); // keep() has told it.
+    await this.#server.stop();
+  }
 }
 
 /** Before anything is made: a port in use is the likeliest mistake, and is told at once. */

@@ -100,12 +100,19 @@ test('up serves live machines, keeps its data over a restart, and ends on Ctrl-C
   const page = await fetch(url);
   assert.match(await page.text(), /<title>[^<]*Millwright/);
 
+  const postmaster = await readFile(path.join(data, 'database', 'cluster', 'postmaster.pid'), 'utf8');
+  process.kill(Number(postmaster.split('\n')[0]), 'SIGKILL');
+  await waitUntil('the word that the database is started again', () => {
+    return first.said.includes('it is started again') ? true : undefined;
+  });
+
   const second = await run('up', '--data', data, '--port', String(await freePort()));
   assert.match(second.said, /the data folder .* is in use by process \d+/);
 
-  const before = await waitUntil('some rows', async () => {
+  const atFailure = await waitUntil('the rows after the database has come back', countRows);
+  const before = await waitUntil('further rows', async () => {
     const rows = await countRows();
-    return rows > 20 ? rows : undefined;
+    return rows > atFailure + 20 ? rows : undefined;
   });
   assert.equal(await first.end('SIGINT'), 0, first.said);
   await assert.rejects(fetch(url));
