@@ -163,7 +163,8 @@ export class Reader {
 
   async deadLetters(limit: number): Promise<DeadLetter[]> {
     return this.#rows<DeadLetter>(
-      `select id, received_at, gateway_id, epoch, sequence, reason, encode(bytes, 'base64') as bytes_base64, bytes_length
+      `select id, received_at, gateway_id, epoch, sequence, reason,
+        translate(encode(bytes, 'base64'), chr(10), '') as bytes_base64, bytes_length
       from dead_letters order by id desc limit $1`,
       [limit],
     );
