@@ -292,6 +292,18 @@ test('without a database senders are told to come later, the queue is bounded, a
   await assert.rejects(ingestor.submit([message(4, sample(1))]), /stopping/);
 });
 
+test('a database that takes no end over a transaction does not hold up the stop', { timeout: 10_000 }, async () => {
+  const settings = await server.database();
+  const { ingestor, stop } = start(settings, { ...INGEST_LIMITS, stopMsMax: 50 });
+  await ingestor.submit([message(1, sample(1))]);
+  await withClient(settings, async (client) => {
+    await client.query('begin; lock table sensor_data');
+    const stored = assert.rejects(ingestor.submit([message(2, sample(2))]), (error) => hasCode(error, 'try_later'));
+    await stop();
+    await stored;
+  });
+});
+
 test('a failure that is old, because nobody has tried since, does not count any more', async () => {
   const nowhere = { ...(await server.database()), port: 1 };
   const { ingestor } = start(nowhere, { ...INGEST_LIMITS, patienceMs: 0, failureMsMax: 100 });

@@ -43,6 +43,8 @@ export interface IngestLimits {
   /** A transaction that takes longer is given up with its connection: longer than any statement's timeout. */
   readonly transactionMsMax: number;
   readonly backoff: { readonly firstMs: number; readonly maxMs: number };
+  /** A transaction that is still under way so long after the signal to stop is given up with its connection. */
+  readonly stopMsMax: number;
   /** How long the last failure counts when nobody has tried since. */
   readonly failureMsMax: number;
 }
@@ -53,6 +55,7 @@ export const INGEST_LIMITS: IngestLimits = {
   patienceMs: 10_000,
   transactionMsMax: 30_000,
   backoff: { firstMs: 100, maxMs: 3_000 },
+  stopMsMax: 7_000,
   failureMsMax: 60_000,
 };
 
@@ -174,12 +177,14 @@ export class Ingestor {
     });
   }
 
-  /** Stores until the signal is aborted, then what is still queued as long as the database takes it. */
+  /** Stores until the signal is aborted, then what is still queued as long as the database takes it, within the limit. */
   async run(signal: AbortSignal): Promise<void> {
     this.#state = 'running';
+    let impatience: NodeJS.Timeout | undefined;
     signal.addEventListener('abort', () => {
       this.#state = 'stopping';
       this.#wake?.();
+      impatience = setTimeout(() => this.#disconnect(), this.#limits.stopMsMax);
     });
     while (!signal.aborted || this.#queue.length > 0) {
       if (this.#queue.length === 0) {
@@ -190,6 +195,7 @@ export class Ingestor {
       }
       await this.#storeEntries(this.#takeEntries(), signal);
     }
+    clearTimeout(impatience);
     this.#state = 'stopping';
     await this.#client?.end().catch(() => undefined);
   }
