@@ -76,10 +76,10 @@ async function claim(client: Client, parcels: readonly Parcel[]): Promise<Set<Pa
   return new Set([...byIdentity.values()].filter((parcel) => claimed.has(parcel)));
 }
 
-/** A gateway's name may hold any character but U+0000, so only that divides without doubt. */
+/** Any text may stand in an identity but U+0000, so only that keeps its parts apart. */
 function nameOf(identity: Identity): string {
-  if (identity.kind === 'key') return `key\0${identity.key}`;
-  return `batch\0${identity.gatewayId}\0${identity.epoch}\0${identity.sequence}`;
+  if (identity.kind === 'key') return `key ${identity.key}`;
+  return `batch ${identity.gatewayId}\0${identity.epoch}\0${identity.sequence}`;
 }
 
 async function claimBatches(client: Client, parcels: readonly Parcel[]): Promise<string[]> {
