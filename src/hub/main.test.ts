@@ -10,7 +10,6 @@ import { silentLogger } from '../base/logger.ts';
 import { startPostgres } from '../up/postgres.ts';
 import { select, startTestServer } from '../../test/support/hub-database.ts';
 import { ask } from '../../test/support/hub-server.ts';
-import { freePort } from '../../test/support/system.ts';
 import type { DatabaseSettings } from './settings.ts';
 
 const server = await startTestServer();
@@ -60,6 +59,14 @@ async function launch(database: DatabaseSettings, port: number): Promise<HubProc
     });
   };
   return { child, exit, said: () => all, says };
+}
+
+async function freePort(): Promise<number> {
+  const probe = net.createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as net.AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
 }
 
 const readings = (first: number, count: number): string => {
