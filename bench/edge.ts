@@ -168,7 +168,7 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
       type: 'simulator',
       machineId: `CNC-${String(index).padStart(3, '0')}`,
       samplingIntervalMs: 100,
-      options: { phase: index * 1.2 },
+      options: { phaseSeconds: index * 1.2 },
     })),
     sinks: [
       {

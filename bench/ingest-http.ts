@@ -15,7 +15,6 @@ import { crc32 } from 'node:zlib';
 import pg from 'pg';
 import { silentLogger } from '../src/base/logger.ts';
 import { seededRandom } from '../src/base/random.ts';
-import type { HubSettings } from '../src/hub/settings.ts';
 import { BATCHES_MEDIA_TYPE, encodeBatchHeader } from '../src/model/batch.ts';
 import { encodeFrame } from '../src/model/frame.ts';
 import { timestampOf } from '../src/model/time.ts';
@@ -153,20 +152,20 @@ async function runHub(
 ): Promise<HubRun> {
   await createDatabase(server, database);
   const port = 20_000 + Math.floor(Math.random() * 20_000);
-  const settings: HubSettings = {
+  const { host, port: databasePort, user, password } = server;
+  const config = {
     server: { host: '127.0.0.1', port },
-    database: { ...server, dbname: database, readConnectionsMax: 4 },
-    timeZone: 'UTC',
-    logLevel: 'info',
-    pagesFolder: null,
+    database: { host, port: databasePort, dbname: database, user, password },
   };
   const file = path.join(folder, 'hub.json');
-  await writeFile(file, JSON.stringify(settings));
-  const main = fileURLToPath(new URL('../src/hub/main.ts', import.meta.url));
+  await writeFile(file, JSON.stringify(config));
+  const program = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
   const profile = process.env['PROFILE'];
   const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-  const hub = spawn(process.execPath, [...flags, main, file], { stdio: ['ignore', 'inherit', 'pipe'] });
-  await said(hub, 'hub serves');
+  const hub = spawn(process.execPath, [...flags, program, 'hub', '--config', file], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  await said(hub, 'the hub serves');
   const before = { postgres: await postgresCpuSeconds(server), hub: cpuSeconds(hub.pid ?? 0) };
   const sender = spawn(process.execPath, [fileURLToPath(import.meta.url), 'send', bodies, String(port)], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,6 +1,6 @@
 // What the npm scripts share. Plain JavaScript that Node 20 runs, because before the first `npm ci` there may be no other.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,11 +10,13 @@ const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 
 /** Installs what package-lock.json says, when that has not been done since it last changed. */
 export function ensureInstalled() {
+  // A linked folder belongs to another checkout, which looks after it.
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const stamp = path.join(modules, '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
   say('installing packages (once; about half a minute)');
-  const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], {
+  const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
@@ -46,6 +48,10 @@ export function run(program, args, extra = {}) {
   return new Promise((resolve) => {
     const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: environment(extra) });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    // npm ended by a signal leaves its script behind without a word; what was started here must end with it.
+    const parent = process.ppid;
+    const watch = setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 1000);
+    watch.unref();
     child.once('error', (error) => fail(`cannot run ${program}: ${error.message}`));
     child.once('exit', (code) => resolve(code ?? 1));
   });

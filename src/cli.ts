@@ -131,7 +131,9 @@ async function hub(options: { config: string }): Promise<void> {
   const { runHub } = await import('./hub/hub.ts');
   const pagesFolder = pagesFolderHere();
   if (pagesFolder === null) logger.warn('the pages are not built, so only the API is served; run "npm run build"');
-  const serving = ({ host, port }: { host: string; port: number }): void => logger.info('serving', { host, port });
+  const serving = ({ host, port }: { host: string; port: number }): void => {
+    logger.info('the hub serves', { url: `http://${host}:${port}` });
+  };
   const parts = { version: VERSION, clock: systemClock, random: Math.random, log: logger, serving };
   await runProcess(logger, (signal) => runHub({ ...settings, pagesFolder }, parts, signal));
 }

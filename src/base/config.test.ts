@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { z } from 'zod';
 import {
   bytes,
   checkConfig,
@@ -7,6 +8,7 @@ import {
   duration,
   flag,
   integer,
+  name,
   parseConfig,
   section,
   text,
@@ -72,4 +74,50 @@ test('what is not a configuration at all is told with its line', () => {
   assert.throws(() => read('a: [1\nb: 2'), /^MillwrightError: f\.yaml:2: /);
   assert.throws(() => read('- one\n'), /f\.yaml: a configuration is a list of "key: value" lines/);
   assert.throws(() => read('level: info\nlevel: debug\n'), /f\.yaml:2: Map keys must be unique/);
+});
+
+test('text is taken as it is written, also where YAML sees a number', () => {
+  const names = section({
+    host: text(),
+    machines: z.array(section({ id: name(), size: integer({ min: 1, max: 9 }) })),
+  });
+  const yaml = 'host: 001\nmachines:\n  - {id: 1E3, size: 01}\n  - {id: 1.10, size: 2}\n';
+  assert.deepEqual(checkConfig(parseConfig({ file: 'f.yaml', text: yaml, environment: {} }), names), {
+    host: '001',
+    machines: [
+      { id: '1E3', size: 1 },
+      { id: '1.10', size: 2 },
+    ],
+  });
+});
+
+test('a name is what the hub takes as one', () => {
+  const check = (id: string): unknown => {
+    const document = parseConfig({ file: 'f.yaml', text: `id: ${JSON.stringify(id)}`, environment: {} });
+    return checkConfig(document, section({ id: name() }));
+  };
+  for (const id of ['Fräse 1', '🏭', 'a/b', 'x'.repeat(128)]) assert.deepEqual(check(id), { id });
+  for (const id of ['', ' ', 'x'.repeat(129), 'a\0b', '\ud83c']) {
+    assert.throws(() => check(id), /f\.yaml:1: id: found .*; allowed: text of 1 to 128 characters/);
+  }
+});
+
+test('aliases that grow without end, and ten thousand strange keys, are told in few words', () => {
+  const bomb = [
+    'a: &a [x,x,x,x,x,x,x,x,x]',
+    ...Array.from('bcdefgh', (key, index) => {
+      const before = 'abcdefg'[index];
+      return `${key}: &${key} [${Array.from({ length: 9 }, () => `*${before}`).join(',')}]`;
+    }),
+  ].join('\n');
+  assert.throws(() => read(bomb), { code: 'config_invalid', message: 'f.yaml: its aliases cannot be followed' });
+  assert.throws(() => read('database: &d\n  host: *d\n'), { code: 'config_invalid' });
+  const strange = Array.from({ length: 10_000 }, (_, index) => `k${index}: ${index}`).join('\n');
+  assert.throws(
+    () => read(strange),
+    (error: Error) => {
+      assert.equal(error.message.split('\n').length, 51);
+      return true;
+    },
+  );
 });

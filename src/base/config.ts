@@ -5,8 +5,9 @@
  * the start, and every problem is told at once with file, line, key, what was found and what is allowed. Numbers may be
  * written as text (`port: "8081"`), since people do.
  */
-import { LineCounter, parseDocument } from 'yaml';
+import { isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { NAME_LENGTH_MAX } from '../model/reading.ts';
 import { MillwrightError } from './errors.ts';
 
 export interface ConfigSource {
@@ -22,7 +23,14 @@ export interface ConfigDocument {
   readonly file: string;
   readonly value: unknown;
   lineOf(path: readonly PropertyKey[]): number | undefined;
+  /** A number as it is written in the file: `001`, `1e3`. */
+  writtenAt(path: readonly PropertyKey[]): string | undefined;
 }
+
+/** So many problems of a file are told; who has more has one that is not ours. */
+const PROBLEMS_MAX = 50;
+/** Longest value that a message quotes, in UTF-16 units. */
+const FOUND_LENGTH_MAX = 200;
 
 /** @throws MillwrightError config_invalid when the text is not YAML, or is not a mapping */
 export function parseConfig(source: ConfigSource): ConfigDocument {
@@ -35,7 +43,14 @@ export function parseConfig(source: ConfigSource): ConfigDocument {
       `${source.file}:${lines.linePos(problem.pos[0]).line}: ${problem.message}`,
     );
   }
-  const value: unknown = document.toJS() ?? {};
+  let value: unknown;
+  try {
+    value = document.toJS() ?? {};
+    // A mapping that holds itself by an alias cannot be written down, so it cannot be quoted either.
+    JSON.stringify(value);
+  } catch (cause) {
+    throw new MillwrightError('config_invalid', `${source.file}: its aliases cannot be followed`, { cause });
+  }
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new MillwrightError('config_invalid', `${source.file}: a configuration is a list of "key: value" lines`);
   }
@@ -47,7 +62,11 @@ export function parseConfig(source: ConfigSource): ConfigDocument {
     }
     return undefined;
   };
-  return { file: source.file, value, lineOf };
+  const writtenAt = (path: readonly PropertyKey[]): string | undefined => {
+    const node = document.getIn(path, true);
+    return isScalar(node) && typeof node.value === 'number' ? node.source : undefined;
+  };
+  return { file: source.file, value, lineOf, writtenAt };
 }
 
 /** Checks a document, or the part of it at `at`, against a schema. @throws MillwrightError config_invalid, with every problem */
@@ -56,11 +75,33 @@ export function checkConfig<Schema extends z.ZodType>(
   schema: Schema,
   part: { readonly value: unknown; readonly at: readonly PropertyKey[] } = { value: document.value, at: [] },
 ): z.output<Schema> {
-  const result = schema.safeParse(part.value);
-  if (result.success) return result.data;
   const node = schemaNode(schema);
-  const sentences = result.error.issues.flatMap((issue) => problemsOf(document, node, part, issue));
-  throw new MillwrightError('config_invalid', [...new Set(sentences)].join('\n'));
+  const result = schema.safeParse(asWritten(document, node, part.value, part.at));
+  if (result.success) return result.data;
+  const sentences = [...new Set(result.error.issues.flatMap((issue) => problemsOf(document, node, part, issue)))];
+  const more = sentences.length > PROBLEMS_MAX ? [`${document.file}: and more problems of this kind`] : [];
+  throw new MillwrightError('config_invalid', [...sentences.slice(0, PROBLEMS_MAX), ...more].join('\n'));
+}
+
+/** Where text is wanted and YAML saw a number, what the person wrote. */
+function asWritten(
+  document: ConfigDocument,
+  node: SchemaNode | undefined,
+  value: unknown,
+  at: readonly PropertyKey[],
+): unknown {
+  if (node === undefined) return value;
+  if (typeof value === 'number') return node.verbatim === true ? (document.writtenAt(at) ?? value) : value;
+  if (Array.isArray(value)) return value.map((item, index) => asWritten(document, node.items, item, [...at, index]));
+  if (typeof value !== 'object' || value === null || node.properties === undefined) return value;
+  const { properties } = node;
+  const entries = Object.entries(value);
+  return Object.fromEntries(
+    entries.map(([key, inner]) => {
+      const innerNode = Object.hasOwn(properties, key) ? properties[key] : undefined;
+      return [key, asWritten(document, innerNode, inner, [...at, key])];
+    }),
+  );
 }
 
 function problemsOf(
@@ -76,12 +117,17 @@ function problemsOf(
   };
   if (issue.code === 'unrecognized_keys') {
     const allowed = Object.keys(nodeAt(node, issue.path)?.properties ?? {}).join(', ');
-    return issue.keys.map((key) => sentence([...issue.path, key], `there is no such key; allowed: ${allowed}`));
+    const keys = issue.keys.slice(0, PROBLEMS_MAX + 1);
+    return keys.map((key) => sentence([...issue.path, key], `there is no such key; allowed: ${allowed}`));
   }
   const found = valueAt(part.value, issue.path);
-  const text =
-    found === undefined ? `is missing; ${issue.message}` : `found ${JSON.stringify(found)}; ${issue.message}`;
+  const text = found === undefined ? `is missing; ${issue.message}` : `found ${quote(found)}; ${issue.message}`;
   return [sentence(issue.path, text)];
+}
+
+function quote(found: unknown): string {
+  const text = JSON.stringify(found) ?? typeof found;
+  return text.length > FOUND_LENGTH_MAX ? `${text.slice(0, FOUND_LENGTH_MAX)}…` : text;
 }
 
 /** `sensors[0].host` */
@@ -114,6 +160,8 @@ export interface SchemaNode {
   readonly enum?: readonly unknown[];
   /** What a scalar allows, in words. */
   readonly allowed?: string;
+  /** A number is wanted as it is written. */
+  readonly verbatim?: boolean;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
   readonly anyOf?: readonly SchemaNode[];
@@ -177,9 +225,25 @@ function scalar<Output>(allowed: string, convert: (value: string | number) => Ou
   return schema.meta({ allowed });
 }
 
-/** Text; a number is taken as its digits. */
+/** Text; a number is taken as it is written. */
 export function text(allowed = 'text'): Scalar<string> {
-  return scalar(allowed, (value) => (String(value).trim() === '' ? undefined : String(value)));
+  return verbatim(scalar(allowed, (value) => (String(value).trim() === '' ? undefined : String(value))));
+}
+
+/** The name of a machine, a gateway or the like: what the hub takes as one. A longer one would be refused there for good. */
+export function name(): Scalar<string> {
+  return verbatim(
+    scalar(`text of 1 to ${NAME_LENGTH_MAX} characters`, (value) => {
+      const text = String(value);
+      const isStorable = text.isWellFormed() && !text.includes('\0');
+      return isStorable && text.trim() !== '' && text.length <= NAME_LENGTH_MAX ? text : undefined;
+    }),
+  );
+}
+
+/** Marks a scalar to which `001` is three characters and not the number 1. */
+function verbatim<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ ...schema.meta(), verbatim: true });
 }
 
 export function number(limits: { min: number; max: number; unit?: string }): Scalar<number> {

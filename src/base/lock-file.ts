@@ -1,53 +1,78 @@
 /**
- * A lock held by one process at a time, as a file with its id.
+ * A lock: a file names the process that has a folder in use. One whose process is dead is taken over.
  *
- * The file holds the process id and the time that process began (from /proc, where there is one), so that a lock whose
- * holder is dead, or whose id has been given to another process since, is taken over.
+ * It keeps one machine's processes apart. It cannot see a process on another machine, or in another process namespace,
+ * that shares the folder.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { MillwrightError } from './errors.ts';
+import type { Files } from './files.ts';
+import { isSystemError } from './node-files.ts';
+import { encodeSmallFile, readSmallFile, writeNewFile } from './small-files.ts';
 
-export interface LockFile {
-  release(): void;
+/** The processes of this machine, as far as the lock needs to know them. */
+export interface Processes {
+  readonly pid: number;
+  /** Tells a process from a later one with the same pid; undefined when there is no such process. */
+  identify(pid: number): Promise<string | undefined>;
 }
 
-/** @throws MillwrightError log_locked with the holder's process id; storage_failed when the file cannot be written */
-export function takeLock(file: string, what: string): LockFile {
-  const mine = `${process.pid} ${startOf(process.pid)}\n`;
-  for (let attempt = 0; attempt < 2; attempt += 1) {
+/**
+ * `what` is named in the error: "the log", "the data folder".
+ * @throws log_locked when a living process holds it
+ */
+export async function takeLock(
+  files: Files,
+  { path, what, processes = systemProcesses }: { path: string; what: string; processes?: Processes },
+): Promise<void> {
+  const own = await processes.identify(processes.pid);
+  const content = { format: 'millwright-lock', version: 1, pid: processes.pid, process: own ?? '' };
+  for (let attempt = 0; ; attempt += 1) {
     try {
-      writeFileSync(file, mine, { flag: 'wx' });
-      return { release: () => rmSync(file, { force: true }) };
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
-        throw new MillwrightError('storage_failed', `cannot write the lock ${file}`, { cause });
-      }
+      await writeNewFile(files, path, [encodeSmallFile(content)]);
+      return;
+    } catch (error) {
+      if (!isSystemError(error, 'EEXIST') || attempt > 0) throw error;
     }
-    const holder = Number(readFileSync(file, 'utf8').split(' ')[0]);
-    if (isHeld(file)) throw new MillwrightError('log_locked', `${what} is in use by process ${holder} (${file})`);
-    rmSync(file, { force: true });
+    await refuseLiving(files, { path, what, processes });
+    await files.remove(path);
   }
-  throw new MillwrightError('log_locked', `${what} is being taken by another process (${file})`);
 }
 
-function isHeld(file: string): boolean {
-  const [id = '', start = ''] = readFileSync(file, 'utf8').trim().split(' ');
-  const pid = Number(id);
-  if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-  return startOf(pid) === start;
+async function refuseLiving(
+  files: Files,
+  { path, what, processes }: { path: string; what: string; processes: Processes },
+): Promise<void> {
+  const found = await readSmallFile(files, path);
+  // A lock without its content is that of a process that died while it made it.
+  if (found === 'missing' || found === 'damaged' || typeof found['pid'] !== 'number') return;
+  const living = await processes.identify(found['pid']);
+  if (living === undefined || living !== found['process']) return;
+  throw new MillwrightError('log_locked', `${what} is in use by process ${found['pid']} (see ${path})`);
 }
 
-/** Clock ticks from boot to the process's start (proc(5), field 22 of `stat`); `-` where it cannot be known. */
-function startOf(pid: number): string {
+/** This machine's processes. Where there is no /proc, a pid that is in use counts as the same process. */
+export const systemProcesses: Processes = {
+  pid: process.pid,
+  identify: async (pid) => {
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      if (isSystemError(error, 'ESRCH')) return undefined;
+    }
+    return (await linuxProcess(pid)) ?? (pid === process.pid ? `${pid}@${performance.timeOrigin}` : `${pid}`);
+  },
+};
+
+/** Boot id and start time in ticks since boot: field 22 of /proc/PID/stat (proc(5)). */
+async function linuxProcess(pid: number): Promise<string | undefined> {
+  const fs = process.getBuiltinModule('node:fs');
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '-';
+    const boot = fs.readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The second field is the program's name in brackets, and may hold spaces and brackets itself.
+    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return `${boot}/${startTicks}`;
   } catch {
-    return '-';
+    return undefined;
   }
 }

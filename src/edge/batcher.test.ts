@@ -25,7 +25,7 @@ class MemoryLog implements Appendable {
 
   async append(payload: Uint8Array, readings: number): Promise<number> {
     if (this.held !== undefined) await new Promise<void>((resolve) => this.held?.push(resolve));
-    if (this.failing) throw new Error('no space left');
+    if (this.failing) throw new Error('not written', { cause: new Error('no space left') });
     const decoded = decodeMessage(payload);
     assert.equal(decoded.faults.length, 0);
     assert.equal(decoded.readings.length, readings);
@@ -138,7 +138,7 @@ test('what the log refuses is kept and appended again, all of it, in order', asy
   log.failing = true;
   for (let index = 0; index < 500; index += 1) batcher.accept(sample(index));
   await until(() => batcher.lastError !== null);
-  assert.equal(batcher.lastError, 'no space left');
+  assert.equal(batcher.lastError, 'not written: no space left');
   assert.equal(batcher.waitingReadings, 500);
   log.failing = false;
   await until(() => batcher.waitingReadings === 0);

@@ -11,6 +11,7 @@
  */
 import { Backoff } from '../base/backoff.ts';
 import { type Clock, now } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { Histogram, type Metric } from '../base/prometheus.ts';
 import type { Random } from '../base/random.ts';
@@ -307,7 +308,7 @@ export class Batcher {
     this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, batch);
     if (this.#lastError === null)
       this.#options.logger.warn('the log refused a batch; it is kept and tried again', { fault });
-    this.#lastError = fault instanceof Error ? fault.message : String(fault);
+    this.#lastError = messageOf(fault);
     if (!this.#paused) void this.#retryLater();
   }
 

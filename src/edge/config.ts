@@ -10,6 +10,7 @@ import {
   duration,
   flag,
   integer,
+  name,
   parseConfig,
   pathText,
   port,
@@ -30,10 +31,10 @@ const samplingRate = duration({ minMs: 1, maxMs: 86_400_000 });
 /** The keys that every sensor has; the driver's own stand beside them. */
 const sensorKeys = z.looseObject(
   {
-    name: text().describe('Name of the source, unique in this file'),
+    name: name().describe('Name of the source, unique in this file'),
     type: choice(typeNames(DRIVERS)).describe('Driver'),
     enabled: flag().prefault(true).describe('false: as if it were not here'),
-    machine_id: text().optional().describe('Machine it reads; default: agent.machine_id'),
+    machine_id: name().optional().describe('Machine it reads; default: agent.machine_id'),
     sampling_rate: samplingRate.optional().describe('Time between two samples; default: agent.sampling_rate'),
   },
   { error: () => 'allowed: a section of "key: value" lines' },
@@ -41,7 +42,7 @@ const sensorKeys = z.looseObject(
 
 const sinkKeys = z.looseObject(
   {
-    name: text().optional().describe('Name of the sink and of its cursor, unique in this file; default: its type'),
+    name: name().optional().describe('Name of the sink and of its cursor, unique in this file; default: its type'),
     type: choice(typeNames(SINKS)).describe('Kind of sink'),
     enabled: flag().prefault(true).describe('false: as if it were not here'),
   },
@@ -52,8 +53,8 @@ const list = (what: string) => ({ error: () => `allowed: a list of ${what}` });
 
 const schema = section({
   agent: section({
-    machine_id: text().describe('Machine of every sensor that names no other, and the name of this gateway'),
-    gateway_id: text().optional().describe('Name of this gateway, unique in the company; default: agent.machine_id'),
+    machine_id: name().describe('Machine of every sensor that names no other, and the name of this gateway'),
+    gateway_id: name().optional().describe('Name of this gateway, unique in the company; default: agent.machine_id'),
     location: text().optional().describe('Where it stands, for people'),
     sampling_rate: samplingRate.prefault('100ms').describe('Time between two samples of a polled source'),
     log_level: choice(LOG_LEVELS).prefault('info').describe('Least level that is logged'),

@@ -12,7 +12,7 @@ import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import type { Settlement, Sink, StatusReporter } from '../ports/sink.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { Delivery } from './delivery.ts';
+import { Delivery, RETRY_AFTER_MS_MAX } from './delivery.ts';
 
 type Deliver = (batches: readonly Batch[]) => Settlement | Promise<Settlement>;
 
@@ -168,6 +168,18 @@ test('the wait that the far end asks for is kept', async (context) => {
   await append(log, 1);
   await run(() => log.cursor('hub').position === 1);
   assert.equal(sleepsMs[0], 45_000);
+});
+
+test('a wait of hours or years is cut', async (context) => {
+  let asked = 0;
+  const { log, sleepsMs, run } = await setup(context, () => {
+    asked += 1;
+    if (asked > 1) return STORED;
+    throw new MillwrightError('try_later', 'maintenance', { retryAfterMs: 999_999_999_000 });
+  });
+  await append(log, 1);
+  await run(() => log.cursor('hub').position === 1);
+  assert.equal(sleepsMs[0], RETRY_AFTER_MS_MAX);
 });
 
 test('a failing sink says so in its status', async (context) => {

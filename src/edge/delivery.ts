@@ -17,6 +17,8 @@ import { isStatusReporter, type Settlement, type Sink } from '../ports/sink.ts';
 import type { DeadLetters } from './dead-letters.ts';
 
 export const RETRY_LIMITS = { firstMs: 500, maxMs: 30_000 } as const;
+/** A far end that asks for a longer wait is asked again after this: whoever said so may be a proxy that knows nothing of it. */
+export const RETRY_AFTER_MS_MAX: number = 5 * 60_000;
 /** How often a sink that wants it is told the edge's status. */
 export const REPORT_INTERVAL_MS = 2_000;
 
@@ -179,7 +181,8 @@ export class Delivery {
     this.#state = 'failing';
     this.#retries += 1;
     const retryAfterMs = error instanceof MillwrightError ? error.retryAfterMs : undefined;
-    await this.#options.clock.sleep(this.#backoff.nextMs(retryAfterMs), signal);
+    const askedMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, RETRY_AFTER_MS_MAX);
+    await this.#options.clock.sleep(this.#backoff.nextMs(askedMs), signal);
   }
 
   #reported(error: string | null): void {

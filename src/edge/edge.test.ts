@@ -100,7 +100,7 @@ function settingsFor(folder: string, hubPort: number): EdgeSettings {
       type: 'simulator',
       machineId: `CNC-00${index}`,
       samplingIntervalMs: 20,
-      options: { phase: index * 10 },
+      options: { phaseSeconds: index * 10 },
     })),
     sinks: [
       {

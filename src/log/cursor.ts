@@ -11,7 +11,7 @@ import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import { FORMAT_VERSION } from './format.ts';
 import type { BatchPlace } from './reader.ts';
-import { readSmallFile, saveSmallFile } from './small-files.ts';
+import { readSmallFile, saveSmallFile } from '../base/small-files.ts';
 
 /** Shortest time between two saves of one cursor. */
 export const SAVE_INTERVAL_MS = 1000;

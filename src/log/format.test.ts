@@ -4,10 +4,8 @@ import {
   checksum,
   decodeRecordHeader,
   decodeSegmentHeader,
-  decodeSmallFile,
   encodeRecordHeader,
   encodeSegmentHeader,
-  encodeSmallFile,
   epochSeed,
   parseSegmentName,
   RECORD_HEADER_BYTES,
@@ -111,17 +109,4 @@ test('names of segments sort as their numbers do', () => {
   assert.equal(segmentName(391), '0000000000000391.seg');
   assert.equal(parseSegmentName(segmentName(2 ** 53 - 1)), 2 ** 53 - 1);
   for (const name of ['391.seg', '0000000000000391.seg.tmp', 'lock']) assert.equal(parseSegmentName(name), undefined);
-});
-
-test('a small file tells when it is damaged', () => {
-  const bytes = encodeSmallFile({ sink: 'hub\n"2"', position: 7 });
-  assert.deepEqual(decodeSmallFile(bytes), { sink: 'hub\n"2"', position: 7 });
-  for (let length = 0; length < bytes.length - 1; length += 1) {
-    assert.equal(decodeSmallFile(bytes.subarray(0, length)), undefined);
-  }
-  for (let index = 0; index < bytes.length; index += 1) {
-    const flipped = Buffer.from(bytes);
-    flipped[index] = (flipped[index] ?? 0) ^ 4;
-    assert.equal(decodeSmallFile(flipped), undefined, `byte ${index}`);
-  }
 });

@@ -155,27 +155,6 @@ export function parseSegmentName(name: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-/**
- * A small file's text: one line of JSON, and a line with its checksum.
- * @returns the bytes to save
- */
-export function encodeSmallFile(value: { readonly [key: string]: unknown }): Buffer {
-  const line = JSON.stringify(value);
-  return Buffer.from(`${line}\n${checksum(line).toString(16).padStart(8, '0')}\n`);
-}
-
-/** The object of {@link encodeSmallFile}; undefined when it is damaged. Never throws. */
-export function decodeSmallFile(bytes: Uint8Array): Record<string, unknown> | undefined {
-  const [line = '', sum, ...rest] = Buffer.from(bytes).toString('utf8').split('\n');
-  if (rest.join('') !== '' || sum !== checksum(line).toString(16).padStart(8, '0')) return undefined;
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 function writeUint64(into: Buffer, value: number, offset: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} does not fit into a field of the log`);
   into.writeUInt32LE(value % 2 ** 32, offset);

@@ -10,11 +10,10 @@ import { isSystemError } from '../base/node-files.ts';
 import { type LoadedCursor, cursorsFolder, loadCursors } from './cursor.ts';
 import { epochSeed, SEGMENT_HEADER_BYTES } from './format.ts';
 import type { StoredBatch } from './hot.ts';
-import { LOCK_NAME } from './lock.ts';
 import { parseQuarantineName, quarantineFolder } from './quarantine.ts';
-import { type FoundSegment, findEpoch, findSegments } from './recovery.ts';
+import { type FoundSegment, findEpoch, findSegments, LOCK_NAME } from './recovery.ts';
 import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
-import { readSmallFile } from './small-files.ts';
+import { readSmallFile } from '../base/small-files.ts';
 
 /** Bytes of a segment that hold no readable record of the log. */
 export interface CorruptRange {

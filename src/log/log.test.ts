@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -12,10 +12,11 @@ import { silentLogger } from '../base/logger.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
+import { encodeSmallFile } from '../base/small-files.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { SAVE_INTERVAL_MS } from './cursor.ts';
 import { FaultyFiles } from './faulty-files.test-support.ts';
-import { checksum, encodeSmallFile, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
+import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
 import { inspectLog, readAll } from './inspect.ts';
 import { DurableLog, type LogOptions } from './log.ts';
 import { QUEUE_BYTES_MAX } from './writer.ts';
@@ -282,6 +283,22 @@ test('a damaged batch in the middle is passed over, counted once, and kept', asy
       assert.ok((await inspectLog(nodeFiles, folder)).sound, 'what is in the quarantine is known');
     }
   }
+});
+
+test('a folder that is away for a while destroys nothing; a segment that is gone alone is destroyed', async () => {
+  const { folder, segments } = await closedLog();
+  // With nothing in memory, all is read from the files.
+  const log = await DurableLog.open(optionsFor(folder, { hotBytesMax: 1 }));
+  await rename(folder, `${folder}.away`);
+  await assert.rejects(log.read(1, ALL), { code: 'storage_failed' });
+  await rename(`${folder}.away`, folder);
+  assert.equal(log.status().quarantined_batches, 0);
+  assert.equal((await sequencesFrom(log)).length, 12);
+
+  await rm(segments[1] ?? '');
+  assert.deepEqual(await sequencesFrom(log), [1, 2, 3, 4, 9, 10, 11, 12]);
+  assert.equal(log.status().quarantined_batches, 4);
+  await log.close();
 });
 
 test('a damaged segment header costs nothing', async () => {

@@ -9,6 +9,7 @@
 import type { Clock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
+import { type Processes, takeLock } from '../base/lock-file.ts';
 import type { Logger } from '../base/logger.ts';
 import type { LogStatus } from '../model/status.ts';
 import {
@@ -23,10 +24,9 @@ import {
 } from './cursor.ts';
 import { epochSeed } from './format.ts';
 import { type HotBatch, HotTier, type ReadLimits, type StoredBatch } from './hot.ts';
-import { type Processes, releaseLock, systemProcesses, takeLock } from './lock.ts';
 import { Quarantine, quarantineFolder } from './quarantine.ts';
 import { type BatchPlace, Reader } from './reader.ts';
-import { establishIdentity, findSegments, type Recovered, recoverSegments } from './recovery.ts';
+import { LOCK_NAME, establishIdentity, findSegments, type Recovered, recoverSegments } from './recovery.ts';
 import type { Segments } from './segments.ts';
 import { Writer } from './writer.ts';
 
@@ -85,17 +85,18 @@ export class DurableLog {
    * @throws storage_failed when the folder cannot be read or written
    */
   static async open(options: LogOptions): Promise<DurableLog> {
-    const { files, folder, processes = systemProcesses } = options;
+    const { files, folder, processes } = options;
+    const lock = lockPath(folder);
     try {
       for (const path of [folder, cursorsFolder(folder), quarantineFolder(folder)]) await files.makeFolder(path);
-      await takeLock(files, folder, processes);
+      await takeLock(files, { path: lock, what: 'the log', ...(processes && { processes }) });
     } catch (error) {
       throw storageFailed(folder, error);
     }
     try {
       return await openLocked(options);
     } catch (error) {
-      await releaseLock(files, folder).catch(() => {});
+      await files.remove(lock).catch(() => {});
       throw storageFailed(folder, error);
     }
   }
@@ -239,7 +240,7 @@ export class DurableLog {
     for (const { resolve } of this.#waiters) resolve();
     for (const cursor of this.#cursors.values()) await cursor.close();
     await this.#reader.exclusively(async () => {});
-    await releaseLock(this.#options.files, this.#options.folder).catch((error: unknown) => {
+    await this.#options.files.remove(lockPath(this.#options.folder)).catch((error: unknown) => {
       this.#options.log.warn('the lock of the log could not be removed', { error });
     });
   }
@@ -293,6 +294,10 @@ export class DurableLog {
     if (cursor === undefined) throw noSuchSink(sink);
     return cursor;
   }
+}
+
+function lockPath(folder: string): string {
+  return `${folder}/${LOCK_NAME}`;
 }
 
 async function openLocked(options: LogOptions): Promise<DurableLog> {

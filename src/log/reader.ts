@@ -8,6 +8,7 @@ import { isSystemError } from '../base/node-files.ts';
 import { RECORD_HEADER_BYTES } from './format.ts';
 import type { ReadLimits, StoredBatch } from './hot.ts';
 import type { Quarantine } from './quarantine.ts';
+import { IDENTITY_NAME } from './recovery.ts';
 import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
 import type { Place, Segment, Segments } from './segments.ts';
 
@@ -113,7 +114,7 @@ export class Reader {
     const place = this.#nearest(segment, from);
     const end = segment.bytes;
     this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
-    const handle = await openIfThere(files, `${folder}/${segment.name}`);
+    const handle = await openIfThere(files, folder, segment.name);
     const destroyed = (first: number, through: number, pieces: readonly ScannedDamage[]): Promise<void> => {
       const reason = pieces[0]?.reason ?? 'they are missing';
       const about = { first, last: through, batches: through - first + 1, segment: segment.name, reason, pieces };
@@ -173,12 +174,17 @@ export class Reader {
   }
 }
 
-/** Somebody may have deleted a segment: then its batches are lost, but those after it are not. */
-async function openIfThere(files: Files, path: string): Promise<FileHandle | undefined> {
+/**
+ * Somebody may have deleted a segment: then its batches are lost, but those after it are not. Where the log's identity
+ * is not there either, the whole folder is away (a disk that was pulled, a mount that dropped) and may come back: nothing
+ * is known to be lost, and the read fails.
+ */
+async function openIfThere(files: Files, folder: string, name: string): Promise<FileHandle | undefined> {
   try {
-    return await files.open(path, 'read');
+    return await files.open(`${folder}/${name}`, 'read');
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
+    if (!isSystemError(error, 'ENOENT')) throw error;
+    await (await files.open(`${folder}/${IDENTITY_NAME}`, 'read')).close();
+    return undefined;
   }
 }

@@ -21,10 +21,11 @@ import {
 import type { Quarantine, SequenceRange } from './quarantine.ts';
 import { type ScannedDamage, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
 import { Segment, Segments } from './segments.ts';
-import { readSmallFile, saveSmallFile } from './small-files.ts';
+import { readSmallFile, saveSmallFile } from '../base/small-files.ts';
 import { createSegment, GROUP_BYTES_MAX } from './writer.ts';
 
 export const IDENTITY_NAME = 'log.identity';
+export const LOCK_NAME = 'lock';
 
 export interface RecoveryOptions {
   readonly files: Files;

@@ -23,6 +23,16 @@ test('batches go into a body and come out, with their checksums', () => {
   assert.deepEqual(decodeBatches(new Uint8Array()), { batches: [] });
 });
 
+test('a gateway has any name that can be stored', () => {
+  for (const gatewayId of ['🏭 1', 'a/b', "O'Neil", 'x'.repeat(128)]) {
+    const decoded = decodeBatches(bodyOf([{ ...batch(1, 'one'), gatewayId }]));
+    assert.deepEqual(
+      decoded.batches.map((one) => one.batch.gatewayId),
+      [gatewayId],
+    );
+  }
+});
+
 test('what cannot be divided is told with its offset, and what was before it stands', () => {
   const good = bodyOf([batch(1, 'one')]);
   const header = {
@@ -37,7 +47,10 @@ test('what cannot be divided is told with its offset, and what was before it sta
     [Buffer.from('xy'), /^batch header: cut short/],
     [Uint8Array.of(0, 0, 0, 1, 0x78), /^batch header: is not JSON$/],
     [encodeFrame(null), /^batch header: gateway_id is text/],
-    [encodeFrame({ ...header, gateway_id: '' }), /^batch header: gateway_id is text of 1 to 128 plain characters$/],
+    [
+      encodeFrame({ ...header, gateway_id: '' }),
+      /^batch header: gateway_id is text of 1 to 128 characters that can be stored$/,
+    ],
     [encodeFrame({ ...header, gateway_id: 'a\0' }), /gateway_id/],
     [encodeFrame({ ...header, epoch: 'x'.repeat(129) }), /epoch/],
     [encodeFrame({ ...header, sequence: 0 }), /sequence is a whole number from 1$/],

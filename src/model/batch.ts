@@ -109,9 +109,10 @@ function checkBatchId(id: { gatewayId: unknown; epoch: unknown; sequence: unknow
       typeof value !== 'string' ||
       value === '' ||
       value.length > NAME_LENGTH_MAX ||
-      /[\0\ud800-\udfff]/.test(value)
+      value.includes('\0') ||
+      !value.isWellFormed()
     ) {
-      return `${name} is text of 1 to ${NAME_LENGTH_MAX} plain characters`;
+      return `${name} is text of 1 to ${NAME_LENGTH_MAX} characters that can be stored`;
     }
   }
   return isCount(id.sequence) && id.sequence >= 1 ? undefined : 'sequence is a whole number from 1';

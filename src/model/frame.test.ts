@@ -51,7 +51,34 @@ test('a length that does not fit ends the message, and what was before it stands
     assert.deepEqual(decoded.faults, [{ offset: good.length, reason, bytes: Buffer.from(tail) }]);
   }
   assert.equal(decodeMessage(new Uint8Array()).faults[0]?.reason, 'the message is empty');
-  assert.match(decodeMessage(Uint8Array.of(0, 0, 0, 0)).faults[0]?.reason ?? '', /is not valid JSON/);
+});
+
+test('what is made to take long takes no time', () => {
+  const started = performance.now();
+  const hole = decodeMessage(Buffer.concat([encodeFrame(sample(1)), new Uint8Array(4 * 1024 * 1024)]));
+  assert.equal(hole.readings.length, 1);
+  assert.deepEqual(
+    hole.faults.map((fault) => fault.reason),
+    ["a frame's length of 0 bytes"],
+  );
+
+  const deep = '['.repeat(300_000) + ']'.repeat(300_000);
+  const reason = 'nests deeper than 250000 levels';
+  assert.deepEqual(
+    decodeMessage(Buffer.from(deep)).faults.map((fault) => fault.reason),
+    [reason],
+  );
+  const json = Buffer.from(`{"machine_id":"M","timestamp":"2026-01-01T08:00:00Z","a":${deep}}`);
+  const frame = Buffer.concat([Buffer.alloc(4), json]);
+  frame.writeUInt32BE(json.length);
+  assert.deepEqual(
+    decodeMessage(frame).faults.map((fault) => fault.reason),
+    [reason],
+  );
+  assert.ok(performance.now() - started < 200);
+
+  const brackets = { ...sample(1), note: '[\\"{'.repeat(10_000) };
+  assert.deepEqual(decodeMessage(encodeFrame(brackets)), { readings: [brackets], faults: [] });
 });
 
 test('bare JSON of any publisher is one reading or a list of them', () => {

@@ -7,7 +7,8 @@
  * A message that begins with `{` is one bare JSON object, with `[` an array of them, from any publisher; as a length
  * those bytes would mean more than 1.5 GB, so the two cannot be confused.
  *
- * A length that does not fit ends a message: nothing after it can be found. All else is told frame by frame.
+ * A length that does not fit, or of 0 (a file's hole), ends a message: nothing after it can be found. All else is told
+ * frame by frame.
  */
 import { decodeReading, type Reading } from './reading.ts';
 
@@ -15,6 +16,9 @@ import { decodeReading, type Reading } from './reading.ts';
 export const FRAME_HEADER_BYTES = 4;
 /** Longest JSON text in one frame. */
 export const FRAME_BYTES_MAX: number = 1024 * 1024;
+
+/** How deep JSON text may nest at all: handling a value of a million levels takes the runtime many seconds. */
+const NESTING_MAX = 250_000;
 
 /** A part of a message that could not be understood. `offset` is in bytes from the message's start. */
 export interface FrameFault {
@@ -73,6 +77,7 @@ export function frameEnd(message: Uint8Array, offset: number): number | string {
   const length =
     ((message[offset]! << 24) | (message[offset + 1]! << 16) | (message[offset + 2]! << 8) | message[offset + 3]!) >>>
     0;
+  if (length === 0) return "a frame's length of 0 bytes";
   if (length > FRAME_BYTES_MAX) return `a frame's length of ${length} bytes exceeds the limit of ${FRAME_BYTES_MAX}`;
   if (length > left - FRAME_HEADER_BYTES) {
     return `cut short: a frame of ${length} bytes, ${left - FRAME_HEADER_BYTES} of them there`;
@@ -85,6 +90,7 @@ function decodeBareJson(message: Uint8Array): DecodedMessage {
   const whole = (reason: string): DecodedMessage => ({ readings, faults: [{ offset: 0, reason, bytes: message }] });
   const json = utf8Text(Buffer.from(message), 0, message.length);
   if (json === undefined) return whole('is not valid UTF-8');
+  if (nestsTooDeep(json)) return whole(TOO_DEEP);
   let value: unknown;
   try {
     value = JSON.parse(json);
@@ -104,6 +110,7 @@ function decodeBareJson(message: Uint8Array): DecodedMessage {
 }
 
 function decodeInto(readings: Reading[], json: string): string | undefined {
+  if (nestsTooDeep(json)) return TOO_DEEP;
   let value: unknown;
   try {
     value = JSON.parse(json);
@@ -119,6 +126,33 @@ function decodeInto(readings: Reading[], json: string): string | undefined {
 function faultText(fault: { path: string; reason: string }, place: string): string {
   const path = [place, fault.path].filter((part) => part !== '').join('.');
   return path === '' ? fault.reason : `${path} ${fault.reason}`;
+}
+
+const TOO_DEEP = `nests deeper than ${NESTING_MAX} levels`;
+
+function nestsTooDeep(json: string): boolean {
+  if (json.length <= NESTING_MAX) return false;
+  let depth = 0;
+  let inString = false;
+  for (let index = 0; index < json.length; index += 1) {
+    switch (json.charCodeAt(index)) {
+      case 0x22: // "
+        inString = !inString;
+        break;
+      case 0x5c: // \\
+        if (inString) index += 1;
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        if (!inString && (depth += 1) > NESTING_MAX) return true;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        if (!inString) depth -= 1;
+        break;
+    }
+  }
+  return false;
 }
 
 /** A parser's message quotes what it found: a reason must be text that can be stored. */

@@ -27,7 +27,7 @@ export const SIMULATED_MACHINES: readonly Readonly<Record<string, string | numbe
   },
   {
     id: 'CMM-001',
-    name: 'Measuring machine',
+    name: 'CMM 1',
     location: 'Metrology room',
     controller_type: 'not connected yet',
     axis_count: 3,
@@ -36,12 +36,12 @@ export const SIMULATED_MACHINES: readonly Readonly<Record<string, string | numbe
 
 /** Its edge, as the YAML a person would write. The phases keep the three machines out of step. */
 export function simulatedEdge(hubUrl: string, logFolder: string): object {
-  const sensor = (machine: string, seed: number, phase: number): object => {
+  const sensor = (machine: string, seed: number, phase: string): object => {
     return { name: machine, type: 'simulator', machine_id: machine, seed, phase };
   };
   return {
     agent: { machine_id: 'EDGE-001', location: 'This machine', sampling_rate: '100ms' },
-    sensors: [sensor('CNC-001', 1, 0), sensor('CNC-002', 2, 40), sensor('CNC-003', 3, 80)],
+    sensors: [sensor('CNC-001', 1, '0s'), sensor('CNC-002', 2, '40s'), sensor('CNC-003', 3, '80s')],
     sinks: [{ name: 'hub', type: 'hub', url: hubUrl }],
     buffering: { folder: logFolder },
     status: { port: 0 },

@@ -19,6 +19,7 @@ import { parseDocument, stringify } from 'yaml';
 import { systemClock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import { takeLock } from '../base/lock-file.ts';
+import { nodeFiles } from '../base/node-files.ts';
 import type { Logger } from '../base/logger.ts';
 import { Child } from './children.ts';
 import { type EmbeddedPostgres, startPostgres } from './postgres.ts';
@@ -47,13 +48,14 @@ const HUB_POLL_MS = 50;
 export async function runUp(options: UpOptions, signal: AbortSignal): Promise<void> {
   await checkPort(options.port);
   await makeDataFolder(options.dataFolder);
-  const lock = takeLock(path.join(options.dataFolder, 'up.lock'), `the data folder ${options.dataFolder}`);
+  const lock = path.join(options.dataFolder, 'up.lock');
+  await takeLock(nodeFiles, { path: lock, what: `the data folder ${options.dataFolder}` });
   const stops: (() => Promise<void>)[] = [];
   try {
     await start(options, signal, stops);
   } finally {
     for (const stop of stops.reverse()) await stop();
-    lock.release();
+    await nodeFiles.remove(lock);
   }
 }
 

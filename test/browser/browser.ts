@@ -75,7 +75,13 @@ const RUN_AXE = `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa',
     nodes.map((node) => id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)),
 }))`;
 
-/** How many pixels the page is wider than the window. */
+/** How many pixels the page is wider than the window, or a card than the room the page gives it. */
 export async function overflowPx(page: Page): Promise<number> {
-  return page.evaluate<number>('document.documentElement.scrollWidth - window.innerWidth');
+  return page.evaluate<number>(`(() => {
+    const main = document.querySelector('main');
+    const edge = main.getBoundingClientRect().right - parseFloat(getComputedStyle(main).paddingRight);
+    const cards = [...main.querySelectorAll('.card')].filter((card) => card.checkVisibility());
+    const overhang = Math.max(0, ...cards.map((card) => card.getBoundingClientRect().right - edge));
+    return Math.max(document.documentElement.scrollWidth - window.innerWidth, Math.round(overhang));
+  })()`);
 }

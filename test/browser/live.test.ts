@@ -1,7 +1,7 @@
 /** The pages against a real hub that lives and dies: what is shown is true at every moment, and says when it is not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startBrowser, visit } from './browser.ts';
+import { DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
 import { ingest, startShop } from './shop.ts';
 
 /** From the reading to the page. */
@@ -70,6 +70,9 @@ test('without the hub the page says so within five seconds, keeps its values, an
   await page.locator('.banner', { hasText: 'No connection to the hub' }).waitFor({ timeout: BANNER_MS_MAX });
   assert.match(await page.locator('[data-machine="M-1"]').innerText(), /rpm/);
   await page.locator('.badge', { hasText: /Reconnecting|Disconnected/ }).waitFor();
+  await page.setViewportSize(PHONE);
+  assert.equal(await overflowPx(page), 0);
+  await page.setViewportSize(DESKTOP);
   await shop.system.startHub();
   await page.locator('.banner').waitFor({ state: 'detached', timeout: 20_000 });
   // Machines of the tests above have gone silent by now, which the badge tells as delayed.

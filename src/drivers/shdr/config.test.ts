@@ -77,8 +77,8 @@ test('times have units, zones have names', () => {
   const options = schema.parse({ host: 'l', heartbeat: '0.5s', connect_timeout: '1m', assume_zone: '+02:00' });
   assert.deepEqual([options.heartbeatMs, options.connectTimeoutMs, options.assumeZone], [500, 60_000, '+02:00']);
   assert.deepEqual(faultsOf({ heartbeat: 10 }).length, 1);
-  assert.deepEqual(faultsOf({ heartbeat: '10' }), ['heartbeat: is a time with its unit, such as 500ms, 10s or 1m']);
-  assert.deepEqual(faultsOf({ heartbeat: '1ms' }), ['heartbeat: is between 100 ms and 600000 ms']);
+  for (const wrong of ['10', '1ms', 'soon'])
+    assert.match(faultsOf({ heartbeat: wrong }).join(), /^heartbeat: allowed: a duration such as 100ms/);
   assert.deepEqual(faultsOf({ assume_zone: 'Europe/Berlin' }), ['assume_zone: is UTC or an offset such as +02:00']);
 });
 

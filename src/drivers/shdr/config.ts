@@ -1,5 +1,6 @@
 /** The `shdr` driver's part of a sensor in the configuration: from what a person writes to {@link ShdrOptions}. */
 import { z } from 'zod';
+import { duration, port } from '../../base/config.ts';
 import { isSignalKey, NAME_LENGTH_MAX } from '../../model/reading.ts';
 import { SIGNAL_NAMES, signalNamed } from '../../model/signals.ts';
 import type { FieldSettings, ItemSettings, ShdrOptions } from './options.ts';
@@ -24,13 +25,6 @@ const extraName = z
 const signalName = z.enum(MAPPABLE as [string, ...string[]], {
   error: `is one of the signals ${MAPPABLE.join(', ')}; for a name of your own write {extra: name}`,
 });
-
-const duration = (least: number, most: number): z.ZodType<number, unknown> =>
-  z
-    .string()
-    .regex(/^\d+(\.\d+)?(ms|s|m)$/, 'is a time with its unit, such as 500ms, 10s or 1m')
-    .transform((text) => Number.parseFloat(text) * (text.endsWith('ms') ? 1 : text.endsWith('s') ? 1_000 : 60_000))
-    .refine((ms) => ms >= least && ms <= most, `is between ${least} ms and ${most} ms`);
 
 const itemSchema = z
   .strictObject({
@@ -94,7 +88,7 @@ const stateSchema = z.strictObject({
 const written = z
   .strictObject({
     host: z.string().min(1).describe('Name or address of the adapter.'),
-    port: z.int().min(1).max(65_535).default(7878).describe("The adapter's TCP port."),
+    port: port().prefault(7878).describe("The adapter's TCP port."),
     device: itemName.optional().describe('With `device:item` keys: the device whose items are wanted. Left out: all.'),
     map: z
       .record(itemName, z.union([signalName, itemSchema], { error: itemFault }))
@@ -110,10 +104,12 @@ const written = z
       .union([z.literal('all'), z.array(itemName)], { error: 'is all, or a list of item names' })
       .default([])
       .describe('Further items that are kept under their own names.'),
-    heartbeat: duration(100, 600_000)
+    heartbeat: duration({ minMs: 100, maxMs: 600_000 })
       .prefault('10s')
       .describe('Time between pings, where the adapter does not say it.'),
-    connect_timeout: duration(100, 600_000).prefault('10s').describe('Longest wait for the connection.'),
+    connect_timeout: duration({ minMs: 100, maxMs: 600_000 })
+      .prefault('10s')
+      .describe('Longest wait for the connection.'),
     assume_zone: z
       .string()
       .regex(/^(UTC|Z|[+-]\d\d:\d\d)$/, 'is UTC or an offset such as +02:00')

@@ -50,7 +50,7 @@ function events(readings: readonly Reading[], type: string): MachineEvent[] {
 }
 
 test('every reading is valid on the wire', async () => {
-  const readings = await run(create({ phase: 0 }), steppedClock(), 125_000);
+  const readings = await run(create({ phaseSeconds: 0 }), steppedClock(), 125_000);
   for (const reading of readings) {
     const decoded = decodeReading(JSON.parse(JSON.stringify(reading)));
     assert.ok('reading' in decoded, JSON.stringify(decoded));
@@ -61,7 +61,7 @@ test('every reading is valid on the wire', async () => {
 test('samples stand on a fixed grid, whatever each sleep is late by', async () => {
   let turn = 0;
   const clock = steppedClock(() => [0, 3.2, 0.4, 7.9, 1.1][(turn += 1) % 5] ?? 0);
-  const samples = (await run(create({ phase: 0 }), clock, 60_000)).filter((one) => one.kind !== 'event');
+  const samples = (await run(create({ phaseSeconds: 0 }), clock, 60_000)).filter((one) => one.kind !== 'event');
   assert.ok(Math.abs(samples.length - 600) <= 1, `${samples.length} samples in 60 s`);
   for (const [index, sample] of samples.entries()) {
     const lateMs = (microsOf(sample.timestamp) - START_MICROS) / 1000 - index * 100;
@@ -72,7 +72,7 @@ test('samples stand on a fixed grid, whatever each sleep is late by', async () =
 test('ticks that were missed are skipped, not made up for', async () => {
   let turn = 0;
   const clock = steppedClock(() => ((turn += 1) === 10 ? 1_050 : 0));
-  const samples = (await run(create({ phase: 0 }), clock, 5_000)).filter((one) => one.kind !== 'event');
+  const samples = (await run(create({ phaseSeconds: 0 }), clock, 5_000)).filter((one) => one.kind !== 'event');
   const times = samples.map((sample) => (microsOf(sample.timestamp) - START_MICROS) / 1000);
   assert.deepEqual(times.slice(8, 13), [800, 900, 2_050, 2_100, 2_200]);
   assert.equal(new Set(times).size, times.length);
@@ -86,7 +86,7 @@ test('the grid follows an interval that changes', () => {
 });
 
 test('a state event is sent at each change, with its reason', async () => {
-  const states = events(await run(create({ phase: 0 }), steppedClock(), 125_000), 'state');
+  const states = events(await run(create({ phaseSeconds: 0 }), steppedClock(), 125_000), 'state');
   assert.deepEqual(
     states.map(({ state, previous_state, timestamp }) => [state, previous_state, timestamp.slice(14, 19)]),
     [
@@ -101,7 +101,7 @@ test('a state event is sent at each change, with its reason', async () => {
 });
 
 test('an alarm is a condition that begins with its code and ends with the same', async () => {
-  const conditions = events(await run(create({ phase: 0, seed: 1 }), steppedClock(), 100_000), 'condition');
+  const conditions = events(await run(create({ phaseSeconds: 0, seed: 1 }), steppedClock(), 100_000), 'condition');
   assert.deepEqual(
     conditions.map(({ level, native_code, timestamp }) => [level, native_code, timestamp.slice(14, 19)]),
     [
@@ -114,7 +114,7 @@ test('an alarm is a condition that begins with its code and ends with the same',
 });
 
 test('a finished part is an event', async () => {
-  const parts = events(await run(create({ phase: 0 }), steppedClock(), 160_000), 'part');
+  const parts = events(await run(create({ phaseSeconds: 0 }), steppedClock(), 160_000), 'part');
   assert.deepEqual(
     parts.map(({ details, timestamp }) => [details?.['part_count'], timestamp.slice(14, 19)]),
     [
@@ -125,7 +125,7 @@ test('a finished part is an event', async () => {
 });
 
 test('machine time goes on over a lost connection, and the state is said again', async () => {
-  const driver = create({ phase: 0 });
+  const driver = create({ phaseSeconds: 0 });
   const clock = steppedClock();
   await run(driver, clock, 10_000);
   clock.ms = 35_000;
@@ -137,7 +137,8 @@ test('machine time goes on over a lost connection, and the state is said again',
 });
 
 test('the options have defaults, and a bad one is told', () => {
-  assert.deepEqual(schema.parse({}), { phase: 0 });
-  assert.throws(() => schema.parse({ phase: -1 }));
+  assert.deepEqual(schema.parse({}), { phaseSeconds: 0 });
+  assert.deepEqual(schema.parse({ seed: 7, phase: '40s' }), { seed: 7, phaseSeconds: 40 });
+  assert.throws(() => schema.parse({ phase: '-1s' }));
   assert.throws(() => schema.parse({ sed: 1 }), /sed/);
 });

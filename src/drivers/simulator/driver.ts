@@ -34,7 +34,7 @@ class SimulatorDriver implements Driver {
     this.#startedMs ??= clock.monotonicMs();
     const machine: SimulatedMachineOptions = {
       seed: this.#options.seed ?? seedOf(machineId),
-      phaseSeconds: this.#options.phase,
+      phaseSeconds: this.#options.phaseSeconds,
     };
     context.connected();
     let previous: MachineValues | undefined;

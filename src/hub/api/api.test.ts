@@ -300,3 +300,27 @@ test('pages: files, the page for its own addresses, and headers that keep it saf
   assert.equal(reference.status, 200);
   assert.doesNotMatch(reference.text, /https?:\/\//);
 });
+
+test('what the router refuses is told as all else is', async () => {
+  // Where there are pages, too long a name is simply not found.
+  const bare = await startHub(settings);
+  for (const [address, status] of [
+    ['machines/%ff/data', 400],
+    ['machines/%zz/data', 400],
+    [`machines/${'x'.repeat(2_000)}/data`, 414],
+  ] as const) {
+    const answer = await ask(`${bare.url}/api/v1/${address}`);
+    assert.equal(answer.status, status);
+    const { error } = answer.json as { error: { code: string; message: string } };
+    assert.equal(error.code, 'bad_request');
+    assert.ok(error.message.length < 100);
+    assert.equal(answer.headers['x-content-type-options'], 'nosniff');
+  }
+});
+
+test('HEAD of the live stream ends, and packed readings are refused', async () => {
+  assert.equal((await fetch(`${api}/live`, { method: 'HEAD' })).status, 404);
+  const packed = await ask(`${api}/ingest`, { method: 'POST', headers: { 'content-encoding': 'gzip' }, body: 'x' });
+  assert.equal(packed.status, 415);
+  assert.match(packed.text, /content-encoding is identity, or absent; found gzip/);
+});

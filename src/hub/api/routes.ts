@@ -72,7 +72,7 @@ function addIngest(app: FastifyInstance, { ingestor }: RouteParts): void {
     body: {},
     response: { 200: schemas.ingestAnswer, ...failures(400, 413, 415, 503) },
   };
-  app.post('/api/v1/ingest', { schema }, async (request) => {
+  app.post('/api/v1/ingest', { schema, onRequest: refuseCoded }, async (request) => {
     const key = request.headers['idempotency-key'];
     const messages = messagesOf({
       mediaType: (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? '',
@@ -81,6 +81,14 @@ function addIngest(app: FastifyInstance, { ingestor }: RouteParts): void {
     });
     return ingestor.submit(messages);
   });
+}
+
+/** Packed bytes would be taken for frames, and end in the dead letters. */
+async function refuseCoded(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const coding = request.headers['content-encoding'] ?? 'identity';
+  if (coding.toLowerCase() === 'identity') return;
+  const message = `content-encoding is identity, or absent; found ${coding}`;
+  await reply.code(415).send({ error: { code: 'bad_request', message } });
 }
 
 function addMachines(app: FastifyInstance, { reader, clock }: RouteParts): void {
@@ -206,7 +214,8 @@ function addLive(app: FastifyInstance, { live, stopping }: RouteParts): void {
     querystring: { type: 'object', properties: { machine: { type: 'string' } } },
     produces: ['text/event-stream'],
   };
-  app.get('/api/v1/live', { schema }, (request: Request, reply: FastifyReply) => {
+  // HEAD would be an answer that never ends.
+  app.get('/api/v1/live', { schema, exposeHeadRoute: false }, (request: Request, reply: FastifyReply) => {
     const machine = parameter(request.query, 'machine');
     if (live.bus.subscribers >= LIVE_STREAMS_MAX) {
       const message = `${LIVE_STREAMS_MAX} live streams are open already`;

@@ -25,6 +25,9 @@ const REQUEST_MS_MAX = 60_000;
 /** Longer than an edge's pause between deliveries, so that its connections stay. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** Of a name in an address, percent-encoded. */
+const NAME_BYTES_MAX = 1_000;
+
 /** The server, ready to listen. */
 export async function createServer(parts: ServerParts): Promise<FastifyInstance> {
   const app = fastify({
@@ -32,8 +35,13 @@ export async function createServer(parts: ServerParts): Promise<FastifyInstance>
     requestTimeout: REQUEST_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_000 },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: NAME_BYTES_MAX },
     logger: false,
+    // What the router itself refuses never comes to the hooks and to the error handler below.
+    frameworkErrors: (error, request, reply) => {
+      reply.headers({ ...SECURITY_HEADERS, 'cache-control': 'no-store' });
+      answerError(error, request, reply, parts.log);
+    },
   });
   // The schemas describe; what comes in is checked in `parse.ts`, which answers with sentences.
   app.setValidatorCompiler(() => () => true);
@@ -104,6 +112,10 @@ function describe(error: Error, request: FastifyRequest): { status: number; body
       const length = found === undefined ? '' : `; found ${found}`;
       return { status: 413, body: body('limit_exceeded', `a body is at most ${BODY_BYTES_MAX} bytes${length}`) };
     }
+    case 'FST_ERR_BAD_URL':
+      return { status: 400, body: body('bad_request', 'the address is not valid percent-encoded UTF-8') };
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return { status: 414, body: body('bad_request', `a name in the address is at most ${NAME_BYTES_MAX} bytes`) };
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': {
       const found = request.headers['content-type'] ?? 'nothing';
       const allowed = `${BATCHES_MEDIA_TYPE}, ${FRAMES_MEDIA_TYPE}, application/octet-stream and application/json`;
@@ -157,8 +169,11 @@ async function addPages(app: FastifyInstance, folder: string | null): Promise<vo
     });
   }
   app.setNotFoundHandler((request, reply) => {
-    const isPage = (request.method === 'GET' || request.method === 'HEAD') && !request.url.startsWith('/api/');
-    if (hasPages && isPage && path.extname(request.url.split('?')[0] ?? '') === '') return reply.sendFile('index.html');
+    const [address = ''] = request.url.split('?');
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    // A machine's name may hold a dot; any other address with one is a file that is missing.
+    const isPage = address.startsWith('/machine/') || path.extname(address) === '';
+    if (hasPages && isRead && isPage && !address.startsWith('/api/')) return reply.sendFile('index.html');
     const message = `there is no ${request.method} ${request.url.slice(0, 200)}`;
     const error: ApiError = { error: { code: 'not_found', message } };
     return reply.code(404).send(error);

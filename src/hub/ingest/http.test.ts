@@ -20,9 +20,9 @@ const sample = (machine_id: string, second: number, fields: object = {}): object
   return { machine_id, timestamp: `2026-01-01T08:00:${String(second).padStart(2, '0')}Z`, ...fields };
 };
 const frames = (...readings: unknown[]): Buffer => Buffer.concat(readings.map((reading) => encodeFrame(reading)));
-const batch = (sequence: number, payload: Uint8Array, { gatewayId = 'gw', damage = 0 } = {}): Buffer => {
+const batch = (sequence: number, payload: Uint8Array, { gatewayId = 'gw', epoch = 'e', damage = 0 } = {}): Buffer => {
   const header = encodeBatchHeader(
-    { gatewayId, epoch: 'e', sequence, readings: 1, payload },
+    { gatewayId, epoch, sequence, readings: 1, payload },
     (crc32(payload) ^ damage) >>> 0,
   );
   return Buffer.concat([header, payload]);
@@ -74,6 +74,14 @@ test('JSON from any publisher: one reading, an array, and a key that stores once
   const tooLong = await post('{}', 'application/json', { 'idempotency-key': 'k'.repeat(201) });
   assert.equal(tooLong.status, 400);
   assert.match(tooLong.text, /Idempotency-Key is at most 200 characters, found 201/);
+});
+
+test('identities whose parts are divided differently are different', async () => {
+  const machine = nextMachine();
+  const one = batch(1, frames(sample(machine, 1)), { gatewayId: 'hall/2', epoch: 'e' });
+  const other = batch(1, frames(sample(machine, 2)), { gatewayId: 'hall', epoch: '2/e' });
+  assert.deepEqual(countsOf(await postBatches(one, other)), answer(2));
+  assert.equal(await count(machine), 2);
 });
 
 test('a batch by its key and the same batch by its header are the same', async () => {

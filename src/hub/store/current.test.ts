@@ -106,3 +106,30 @@ test('what a machine invents without end is kept within limits', () => {
   assert.equal(current.signals.size, 500);
   assert.equal(current.conditions.length, 200);
 });
+
+test('a clock that was once far ahead hides nothing that comes after', () => {
+  const future = '2100-01-01T00:00:00.000000Z';
+  const ahead: Reading[] = [
+    { machine_id: 'M', timestamp: future, temperature: 1 },
+    { ...state(0, 'alarm', 'clock'), timestamp: future },
+    { ...condition(0, { item: 'servo', level: 'fault', native_code: '7' }), timestamp: future },
+  ];
+  const current = merge([ahead]);
+  assert.equal(current.lastSeen, NOW);
+  const later = new MachineChange();
+  const second = '2026-01-02T00:00:01.000000Z';
+  later.add({ machine_id: 'M', timestamp: second, temperature: 2 });
+  later.add({ ...state(0, 'running', ''), timestamp: second });
+  later.add({ ...condition(0, { item: 'servo', level: 'normal', native_code: '7' }), timestamp: second });
+  later.applyTo(current, '2026-01-02T00:00:02.000000Z');
+  assert.deepEqual(current.signals.get('temperature'), [second, 2]);
+  assert.equal(current.states.at(-1)?.state, 'running');
+  assert.deepEqual(raised(current), []);
+});
+
+test('a machine that invents signals without end still has its standard ones', () => {
+  const invented = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`item_${index}`, index]));
+  const current = merge([[sample(1, invented)], [sample(2, { temperature: 3 })]]);
+  assert.equal(current.signals.size, 501);
+  assert.deepEqual(current.signals.get('temperature'), [at(2), 3]);
+});

@@ -5,7 +5,7 @@
  * Per signal the newest time wins; between equals, what arrived later.
  */
 import type { ConditionLevel, JsonValue, MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import type { MachineState } from '../../model/signals.ts';
+import { type MachineState, signalNamed } from '../../model/signals.ts';
 import { isAtLeast, type Timestamp } from '../../model/time.ts';
 
 /** As it stands in the row of `machine_current`. */
@@ -40,7 +40,7 @@ export interface ConditionWord {
   readonly text: string | null;
 }
 
-/** A machine that invents signals without end keeps its first ones only. */
+/** A machine that invents signals without end keeps the standard ones and its first others only. */
 const SIGNALS_MAX = 500;
 /** Late words on the state are put in their place among this many intervals. */
 const STATE_RUNS_MAX = 8;
@@ -66,18 +66,26 @@ export class MachineChange {
     else if (reading.kind !== 'measurement') this.#addSample(reading);
   }
 
-  /** The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock. */
+  /**
+   * The machine's state after these readings; `current` is altered and returned. `now` is the hub's clock: what a machine
+   * says of a later time counts as said now, or a clock that was once set to 2100 would hide all that comes after.
+   */
   applyTo(current: CurrentState, now: Timestamp): CurrentState {
-    const seen = isAtLeast(this.#newestTime, now) ? now : this.#newestTime;
+    const seen = notAfter(now, this.#newestTime);
     if (current.lastSeen === null || isAtLeast(seen, current.lastSeen)) current.lastSeen = seen;
     for (const [signal, sample] of this.#newest) {
       const known = current.signals.get(signal);
-      if (known === undefined ? current.signals.size < SIGNALS_MAX : isAtLeast(sample.timestamp, known[0])) {
-        current.signals.set(signal, [sample.timestamp, sample[signal] ?? null]);
+      const time = notAfter(now, sample.timestamp);
+      const isWelcome = current.signals.size < SIGNALS_MAX || signalNamed(signal) !== undefined;
+      if (known === undefined ? isWelcome : isAtLeast(time, known[0])) {
+        current.signals.set(signal, [time, sample[signal] ?? null]);
       }
     }
-    if (this.#runs.length > 0) current.states = mergeRuns(current.states, this.#runs);
-    for (const word of this.#conditions) current.conditions = withCondition(current.conditions, word);
+    const runs = this.#runs.map((run) => ({ ...run, from: notAfter(now, run.from), to: notAfter(now, run.to) }));
+    if (runs.length > 0) current.states = mergeRuns(current.states, runs);
+    for (const word of this.#conditions) {
+      current.conditions = withCondition(current.conditions, { ...word, time: notAfter(now, word.time) });
+    }
     return current;
   }
 
@@ -116,6 +124,10 @@ export class MachineChange {
       text: event.text ?? null,
     });
   }
+}
+
+function notAfter(now: Timestamp, time: Timestamp): Timestamp {
+  return isAtLeast(time, now) ? now : time;
 }
 
 /** Puts late words in their place: every run is a word at its beginning and one at its end. */

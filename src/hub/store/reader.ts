@@ -22,6 +22,8 @@ export interface TimeWindow {
   readonly end: Timestamp;
 }
 
+/** A person is shown so many of a signal whose unit and resolution nobody has said. */
+const EXTRA_DECIMALS = 3;
 /** Of one machine's states in one answer: the newest. */
 export const STATE_CHANGES_MAX = 20_000;
 
@@ -99,7 +101,9 @@ export class Reader {
     return [
       ...standard,
       ...extra.map((name) => {
-        return { name, label: name, unit: '', decimals: 2, numeric: typeof current[name]?.[1] === 'number' };
+        const value = current[name]?.[1];
+        const decimals = Number.isInteger(value) ? 0 : EXTRA_DECIMALS;
+        return { name, label: name, unit: '', decimals, numeric: typeof value === 'number' };
       }),
     ];
   }

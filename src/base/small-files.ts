@@ -1,9 +1,12 @@
-/** Small files that are read and saved whole: the log's identity, cursors, the lock. */
-import type { FileHandle, Files } from '../base/files.ts';
-import { isSystemError } from '../base/node-files.ts';
-import { decodeSmallFile, encodeSmallFile } from './format.ts';
+/**
+ * Small files that are read and saved whole: an identity, a cursor, a lock. A line of JSON, and its CRC-32 in a line below.
+ */
+import type { FileHandle, Files } from './files.ts';
+import { isSystemError } from './node-files.ts';
 
-/** No small file of the log comes near this. */
+const { crc32 } = process.getBuiltinModule('node:zlib');
+
+/** No small file comes near this. */
 const SMALL_FILE_BYTES_MAX = 64 * 1024;
 
 /** 'damaged': it is there, but does not fit its checksum. */
@@ -50,5 +53,26 @@ export async function writeNewFile(files: Files, path: string, content: readonly
     await handle.datasync();
   } finally {
     await handle.close();
+  }
+}
+
+/**
+ * A small file's text: one line of JSON, and a line with its checksum.
+ * @returns the bytes to save
+ */
+export function encodeSmallFile(value: { readonly [key: string]: unknown }): Buffer {
+  const line = JSON.stringify(value);
+  return Buffer.from(`${line}\n${crc32(line).toString(16).padStart(8, '0')}\n`);
+}
+
+/** The object of {@link encodeSmallFile}; undefined when it is damaged. Never throws. */
+export function decodeSmallFile(bytes: Uint8Array): Record<string, unknown> | undefined {
+  const [line = '', sum, ...rest] = Buffer.from(bytes).toString('utf8').split('\n');
+  if (rest.join('') !== '' || sum !== crc32(line).toString(16).padStart(8, '0')) return undefined;
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -5,12 +5,12 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { silentLogger } from '../base/logger.ts';
-import { startPostgres } from '../up/postgres.ts';
-import { select, startTestServer } from '../../test/support/hub-database.ts';
-import { ask } from '../../test/support/hub-server.ts';
-import type { DatabaseSettings } from './settings.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import type { DatabaseSettings } from '../../src/hub/settings.ts';
+import { startPostgres } from '../../src/up/postgres.ts';
+import { select, startTestServer } from '../support/hub-database.ts';
+import { ask } from '../support/hub-server.ts';
+import { CLI, freePort } from '../support/system.ts';
 
 const server = await startTestServer();
 const folder = await mkdtemp(path.join(tmpdir(), 'millwright-main-'));
@@ -30,16 +30,10 @@ interface HubProcess {
 let files = 0;
 async function launch(database: DatabaseSettings, port: number): Promise<HubProcess> {
   const file = path.join(folder, `hub-${(files += 1)}.json`);
-  const settings = {
-    server: { host: '127.0.0.1', port },
-    database,
-    timeZone: 'UTC',
-    logLevel: 'info',
-    pagesFolder: null,
-  };
-  await writeFile(file, JSON.stringify(settings));
-  const main = fileURLToPath(new URL('./main.ts', import.meta.url));
-  const child = spawn(process.execPath, [main, file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const { readConnectionsMax, ...rest } = database;
+  const config = { server: { host: '127.0.0.1', port }, database: { ...rest, read_connections: readConnectionsMax } };
+  await writeFile(file, JSON.stringify(config));
+  const child = spawn(process.execPath, [CLI, 'hub', '--config', file], { stdio: ['ignore', 'ignore', 'pipe'] });
   after(() => child.kill('SIGKILL'));
   let all = '';
   const waiting = new Set<() => void>();
@@ -59,14 +53,6 @@ async function launch(database: DatabaseSettings, port: number): Promise<HubProc
     });
   };
   return { child, exit, said: () => all, says };
-}
-
-async function freePort(): Promise<number> {
-  const probe = net.createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as net.AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 const readings = (first: number, count: number): string => {
@@ -105,7 +91,7 @@ test('a port in use is told in one sentence', async () => {
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
   const { port } = taken.address() as net.AddressInfo;
   const hub = await launch(await server.emptyDatabase(), port);
-  assert.equal(await hub.exit, 1);
+  assert.equal(await hub.exit, 2);
   assert.match(hub.said(), new RegExp(`port ${port} on 127.0.0.1 is in use by another program; choose another`));
   assert.equal(hub.said().trim().split('\n').length, 1);
   taken.close();
