@@ -29,6 +29,8 @@ export const ERROR_CODES = {
   bad_request: 'bad_request',
   /** There is no such thing. */
   not_found: 'not_found',
+  /** The program itself is at fault. Only ever told to a caller of the API; within, such an error has no code. */
+  internal: 'internal',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

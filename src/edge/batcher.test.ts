@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../test/support/until.ts';
 import { systemClock } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
@@ -68,14 +69,6 @@ function event(index: number, text = ''): Reading {
 
 function isGap(reading: Reading): reading is MachineEvent {
   return reading.kind === 'event' && reading.event_type === 'gap';
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const signal = AbortSignal.timeout(20_000);
-  while (!condition()) {
-    signal.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }
 
 const never = new AbortController().signal;

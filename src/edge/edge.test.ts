@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { until } from '../../test/support/until.ts';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
@@ -141,14 +142,6 @@ async function startEdge(context: TestContext, settings: EdgeSettings): Promise<
   context.after(end);
   const url = `http://127.0.0.1:${port}`;
   return { url, stop: end, status: async () => JSON.parse(await (await fetch(`${url}/status`)).text()) };
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const limit = AbortSignal.timeout(15_000);
-  while (!(await condition())) {
-    limit.throwIfAborted();
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Every batch once, in order, none missing; every machine's samples in the order of their times, none twice. */

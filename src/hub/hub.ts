@@ -1,5 +1,6 @@
 /** The hub's composition root: puts the parts together, runs them, and takes them down in order. */
 import type { FastifyInstance } from 'fastify';
+import type { Client } from 'pg';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
@@ -125,19 +126,17 @@ async function prepareDatabase(
 ): Promise<void> {
   const backoff = new Backoff(DATABASE_BACKOFF, random);
   while (!signal.aborted) {
-    const client = createClient(settings.database, 'migrate', () => {});
     try {
-      await client.connect();
-      await client.query('set statement_timeout = 0; set lock_timeout = 0');
-      await migrate(client, log);
-      return;
+      return await withConnection(settings, 'migrate', signal, async (client) => {
+        await client.query('set statement_timeout = 0; set lock_timeout = 0');
+        await migrate(client, log);
+      });
     } catch (error) {
       if (hasCode(error, 'database_version')) throw error;
+      if (signal.aborted) return;
       const { host, port, dbname } = settings.database;
       log.warn('waiting for the database', { database: `${host}:${port}/${dbname}`, error });
       await clock.sleep(backoff.nextMs(), signal);
-    } finally {
-      await client.end().catch(() => undefined);
     }
   }
 }
@@ -148,14 +147,29 @@ async function compactPeriodically(
   signal: AbortSignal,
 ): Promise<void> {
   for (; !signal.aborted; await clock.sleep(COMPACTION_INTERVAL_MS, signal)) {
-    const client = createClient(settings.database, 'compact', () => {});
     try {
-      await client.connect();
-      log.debug('identities compacted', { ...(await compactSettled(client)) });
+      log.debug('identities compacted', { ...(await withConnection(settings, 'compact', signal, compactSettled)) });
     } catch (error) {
-      log.warn('identities were not compacted; trying again in a minute', { error });
-    } finally {
-      await client.end().catch(() => undefined);
+      if (!signal.aborted) log.warn('identities were not compacted; trying again in a minute', { error });
     }
+  }
+}
+
+/** With a connection of its own; when the signal is aborted it is closed at once, so that no lock holds up the stop. */
+async function withConnection<Result>(
+  settings: HubSettings,
+  purpose: string,
+  signal: AbortSignal,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = createClient(settings.database, purpose, () => {});
+  const end = (): void => client.end(() => {});
+  signal.addEventListener('abort', end);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    signal.removeEventListener('abort', end);
+    await client.end().catch(() => undefined);
   }
 }

@@ -5,20 +5,23 @@ import { mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { until } from '../../test/support/until.ts';
 import { type ErrorCode, hasCode } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { silentLogger } from '../base/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
+import { encodeSmallFile } from '../base/small-files.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
+import { SAVE_INTERVAL_MS } from './cursor.ts';
 import { FaultyFiles } from './faulty-files.test-support.ts';
 import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
 import { inspectLog, readAll } from './inspect.ts';
 import { DurableLog, type LogOptions } from './log.ts';
-import { encodeSmallFile } from '../base/small-files.ts';
-import { ManualClock } from './manual-clock.test-support.ts';
 import { QUEUE_BYTES_MAX } from './writer.ts';
 
+const START = '2026-01-01T08:00:00.000000Z';
 const ALL = { batchesMax: 100_000, bytesMax: 100_000_000 };
 const PAYLOAD_BYTES = 1000;
 const RECORD_BYTES = RECORD_HEADER_BYTES + PAYLOAD_BYTES;
@@ -33,7 +36,7 @@ function optionsFor(folder: string, changes: Partial<LogOptions> = {}): LogOptio
   return {
     folder,
     files: nodeFiles,
-    clock: new ManualClock(),
+    clock: new ManualClock(START),
     log: silentLogger,
     gatewayId: 'gateway',
     sinks: ['hub'],
@@ -398,7 +401,7 @@ test('a cursor beyond the end of the log keeps its numbers from being given agai
 
 test('a cursor is saved once a second and on closing, and the log forgets what every sink has settled', async () => {
   const folder = await newFolder();
-  const clock = new ManualClock();
+  const clock = new ManualClock(START);
   const options = optionsFor(folder, { clock, sinks: ['hub', 'mes/2'] });
   const log = await DurableLog.open(options);
   await appendSeveral(log, 12);
@@ -407,8 +410,8 @@ test('a cursor is saved once a second and on closing, and the log forgets what e
   assert.equal(log.cursor('hub').position, 12);
   await log.cursor('mes/2').settle(8);
   assert.deepEqual(await readdir(join(folder, 'cursors')), []);
-  await clock.advance();
-  await untilTrue(() => log.firstSequence === 9);
+  await clock.step(SAVE_INTERVAL_MS);
+  await until(() => log.firstSequence === 9);
   assert.deepEqual((await readdir(join(folder, 'cursors'))).sort(), ['hub.cursor', 'mes%2F2.cursor']);
   assert.deepEqual(
     (await readdir(folder)).filter((name) => name.endsWith('.seg')),
@@ -544,7 +547,3 @@ test('a log is inspected while it is open, and read from outside as from within'
   assert.deepEqual(read, [5, 6], 'the first segment is settled and deleted');
   await assert.rejects(inspectLog(nodeFiles, join(folder, 'none')), coded('not_found'));
 });
-
-async function untilTrue(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}

@@ -1,14 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  decodeReading,
-  DEPTH_MAX,
-  isExtraKey,
-  isSignalKey,
-  kindOf,
-  NAME_LENGTH_MAX,
-  TEXT_LENGTH_MAX,
-} from './reading.ts';
+import { decodeReading, DEPTH_MAX, isSignalKey, kindOf, NAME_LENGTH_MAX, TEXT_LENGTH_MAX } from './reading.ts';
 
 const ORIGIN = { machine_id: 'CNC-001', timestamp: '2026-01-01T08:00:00.123456Z' };
 const EVENT = { ...ORIGIN, kind: 'event', event_type: 'message' };
@@ -160,9 +152,7 @@ test('keys of a prototype are keys like others', () => {
   assert.equal('a' in decoded.reading, false);
 });
 
-test('signals are told from where and when they were taken, and from those with a column', () => {
+test('signals are told from where and when they were taken', () => {
   assert.deepEqual(['machine_id', 'timestamp', 'kind', 'gateway_time', 'clock_quality'].filter(isSignalKey), []);
-  assert.equal(isSignalKey('temperature') && !isExtraKey('temperature'), true);
-  assert.equal(isSignalKey('tool') && isExtraKey('tool'), true);
-  assert.equal(isExtraKey('timestamp'), false);
+  assert.equal(isSignalKey('temperature') && isSignalKey('tool'), true);
 });

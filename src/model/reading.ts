@@ -5,7 +5,7 @@
  * is told with its place, and a reading with a fault is not used at all. An absent key means "nothing said"; an explicit
  * `null` for a signal means "not known from this instant on" (a sensor became unavailable). Neither is ever 0.
  */
-import { MACHINE_STATES, type MachineState, signalNamed } from './signals.ts';
+import { MACHINE_STATES, type MachineState } from './signals.ts';
 import { parseTimestamp, type Timestamp } from './time.ts';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue };
@@ -364,9 +364,4 @@ export function isSignalKey(key: string): boolean {
     default:
       return true;
   }
-}
-
-/** Whether the key is a signal without a column of its own. */
-export function isExtraKey(key: string): boolean {
-  return isSignalKey(key) && signalNamed(key) === undefined;
 }

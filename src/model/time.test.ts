@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../base/random.ts';
-import { microsOf, parseTimestamp, timestampOf } from './time.ts';
+import { isAtLeast, microsOf, parseTimestamp, timestampOf } from './time.ts';
 
 test('what is canonical stays as it is', () => {
   for (const text of [
@@ -86,4 +86,11 @@ test('the last microsecond of a second stays in it, to the end of the safe integ
     const text = `${year}-06-30T23:59:59.999999Z`;
     assert.equal(timestampOf(microsOf(text)), text);
   }
+});
+
+test('timestamps of different decimals are compared as times', () => {
+  assert.equal(isAtLeast('2026-01-01T08:00:00Z', '2026-01-01T08:00:00.000000Z'), true);
+  assert.equal(isAtLeast('2026-01-01T08:00:00.5Z', '2026-01-01T08:00:00.50Z'), true);
+  assert.equal(isAtLeast('2026-01-01T08:00:00Z', '2026-01-01T08:00:00.1Z'), false);
+  assert.equal(isAtLeast('2026-01-01T08:00:00.09Z', '2026-01-01T08:00:00.1Z'), false);
 });

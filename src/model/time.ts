@@ -85,3 +85,13 @@ export function timestampOf(micros: number): Timestamp {
   const seconds = (whole - rest) / 1e6;
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${String(rest).padStart(6, '0')}Z`;
 }
+
+/** Whether `a` is not before `b`; an empty text is before all. Canonical timestamps may differ in their decimals. */
+export function isAtLeast(a: Timestamp, b: Timestamp): boolean {
+  return a.length === b.length ? a >= b : sixDecimals(a) >= sixDecimals(b);
+}
+
+function sixDecimals(timestamp: Timestamp): string {
+  if (timestamp === '') return '';
+  return `${timestamp.slice(0, 19)}.${timestamp.slice(20, -1).padEnd(6, '0')}`;
+}

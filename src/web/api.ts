@@ -10,8 +10,15 @@ export const api = {
     getJson(`${machinePath(machineId)}/signals`, signal),
   events: (machineId: string, limit: number, signal: AbortSignal): Promise<MachineEventRow[]> =>
     getJson(`${machinePath(machineId)}/events?limit=${limit}`, signal),
-  states: (machineId: string, window: TimeWindow, signal: AbortSignal): Promise<StateInterval[]> =>
-    getJson(`${machinePath(machineId)}/states?${windowQuery(window)}`, signal),
+  /** `toMs` null: up to now, so that the last state has no end. */
+  states: (
+    machineId: string,
+    { fromMs, toMs }: { fromMs: number; toMs: number | null },
+    signal: AbortSignal,
+  ): Promise<StateInterval[]> => {
+    const query = toMs === null ? `start_time=${new Date(fromMs).toISOString()}` : windowQuery({ fromMs, toMs });
+    return getJson(`${machinePath(machineId)}/states?${query}`, signal);
+  },
   series: (
     machineId: string,
     signals: readonly string[],

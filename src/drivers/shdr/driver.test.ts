@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
+import { until } from '../../../test/support/until.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/logger.ts';
@@ -114,10 +115,6 @@ async function start(clock: Clock = new ManualClock(START)): Promise<{
   cleanups.push(() => adapter.close());
   const port = await adapter.listen();
   return { adapter, gateway: new Gateway(clock), options: schema.parse({ ...OPTIONS, port }) };
-}
-
-async function until(what: () => boolean): Promise<void> {
-  while (!what()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test('pings on connecting, then as often as the adapter asks, and gives it up after twice that silence', async () => {

@@ -12,11 +12,6 @@ export class FaultCounter {
   #sinceWarning = 0;
   #warnedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** How many there were in all. */
-  get total(): number {
-    return this.#total;
-  }
-
   count(reason: string, example: string, { clock, log }: { readonly clock: Clock; readonly log: Logger }): void {
     this.#total += 1;
     this.#sinceWarning += 1;

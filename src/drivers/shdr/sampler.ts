@@ -32,7 +32,7 @@ export class Sampler {
     else if (name !== 'machine_state') this.#knownFields.add(name);
     const chars = name.length + charsOf(value);
     let draft = this.#drafts.findLast((candidate) => candidate.timestamp === timestamp);
-    if (draft === undefined || name in draft.fields || draft.chars + chars > SAMPLE_CHARS_MAX) {
+    if (draft === undefined || Object.hasOwn(draft.fields, name) || draft.chars + chars > SAMPLE_CHARS_MAX) {
       draft = { timestamp, fields: {}, chars: 0 };
       this.#drafts.push(draft);
     }

@@ -178,6 +178,11 @@ test('states: intervals clipped to the window, the one before it included; event
     { state: 'idle', start_time: at(2), end_time: at(5), reason: 'READY' },
     { state: 'running', start_time: at(5), end_time: at(7), reason: 'ACTIVE' },
   ]);
+  // A time without decimals is before those of the same second, though its text sorts after them.
+  await store(event('HALF', 1.5, { event_type: 'state', state: 'idle' }));
+  assert.deepEqual(await get(`machines/HALF/states?start_time=2026-01-01T08:00:01Z&end_time=2026-01-01T08:00:02Z`), [
+    { state: 'idle', start_time: at(1.5), end_time: '2026-01-01T08:00:02Z', reason: null },
+  ]);
   const open = await get<object[]>(`machines/E/states?start_time=${at(0)}`);
   assert.deepEqual(open.at(-1), { state: 'alarm', start_time: at(8), end_time: null, reason: 'FAULT' });
   const events = await get<{ time: string; event_type: string }[]>('machines/E/events?limit=2');

@@ -82,18 +82,25 @@ const STATUS_OF: { readonly [code in ErrorCode]?: number } = {
 
 function answerError(error: Error, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
   const { status, body, retryAfterMs } = describe(error, request);
-  if (status >= 500 && retryAfterMs === undefined) log.error('a request failed', { url: request.url, error });
+  if (status >= 500 && retryAfterMs === undefined) {
+    log.error('a request failed', { url: request.url, error, stack: error.stack });
+  }
   if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   // What is left of a body that is too long is not read.
   if (status === 413) reply.header('connection', 'close');
   return reply.code(status).type('application/json; charset=utf-8').send(body);
 }
 
+/** A fault of the program itself: to call it the database's would hide it, and waiting does not mend it. */
+function isOurs(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}
+
 /** What a reader is told to wait when the database is away. */
 const DATABASE_AWAY_MS = 2_000;
 
 function describe(error: Error, request: FastifyRequest): { status: number; body: ApiError; retryAfterMs?: number } {
-  const body = (code: string, message: string): ApiError => ({ error: { code, message } });
+  const body = (code: ErrorCode, message: string): ApiError => ({ error: { code, message } });
   if (error instanceof MillwrightError) {
     const status = STATUS_OF[error.code] ?? 500;
     const wait = error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs };
@@ -119,6 +126,7 @@ function describe(error: Error, request: FastifyRequest): { status: number; body
   if (status !== undefined && status < 500) return { status, body: body('bad_request', error.message) };
   if (faultKind(error) === 'data')
     return { status: 400, body: body('bad_request', `the database refuses it: ${error.message}`) };
+  if (isOurs(error)) return { status: 500, body: body('internal', `the hub failed at this request: ${error.message}`) };
   return {
     status: 503,
     body: body('database_unavailable', `the database cannot be used: ${messageOf(error)}`),

@@ -292,6 +292,37 @@ test('without a database senders are told to come later, the queue is bounded, a
   await assert.rejects(ingestor.submit([message(4, sample(1))]), /stopping/);
 });
 
+test('a database that takes no end over a transaction does not hold up the stop', { timeout: 10_000 }, async () => {
+  const settings = await server.database();
+  const { ingestor, stop } = start(settings, { ...INGEST_LIMITS, stopMsMax: 50 });
+  await ingestor.submit([message(1, sample(1))]);
+  await withClient(settings, async (client) => {
+    await client.query('begin; lock table sensor_data');
+    const stored = assert.rejects(ingestor.submit([message(2, sample(2))]), (error) => hasCode(error, 'try_later'));
+    await stop();
+    await stored;
+  });
+});
+
+test('a failure that is old, because nobody has tried since, does not count any more', async () => {
+  const nowhere = { ...(await server.database()), port: 1 };
+  const { ingestor } = start(nowhere, { ...INGEST_LIMITS, patienceMs: 0, failureMsMax: 100 });
+  await assert.rejects(ingestor.submit([message(1, sample(1))]));
+  assert.match(ingestor.lastError ?? '', /ECONNREFUSED/);
+  while (ingestor.lastError !== null) await systemClock.sleep(5);
+});
+
+test('batches of two gateways whose names and epochs read alike when joined are both stored', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const identities: Identity[] = [
+    { kind: 'batch', gatewayId: 'hall/1', epoch: 'e', sequence: 1 },
+    { kind: 'batch', gatewayId: 'hall', epoch: '1/e', sequence: 1 },
+  ];
+  const answer = await ingestor.submit(identities.map((identity) => ({ identity, payload: frames(sample(1)) })));
+  assert.deepEqual([answer.stored, answer.duplicate_batches], [2, 0]);
+});
+
 test('after the commit, new events and watched samples are told; duplicates are not', async () => {
   const settings = await server.database();
   const { ingestor, committed } = start(settings);

@@ -43,6 +43,10 @@ export interface IngestLimits {
   /** A transaction that takes longer is given up with its connection: longer than any statement's timeout. */
   readonly transactionMsMax: number;
   readonly backoff: { readonly firstMs: number; readonly maxMs: number };
+  /** A transaction that is still under way so long after the signal to stop is given up with its connection. */
+  readonly stopMsMax: number;
+  /** How long the last failure counts when nobody has tried since. */
+  readonly failureMsMax: number;
 }
 
 export const INGEST_LIMITS: IngestLimits = {
@@ -51,6 +55,8 @@ export const INGEST_LIMITS: IngestLimits = {
   patienceMs: 10_000,
   transactionMsMax: 30_000,
   backoff: { firstMs: 100, maxMs: 3_000 },
+  stopMsMax: 7_000,
+  failureMsMax: 60_000,
 };
 
 /** Of one message, the database may refuse this many readings before the whole message is put aside. */
@@ -122,6 +128,7 @@ export class Ingestor {
   /** Before {@link run} and after its end nobody would answer. */
   #state: 'waiting' | 'running' | 'stopping' = 'waiting';
   #lastError: string | null = null;
+  #lastErrorMs = 0;
 
   constructor(parts: IngestorParts, limits: IngestLimits = INGEST_LIMITS) {
     this.#parts = parts;
@@ -129,9 +136,13 @@ export class Ingestor {
     this.#backoff = new Backoff(limits.backoff, parts.random);
   }
 
-  /** Why nothing can be stored now; null while the last transaction succeeded. */
+  /**
+   * Why nothing can be stored now; null when the last transaction succeeded, and when the failure is old: whoever sends
+   * only to a hub that calls itself healthy would otherwise never find out that it is.
+   */
   get lastError(): string | null {
-    return this.#lastError;
+    const ageMs = this.#parts.clock.monotonicMs() - this.#lastErrorMs;
+    return ageMs > this.#limits.failureMsMax ? null : this.#lastError;
   }
 
   /** Bytes of messages and rows that wait or are under way. */
@@ -166,12 +177,14 @@ export class Ingestor {
     });
   }
 
-  /** Stores until the signal is aborted, then what is still queued as long as the database takes it. */
+  /** Stores until the signal is aborted, then what is still queued as long as the database takes it, within the limit. */
   async run(signal: AbortSignal): Promise<void> {
     this.#state = 'running';
+    let impatience: NodeJS.Timeout | undefined;
     signal.addEventListener('abort', () => {
       this.#state = 'stopping';
       this.#wake?.();
+      impatience = setTimeout(() => this.#disconnect(), this.#limits.stopMsMax);
     });
     while (!signal.aborted || this.#queue.length > 0) {
       if (this.#queue.length === 0) {
@@ -182,6 +195,7 @@ export class Ingestor {
       }
       await this.#storeEntries(this.#takeEntries(), signal);
     }
+    clearTimeout(impatience);
     this.#state = 'stopping';
     await this.#client?.end().catch(() => undefined);
   }
@@ -220,6 +234,7 @@ export class Ingestor {
     const reason = messageOf(error);
     if (this.#lastError !== reason) this.#parts.log.warn('readings cannot be stored now; trying again', { error });
     this.#lastError = reason;
+    this.#lastErrorMs = this.#parts.clock.monotonicMs();
     this.#disconnect();
   }
 

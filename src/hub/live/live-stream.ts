@@ -130,12 +130,17 @@ export class LiveStream implements LiveSubscriber {
 
   async #sendMachines(): Promise<void> {
     if (this.#machines.size === 0) return;
-    const changed = [...this.#machines];
+    const changed = this.#machines;
+    // A new set before the question: what is committed while it is answered may be missing in the answer.
+    this.#machines = new Set();
     const { reader, clock } = this.#parts;
-    const machines = await reader.fleet(now(clock), changed);
-    // Kept until here, so that they are asked for again after a failure.
-    for (const { id } of machines) this.#machines.delete(id);
-    this.#send('machines', machines);
+    try {
+      const machines = await reader.fleet(now(clock), [...changed]);
+      if (machines.length > 0) this.#send('machines', machines);
+    } catch (error) {
+      for (const id of changed) this.#machines.add(id);
+      throw error;
+    }
   }
 
   #send<Name extends keyof LiveMessages>(name: Name, data: LiveMessages[Name]): void {

@@ -165,6 +165,42 @@ test('a client that does not read is sent nothing more, and is let go', { timeou
   slow.destroy();
 });
 
+test('what is committed while the machines are asked for is told with the next word', {
+  timeout: 20_000,
+}, async (t) => {
+  const bus = new LiveBus();
+  const health = (await ask(`${hub.url}/api/v1/status`)).json as HubStatus;
+  const asked: (readonly string[])[] = [];
+  const sent: string[] = [];
+  const streaming = new AbortController();
+  class WatchedReader extends Reader {
+    override async fleet(_now: string, ids: readonly string[] = []): Promise<MachineNow[]> {
+      asked.push(ids);
+      // The first answer does not know yet what is committed meanwhile; of a source that never spoke there is none.
+      if (asked.length === 2) bus.publish({ machines: ['A'], samples: [], events: [] });
+      if (asked.length === 4) streaming.abort();
+      return ids.includes('A') ? [{ id: 'A' } as MachineNow] : [];
+    }
+    override edges(): Promise<[]> {
+      return Promise.resolve([]);
+    }
+  }
+  const pool = createReadPool(settings, silentLogger);
+  t.after(() => pool.end());
+  const reader = new WatchedReader(pool);
+  const parts = { bus, reader, hubStatus: () => Promise.resolve(health), clock: systemClock };
+  const response = new http.ServerResponse(new http.IncomingMessage(new net.Socket()));
+  t.mock.method(response, 'write', (text: string) => sent.push(text));
+  const limits = { ...LIVE_LIMITS, sendIntervalMs: 1, statusIntervalMs: 3_600_000 };
+  const running = new LiveStream(parts, response, undefined, limits).run(streaming.signal);
+  bus.publish({ machines: ['A', 'SILENT'], samples: [], events: [] });
+  while (asked.length < 3) await systemClock.sleep(1);
+  bus.publish({ machines: ['SILENT'], samples: [], events: [] });
+  await running;
+  assert.deepEqual(asked, [[], ['A', 'SILENT'], ['A'], ['SILENT']]);
+  assert.equal(sent.filter((text) => text.startsWith('event: machines')).length, 2);
+});
+
 test('the stream outlives the database, and says that it is away', { timeout: 30_000 }, async () => {
   const client = await listen();
   await client.next('hello');

@@ -6,7 +6,7 @@
  */
 import type { ConditionLevel, JsonValue, MachineEvent, Reading, Sample } from '../../model/reading.ts';
 import { type MachineState, signalNamed } from '../../model/signals.ts';
-import type { Timestamp } from '../../model/time.ts';
+import { isAtLeast, type Timestamp } from '../../model/time.ts';
 
 /** As it stands in the row of `machine_current`. */
 export interface CurrentState {
@@ -126,18 +126,8 @@ export class MachineChange {
   }
 }
 
-/** Whether `a` is not before `b`; an empty text is before all. Canonical timestamps may differ in their decimals. */
-export function isAtLeast(a: Timestamp, b: Timestamp): boolean {
-  return a.length === b.length ? a >= b : sixDecimals(a) >= sixDecimals(b);
-}
-
 function notAfter(now: Timestamp, time: Timestamp): Timestamp {
   return isAtLeast(time, now) ? now : time;
-}
-
-function sixDecimals(timestamp: Timestamp): string {
-  if (timestamp === '') return '';
-  return `${timestamp.slice(0, 19)}.${timestamp.slice(20, -1).padEnd(6, '0')}`;
 }
 
 /** Puts late words in their place: every run is a word at its beginning and one at its end. */

@@ -32,8 +32,8 @@ export class DataStreams {
   }
 
   /**
-   * Pieces of the array's text, in the order of time; each stands only until the next is asked for. Resolves when the first piece is known, so that a fault of the
-   * database can still be told; ending the iteration early ends the query.
+   * Pieces of the array's text, in the order of time; each stands only until the next is asked for. Resolves when the
+   * first piece is known, so that a fault of the database can still be told; ending the iteration early ends the query.
    * @throws `try_later` when too many streams are open
    */
   async open(request: DataRequest): Promise<AsyncGenerator<Uint8Array, void>> {
@@ -41,23 +41,19 @@ export class DataStreams {
       const message = `${this.#streamsMax} long answers are being sent already; come again when one is finished`;
       throw new MillwrightError('try_later', message, { retryAfterMs: 5_000 });
     }
-    this.#open += 1;
+    const pieces = this.#pieces(request);
+    const first = await pieces.next();
+    return withFirst(first, pieces);
+  }
+
+  /** Takes a place and a connection when it begins, and gives both back however it ends. */
+  async *#pieces(request: DataRequest): AsyncGenerator<Uint8Array, void> {
     let client: PoolClient | undefined;
+    let whole = false;
+    this.#open += 1;
     try {
       client = await this.#pool.connect();
       await client.query('set statement_timeout = 0');
-      const pieces = this.#pieces(client, request);
-      const first = await pieces.next();
-      return withFirst(first, pieces);
-    } catch (error) {
-      if (client === undefined) this.#open -= 1;
-      throw error;
-    }
-  }
-
-  async *#pieces(client: PoolClient, request: DataRequest): AsyncGenerator<Uint8Array, void> {
-    let whole = false;
-    try {
       const rows = client.query(copyTo(copyText(request)));
       const json = new JsonRows(request.machineId);
       for await (const chunk of rows as AsyncIterable<Uint8Array>) {
@@ -68,9 +64,9 @@ export class DataStreams {
       yield json.end();
     } finally {
       this.#open -= 1;
-      if (whole) await client.query('reset statement_timeout').catch(() => undefined);
+      if (whole) await client?.query('reset statement_timeout').catch(() => undefined);
       // A connection with an unfinished answer is closed, and the server then ends the query.
-      client.release(!whole);
+      client?.release(!whole);
     }
   }
 }

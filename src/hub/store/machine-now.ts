@@ -1,8 +1,8 @@
 /** Puts together what a machine has said and what its gateway says of it. Pure. */
 import type { CurrentValue, EdgeReport, MachineEventRow, MachineNow } from '../../model/api.ts';
 import type { SourceStatus } from '../../model/status.ts';
-import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
-import { type ConditionWord, isAtLeast, isRaised } from './current.ts';
+import { isAtLeast, microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
+import { type ConditionWord, isRaised } from './current.ts';
 import type { FleetRow } from './reader.ts';
 
 /** An edge that was silent for longer says nothing of its sources any more. */

@@ -23,7 +23,8 @@ export async function migrate(client: Client, log: Logger, folder: URL = MIGRATI
     checkApplied(applied.rows, migrations);
     for (const migration of migrations.slice(applied.rows.length)) await apply(client, migration, log);
   } finally {
-    await client.query('select pg_advisory_unlock($1)', [ADVISORY_LOCKS.migration]);
+    // Where the connection is what has failed, the lock is gone with it, and the first error is the one to tell.
+    await client.query('select pg_advisory_unlock($1)', [ADVISORY_LOCKS.migration]).catch(() => undefined);
   }
 }
 
@@ -79,7 +80,7 @@ async function apply(client: Client, migration: Migration, log: Logger): Promise
     ]);
     await client.query('commit');
   } catch (error) {
-    await client.query('rollback');
+    await client.query('rollback').catch(() => undefined);
     throw error;
   }
   log.info('schema step applied', { step: migration.name });

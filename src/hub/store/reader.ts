@@ -12,7 +12,7 @@ import type {
 import type { JsonValue } from '../../model/reading.ts';
 import { type MachineState, signalNamed, SIGNALS } from '../../model/signals.ts';
 import type { EdgeStatus } from '../../model/status.ts';
-import type { Timestamp } from '../../model/time.ts';
+import { isAtLeast, type Timestamp } from '../../model/time.ts';
 import type { ConditionWord, StateRun } from './current.ts';
 import { machineNow } from './machine-now.ts';
 
@@ -139,7 +139,7 @@ export class Reader {
       const last = intervals.at(-1);
       if (last?.state === state) continue;
       if (last !== undefined) last.end_time = time;
-      const start = last === undefined && time < window.start ? window.start : time;
+      const start = last === undefined && isAtLeast(window.start, time) ? window.start : time;
       intervals.push({ state, start_time: start, end_time: openEnd ? null : window.end, reason: text });
     }
     return intervals;

@@ -136,14 +136,14 @@ test('a kept connection that the hub has closed is no failure', async () => {
 });
 
 test('what may pass rejects, and nothing is refused', async () => {
-  for (const status of [408, 425, 429, 500, 502, 503, 401, 403, 404, 405, 407]) {
+  for (const status of [408, 425, 429, 500, 502, 503, 401, 403, 404, 405, 407, 415]) {
     answer = (_, response) => json(response, status, { error: { code: 'x', message: 'not now' } });
     await assert.rejects(deliver([batch(1), batch(2)]), {
       code: 'connection_failed',
       message: `HTTP ${status}: not now`,
     });
   }
-  assert.equal(seen.length, 11, 'one request each');
+  assert.equal(seen.length, 12, 'one request each');
 });
 
 test('Retry-After is honoured, in seconds and as a date', async () => {
@@ -161,7 +161,7 @@ test('Retry-After is honoured, in seconds and as a date', async () => {
 });
 
 test('of several batches only the guilty one is refused', async () => {
-  for (const status of [400, 413, 415, 422]) {
+  for (const status of [400, 413, 422]) {
     seen = [];
     answer = ({ body }, response) => {
       const guilty = decodeBatches(body).batches.some((one) => one.batch.sequence === 2);
@@ -175,15 +175,23 @@ test('of several batches only the guilty one is refused', async () => {
 });
 
 test('a single batch that is refused is not sent twice', async () => {
-  answer = (_, response) => response.writeHead(400).end('what is this?');
+  answer = (_, response) => json(response, 400, { error: { code: 'bad_request', message: 'what is this?' } });
   assert.deepEqual(await deliver([batch(9)]), { refused: [{ sequence: 9, reason: 'HTTP 400: what is this?' }] });
   assert.equal(seen.length, 1);
+});
+
+test('a refusal that is not in the hub’s words is not believed', async () => {
+  const words = '<h1>400 The plain HTTP request was sent to HTTPS port</h1>';
+  answer = (_, response) => response.writeHead(400, { 'content-type': 'text/html' }).end(words);
+  await assert.rejects(deliver([batch(1), batch(2)]), { code: 'connection_failed', message: `HTTP 400: ${words}` });
+  answer = (_, response) => json(response, 413, { error: 'too large' });
+  await assert.rejects(deliver([batch(1)]), { code: 'connection_failed' });
 });
 
 test('trouble while the batches go one by one settles none of them', async () => {
   answer = ({ body }, response) => {
     const sequences = decodeBatches(body).batches.map((one) => one.batch.sequence);
-    if (sequences.length > 1) json(response, 400, {});
+    if (sequences.length > 1) json(response, 400, { error: { code: 'bad_request', message: 'one of them' } });
     else json(response, sequences[0] === 2 ? 503 : 200, STORED);
   };
   await assert.rejects(deliver([batch(1), batch(2)]), { code: 'connection_failed' });

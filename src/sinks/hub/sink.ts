@@ -2,9 +2,11 @@
  * The sink `hub`: delivers batches to a hub over HTTP.
  *
  * One request carries several batches; the hub answers 200 when all of it is committed (what it cannot understand is in
- * its own dead letters by then). A status that speaks of the way (408, 425, 429, 5xx, and 401, 403, 404, 405, 407: a
- * wrong token, address or proxy) may pass: all is kept and tried again. Any other 4xx speaks of the content: the batches
- * are then sent one by one, so that only the guilty one is refused.
+ * its own dead letters by then). A status that speaks of the way (408, 425, 429, 5xx, and 401, 403, 404, 405, 407, 415: a
+ * wrong token, address, proxy or version) may pass: all is kept and tried again. Any other 4xx in the hub's own words
+ * speaks of the content: the batches are then sent one by one, so that only the guilty one is refused. The same status
+ * from something else on the way (a proxy answers 400 to plain HTTP on its TLS port) would put a whole log into the
+ * dead letters, so it may pass too.
  */
 import { MillwrightError } from '../../base/errors.ts';
 import { type Batch, BATCHES_MEDIA_TYPE, encodeBatchHeader } from '../../model/batch.ts';
@@ -25,7 +27,7 @@ const REPORT_TIMEOUT_MS = 5_000;
 const REASON_LENGTH_MAX = 500;
 
 /** 4xx that say nothing of the batches themselves. */
-const MAY_PASS: readonly number[] = [401, 403, 404, 405, 407, 408, 425, 429];
+const MAY_PASS: readonly number[] = [401, 403, 404, 405, 407, 408, 415, 425, 429];
 
 const STORED: Settlement = { refused: [] };
 
@@ -94,7 +96,8 @@ class HubSink implements Sink, StatusReporter {
       signal,
     );
     if (answer.status === 200) return this.#checkStored(answer);
-    if (answer.status >= 400 && answer.status < 500 && !MAY_PASS.includes(answer.status)) return reasonOf(answer);
+    const isOfContent = answer.status >= 400 && answer.status < 500 && !MAY_PASS.includes(answer.status);
+    if (isOfContent && hubsSentence(answer) !== undefined) return reasonOf(answer);
     throw mayPass(answer, this.#context.clock.nowMicros());
   }
 
@@ -129,10 +132,15 @@ function retryAfter(header: string | undefined, nowMicros: number): number | und
 
 /** `HTTP 400: ` and the hub's own sentence, or the beginning of whatever was said instead. */
 function reasonOf(answer: Answer): string {
-  const { error } = fieldsOf(answer);
-  const own = typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined;
-  const text = typeof own === 'string' ? own : answer.body.toString('utf8').trim();
+  const text = hubsSentence(answer) ?? answer.body.toString('utf8').trim();
   return `HTTP ${answer.status}${text === '' ? '' : `: ${text}`}`.slice(0, REASON_LENGTH_MAX);
+}
+
+/** The sentence of an answer that is the hub's own (`ApiError`); undefined for anybody else's. */
+function hubsSentence(answer: Answer): string | undefined {
+  const { error } = fieldsOf(answer);
+  if (typeof error !== 'object' || error === null || !('code' in error) || !('message' in error)) return undefined;
+  return typeof error.message === 'string' ? error.message : undefined;
 }
 
 function fieldsOf(answer: Answer): { readonly [key: string]: unknown } {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MachineState } from '../../model/signals.ts';
-import { durationsOf, type Stretch, segmentsOf, stretchesOf } from './state-band.ts';
+import { durationsOf, type Stretch, segmentsOf, stretchesOf, withState } from './state-band.ts';
 
 const WINDOW = { fromMs: 0, toMs: 100_000 };
 
@@ -50,4 +50,22 @@ test('durations count only what lies in the window, the longest first', () => {
     { state: 'running', ms: 90_000 },
     { state: 'idle', ms: 10_000 },
   ]);
+});
+
+test('a new word on the state ends the one before it; the same word again, and an old one, change nothing', () => {
+  const word = (second: number, state: MachineState) => {
+    return { time: `2026-01-01T08:00:0${second}Z`, state, reason: null };
+  };
+  const [idle] = withState([], word(2, 'idle'));
+  assert.ok(idle !== undefined);
+  const both = withState([idle], word(4, 'alarm'));
+  assert.deepEqual(
+    both.map(({ state, start_time, end_time }) => [state, start_time.slice(18, 19), end_time?.slice(18, 19)]),
+    [
+      ['idle', '2', '4'],
+      ['alarm', '4', undefined],
+    ],
+  );
+  assert.equal(withState(both, word(5, 'alarm')), both);
+  assert.equal(withState(both, word(3, 'hold')), both);
 });

@@ -27,6 +27,20 @@ export function stretchesOf(intervals: readonly StateInterval[], confirmedMs: nu
   });
 }
 
+/** The intervals after one more word on the state; a word that is not newer than all before it is the hub's to place. */
+export function withState(
+  intervals: readonly StateInterval[],
+  { time, state, reason }: { time: string; state: MachineState; reason: string | null },
+): readonly StateInterval[] {
+  const last = intervals.at(-1);
+  const next: StateInterval = { state, start_time: time, end_time: null, reason };
+  if (last === undefined) return [next];
+  if (Date.parse(last.start_time) >= Date.parse(time) || (last.state === state && last.end_time === null)) {
+    return intervals;
+  }
+  return [...intervals.slice(0, -1), { ...last, end_time: last.end_time ?? time }, next];
+}
+
 /** What is below a pixel merges into the state that fills most of it; an alarm wins over everything. */
 export function segmentsOf(stretches: readonly Stretch[], { fromMs, toMs }: TimeWindow, widthPx: number): Segment[] {
   const msPerPx = (toMs - fromMs) / widthPx;

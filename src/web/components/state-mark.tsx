@@ -1,6 +1,6 @@
 /** The shape of a state: each differs from the others without its colour. */
 import type { JSX } from 'preact';
-import { STATE_LABELS, type ShownState } from '../standing.ts';
+import type { ShownState } from '../standing.ts';
 
 /** Only a picture: its neighbour says the state in words. `size` in CSS pixels; left out, it follows the text. */
 export function StateMark({ state, size }: { state: ShownState; size?: number }): JSX.Element {
@@ -9,14 +9,6 @@ export function StateMark({ state, size }: { state: ShownState; size?: number })
     <svg class={`mark mark-${state}`} viewBox="0 0 24 24" width={side} height={side} aria-hidden="true">
       {SHAPES[state]}
     </svg>
-  );
-}
-
-export function StateLabel({ state }: { state: ShownState }): JSX.Element {
-  return (
-    <span class={`state-label ink-${state}`}>
-      <StateMark state={state} /> {STATE_LABELS[state]}
-    </span>
   );
 }
 

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hasCode } from '../../base/errors.ts';
+import { silentLogger } from '../../base/logger.ts';
+import { select, startTestServer } from '../../../test/support/hub-database.ts';
+import { createReadPool } from './connection.ts';
+import { DataStreams } from './data-stream.ts';
+
+const server = await startTestServer();
+
+test('a stream that cannot begin gives its place and its connection back', async (t) => {
+  const settings = await server.database();
+  const pool = createReadPool({ ...settings, readConnectionsMax: 1 }, silentLogger);
+  t.after(() => pool.end());
+  const streams = new DataStreams(pool, 1);
+  const text = async (): Promise<string> => {
+    let all = '';
+    for await (const piece of await streams.open({ machineId: 'M' })) all += Buffer.from(piece).toString();
+    return all;
+  };
+  assert.equal(await text(), '[]');
+  // The connection dies after the pool has handed it out, as it does when a firewall has forgotten it.
+  pool.once('acquire', (client) => client.end());
+  await assert.rejects(text());
+  assert.equal(await text(), '[]');
+  const first = await streams.open({ machineId: 'M' });
+  await assert.rejects(streams.open({ machineId: 'M' }), (error) => hasCode(error, 'try_later'));
+  for await (const _ of first);
+  await select(settings, 'alter table sensor_data rename to elsewhere');
+  await assert.rejects(text(), /sensor_data/);
+  await select(settings, 'alter table elsewhere rename to sensor_data');
+  assert.equal(await text(), '[]');
+});
