@@ -346,6 +346,8 @@ export class Batcher {
   #thin(batch: ClosedBatch, what: 'samples' | 'all' = 'samples'): void {
     const { kept, payload, dropped } = thinBatch(batch.payload, what);
     for (const reading of dropped) this.#lose(reading, 'the log does not keep up');
+    // A reading that no hub would understand cannot be told apart any more, and is lost with the samples.
+    this.#losses += batch.readings - kept - dropped.length;
     this.#waitingBytes -= batch.payload.length - payload.length;
     this.#waitingReadings -= batch.readings - kept;
     batch.payload = payload;

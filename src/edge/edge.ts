@@ -3,7 +3,7 @@
  *
  *     driver ─▶ source runner ─▶ pipeline ─▶ batcher ─▶ log ─▶ one delivery per sink
  */
-import { type Clock, now } from '../base/clock.ts';
+import { aborted, type Clock, now } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
@@ -238,9 +238,4 @@ function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgePart
 /** An id that no other log's life has: the microsecond it began, and 52 random bits. */
 function newEpoch(clock: Clock, random: Random): string {
   return `${clock.nowMicros().toString(36)}-${Math.floor(random() * 2 ** 52).toString(36)}`;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

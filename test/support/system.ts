@@ -2,14 +2,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'pg';
 import { stringify } from 'yaml';
 import { silentLogger } from '../../src/base/logger.ts';
-import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
+import { type EmbeddedPostgres, freePort, startPostgres } from '../../src/up/postgres.ts';
+
+export { freePort };
 
 export const CLI: string = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 /** Longest wait for a condition; generous, since a test never waits longer than the condition takes. */
@@ -165,14 +167,4 @@ export async function startSystem(): Promise<System> {
   };
   await startHub();
   return system;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

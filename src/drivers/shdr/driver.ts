@@ -6,6 +6,7 @@
  * keep-alive tells that it is gone.
  */
 import type { Socket } from 'node:net';
+import { aborted } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import type { CreateDriver, Driver, DriverContext } from '../../ports/driver.ts';
 import { LineSplitter } from './lines.ts';
@@ -70,7 +71,7 @@ class Connection {
     signal.addEventListener('abort', abort);
     this.#open();
     const timers = this.#watchConnecting();
-    await ended(this.#end.signal);
+    await aborted(this.#end.signal);
     signal.removeEventListener('abort', abort);
     this.#socket?.destroy();
     await timers;
@@ -166,14 +167,7 @@ class Connection {
         return;
       }
       await clock.sleep(Math.min(heartbeatMs, Math.max(leftMs, HEARTBEAT_MS_MIN)), this.#end.signal);
-      if (!this.#end.signal.aborted) this.#socket?.write('* PING\n');
+      if (!this.#end.signal.aborted && !this.#isPaused) this.#socket?.write('* PING\n');
     }
   }
-}
-
-function ended(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
