@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { now, systemClock, wallClock } from './clock.ts';
-import { ManualClock } from './manual-clock.ts';
+import { ManualClock } from './manual-clock.test-support.ts';
 
 test('tells the wall clock’s time in microseconds', () => {
   const before = Date.now() - 6;

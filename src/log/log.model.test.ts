@@ -8,7 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/manual-clock.ts';
+import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { hasCode } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { silentLogger } from '../base/logger.ts';

@@ -9,7 +9,7 @@ import { until } from '../../test/support/until.ts';
 import { type ErrorCode, hasCode } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { silentLogger } from '../base/logger.ts';
-import { ManualClock } from '../base/manual-clock.ts';
+import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
 import { encodeSmallFile } from '../base/small-files.ts';

@@ -8,7 +8,7 @@ import { after, afterEach, test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { hasCode } from '../base/errors.ts';
 import { silentLogger } from '../base/logger.ts';
-import { ManualClock } from '../base/manual-clock.ts';
+import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { CLIENT_BACKLOG_BYTES_MAX, playShdr, type ShdrPlayer, type ShdrPlayerOptions } from './shdr-player.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'millwright-player-'));

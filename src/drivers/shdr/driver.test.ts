@@ -6,7 +6,7 @@ import { until } from '../../../test/support/until.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/logger.ts';
-import { ManualClock } from '../../base/manual-clock.ts';
+import { ManualClock } from '../../base/manual-clock.test-support.ts';
 import { seededRandom } from '../../base/random.ts';
 import type { Reading } from '../../model/reading.ts';
 import type { DriverContext } from '../../ports/driver.ts';

@@ -183,6 +183,14 @@ test('states: intervals clipped to the window, the one before it included; event
   assert.deepEqual(await get(`machines/HALF/states?start_time=2026-01-01T08:00:01Z&end_time=2026-01-01T08:00:02Z`), [
     { state: 'idle', start_time: at(1.5), end_time: '2026-01-01T08:00:02Z', reason: null },
   ]);
+  // A publisher without an edge sends no events; then the samples tell.
+  const states = ['idle', 'idle', 'running', 'running', 'alarm'];
+  await store(...states.map((state, second) => sample('S', second, { machine_state: state })));
+  assert.deepEqual(await get(`machines/S/states?start_time=${at(1)}&end_time=${at(9)}`), [
+    { state: 'idle', start_time: at(1), end_time: at(2), reason: null },
+    { state: 'running', start_time: at(2), end_time: at(4), reason: null },
+    { state: 'alarm', start_time: at(4), end_time: at(9), reason: null },
+  ]);
   const open = await get<object[]>(`machines/E/states?start_time=${at(0)}`);
   assert.deepEqual(open.at(-1), { state: 'alarm', start_time: at(8), end_time: null, reason: 'FAULT' });
   const events = await get<{ time: string; event_type: string }[]>('machines/E/events?limit=2');

@@ -1,12 +1,23 @@
 /** Puts together what a machine has said and what its gateway says of it. Pure. */
 import type { CurrentValue, EdgeReport, MachineEventRow, MachineNow } from '../../model/api.ts';
+import type { JsonValue } from '../../model/reading.ts';
 import type { SourceStatus } from '../../model/status.ts';
 import { isAtLeast, microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
-import { type ConditionWord, isRaised } from './current.ts';
-import type { FleetRow } from './reader.ts';
+import { type ConditionWord, isRaised, type StateRun } from './current.ts';
 
 /** An edge that was silent for longer says nothing of its sources any more. */
 const EDGE_REPORT_AGE_SECONDS_MAX = 60;
+
+/** The columns from `last_seen` on are null for a machine that has said nothing yet. */
+export interface FleetRow {
+  readonly id: string;
+  readonly name: string;
+  readonly location: string | null;
+  readonly last_seen: Timestamp | null;
+  readonly signals: { readonly [signal: string]: readonly [time: Timestamp, value: JsonValue] } | null;
+  readonly states: readonly StateRun[] | null;
+  readonly conditions: readonly ConditionWord[] | null;
+}
 
 export function machineNow(row: FleetRow, edges: readonly EdgeReport[], now: Timestamp): MachineNow {
   const run = row.states?.at(-1);

@@ -9,12 +9,10 @@ import type {
   SignalInfo,
   StateInterval,
 } from '../../model/api.ts';
-import type { JsonValue } from '../../model/reading.ts';
 import { type MachineState, signalNamed, SIGNALS } from '../../model/signals.ts';
 import type { EdgeStatus } from '../../model/status.ts';
 import { isAtLeast, type Timestamp } from '../../model/time.ts';
-import type { ConditionWord, StateRun } from './current.ts';
-import { machineNow } from './machine-now.ts';
+import { type FleetRow, machineNow } from './machine-now.ts';
 
 /** From `start_time` (inclusive) to `end_time` (exclusive). */
 export interface TimeWindow {
@@ -118,17 +116,13 @@ export class Reader {
     );
   }
 
-  /** `openEnd`: the window ends now, so that its last state has no end. */
+  /**
+   * From the state events; of a machine that sends none (a publisher without an edge), from the states in its samples.
+   * `openEnd`: the window ends now, so that its last state has no end.
+   */
   async states(machineId: string, window: TimeWindow, openEnd: boolean): Promise<StateInterval[]> {
-    const rows = await this.#rows<{ time: Timestamp; state: MachineState; text: string | null }>(
-      `(select time, state, text from events
-        where event_type = 'state' and machine_id = $1 and time <= $2 order by time desc limit 1)
-      union all
-      (select time, state, text from events
-        where event_type = 'state' and machine_id = $1 and time > $2 and time < $3 order by time desc limit ${STATE_CHANGES_MAX})
-      order by time`,
-      [machineId, window.start, window.end],
-    );
+    const told = await this.#stateEvents(machineId, window);
+    const rows = told.length > 0 ? told : await this.#stateSamples(machineId, window);
     const intervals: {
       state: MachineState;
       start_time: Timestamp;
@@ -143,6 +137,34 @@ export class Reader {
       intervals.push({ state, start_time: start, end_time: openEnd ? null : window.end, reason: text });
     }
     return intervals;
+  }
+
+  /** The one before the window included. */
+  #stateEvents(machineId: string, window: TimeWindow): Promise<StateRow[]> {
+    return this.#rows<StateRow>(
+      `(select time, state, text from events
+        where event_type = 'state' and machine_id = $1 and time <= $2 order by time desc limit 1)
+      union all
+      (select time, state, text from events
+        where event_type = 'state' and machine_id = $1 and time > $2 and time < $3 order by time desc limit ${STATE_CHANGES_MAX})
+      order by time`,
+      [machineId, window.start, window.end],
+    );
+  }
+
+  /** Only where the state changes. */
+  #stateSamples(machineId: string, window: TimeWindow): Promise<StateRow[]> {
+    return this.#rows<StateRow>(
+      `(select time, machine_state as state, null as text from sensor_data
+        where machine_id = $1 and machine_state is not null and time <= $2 order by time desc limit 1)
+      union all
+      (select time, state, null from (
+          select time, machine_state as state, lag(machine_state) over (order by time) as state_before
+          from sensor_data where machine_id = $1 and machine_state is not null and time > $2 and time < $3
+        ) as sample where state is distinct from state_before order by time desc limit ${STATE_CHANGES_MAX})
+      order by time`,
+      [machineId, window.start, window.end],
+    );
   }
 
   async edges(): Promise<EdgeReport[]> {
@@ -178,13 +200,8 @@ export class Reader {
 const MACHINE_COLUMNS =
   'id, name, location, controller_type, max_spindle_speed_rpm, axis_count, created_at, last_updated';
 
-/** The columns from `last_seen` on are null for a machine that has said nothing yet. */
-export interface FleetRow {
-  readonly id: string;
-  readonly name: string;
-  readonly location: string | null;
-  readonly last_seen: Timestamp | null;
-  readonly signals: { readonly [signal: string]: readonly [time: Timestamp, value: JsonValue] } | null;
-  readonly states: readonly StateRun[] | null;
-  readonly conditions: readonly ConditionWord[] | null;
+interface StateRow {
+  readonly time: Timestamp;
+  readonly state: MachineState;
+  readonly text: string | null;
 }
