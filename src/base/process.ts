@@ -17,16 +17,23 @@ const CANNOT_START: ReadonlySet<string> = new Set([
 ]);
 
 const PARENT_CHECK_MS = 1000;
+/** One Ctrl-C reaches a process several times: from the terminal, and from each parent that passes it on. */
+const SAME_SIGNAL_MS = 1000;
 
 /**
  * Runs the work of a process with a signal that is aborted by SIGTERM, by SIGINT, or by the death of the parent that
- * `millwright up` names in MILLWRIGHT_PARENT. A second signal ends the process at once. Failures become one line of log
+ * `millwright up` names in MILLWRIGHT_PARENT. A second signal, a second later or more, ends the process at once. Failures become one line of log
  * and an exit code.
  */
 export async function runProcess(log: Logger, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const controller = new AbortController();
+  let stoppedMs = 0;
   const stop = (reason: string): void => {
-    if (controller.signal.aborted) process.exit(EXIT_FAILED);
+    if (controller.signal.aborted) {
+      if (performance.now() - stoppedMs > SAME_SIGNAL_MS) process.exit(EXIT_FAILED);
+      return;
+    }
+    stoppedMs = performance.now();
     log.info(`stopping (${reason})`);
     controller.abort();
   };

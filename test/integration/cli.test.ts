@@ -1,7 +1,7 @@
 /** The command line as a person meets it. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -114,7 +114,14 @@ test('up serves live machines, keeps its data over a restart, and ends on Ctrl-C
     const rows = await countRows();
     return rows > atFailure + 20 ? rows : undefined;
   });
+  // As npm does it: the terminal's own Ctrl-C, and npm's word for it.
+  process.kill(first.pid, 'SIGINT');
+  await waitUntil('the first to be heard', () => (first.said.includes('stopping') ? true : undefined));
   assert.equal(await first.end('SIGINT'), 0, first.said);
+  await assert.rejects(
+    access(path.join(data, 'database', 'cluster', 'postmaster.pid')),
+    'the database was left running',
+  );
   await assert.rejects(fetch(url));
 
   const again = new Command(['up', '--data', data, '--port', String(port), '--no-simulate']);
