@@ -1,10 +1,28 @@
 // npm test [-- FILE ...]: sets up what the tests need, then runs them all, or the files named.
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { ensureInstalled, ensurePages, node, run } from './tools.mjs';
+import { ensureInstalled, ensurePages, node, run, say } from './tools.mjs';
 
 ensureInstalled();
 await ensurePages();
+ensureBrowserLibraries();
 const named = process.argv.slice(2).filter((argument) => existsSync(argument));
 const options = process.argv.slice(2).filter((argument) => !existsSync(argument));
 const files = named.length > 0 ? named : ['src/**/*.test.ts', 'test/**/*.test.ts'];
 process.exitCode = await run(node(), ['--test', '--test-concurrency=2', ...options, ...files]);
+
+/** The browser comes inside its package, but for two libraries of the system. */
+function ensureBrowserLibraries() {
+  const { stdout } = spawnSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' });
+  if (!stdout || ['libnss3.so', 'libexpat.so.1'].every((library) => stdout.includes(library))) return;
+  const packages = ['libnss3', 'libexpat1'];
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) {
+    say(`the tests of the pages need system libraries: sudo apt-get install ${packages.join(' ')}`);
+    return;
+  }
+  say('installing system libraries for the browser of the tests');
+  spawnSync('apt-get', ['update'], { stdio: 'ignore' });
+  spawnSync('apt-get', ['install', '-y', '--no-install-recommends', ...packages], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}
