@@ -121,3 +121,9 @@ test('aliases that grow without end, and ten thousand strange keys, are told in 
     },
   );
 });
+
+test('a bad value of the environment is told with the name of its variable', () => {
+  assert.throws(() => read('database:\n  port: 1\n', { DATABASE_PORT: 'web' }), {
+    message: 'environment variable DATABASE_PORT (database.port): found "web"; allowed: a whole number from 1 to 65535',
+  });
+});

@@ -25,6 +25,8 @@ export interface ConfigDocument {
   lineOf(path: readonly PropertyKey[]): number | undefined;
   /** A number as it is written in the file: `001`, `1e3`. */
   writtenAt(path: readonly PropertyKey[]): string | undefined;
+  /** Keys (`database.port`) whose value came from the environment, and the variable's name. */
+  readonly overrides?: ReadonlyMap<string, string>;
 }
 
 /** So many problems of a file are told; who has more has one that is not ours. */
@@ -112,6 +114,8 @@ function problemsOf(
 ): string[] {
   const sentence = (path: readonly PropertyKey[], text: string): string => {
     const whole = [...part.at, ...path];
+    const variable = document.overrides?.get(pathText(whole));
+    if (variable !== undefined) return `environment variable ${variable} (${pathText(whole)}): ${text}`;
     const line = document.lineOf(whole);
     return `${document.file}${line === undefined ? '' : `:${line}`}: ${pathText(whole)}: ${text}`;
   };
@@ -180,25 +184,28 @@ export function withEnvironment(
   environment: ConfigSource['environment'],
 ): ConfigDocument {
   const value = structuredClone(document.value) as Record<string, unknown>;
-  overlay(value, schemaNode(schema), '', environment);
-  return { ...document, value };
+  const overrides = new Map<string, string>();
+  overlay(value, schemaNode(schema), [], { environment, overrides });
+  return { ...document, value, overrides };
 }
 
 function overlay(
   value: Record<string, unknown>,
   node: SchemaNode,
-  prefix: string,
-  environment: ConfigSource['environment'],
+  at: readonly string[],
+  from: { readonly environment: ConfigSource['environment']; readonly overrides: Map<string, string> },
 ): void {
   for (const [key, inner] of Object.entries(node.properties ?? {})) {
-    const name = `${prefix}${key}`.toUpperCase();
+    const path = [...at, key];
+    const name = path.join('_').toUpperCase();
     if (inner.properties !== undefined) {
       const present = value[key];
       const section = typeof present === 'object' && present !== null ? (present as Record<string, unknown>) : {};
-      overlay(section, inner, `${name}_`, environment);
+      overlay(section, inner, path, from);
       if (present === undefined && Object.keys(section).length > 0) value[key] = section;
-    } else if (inner.items === undefined && prefix !== '' && environment[name] !== undefined) {
-      value[key] = environment[name];
+    } else if (inner.items === undefined && at.length > 0 && from.environment[name] !== undefined) {
+      value[key] = from.environment[name];
+      from.overrides.set(pathText(path), name);
     }
   }
 }
