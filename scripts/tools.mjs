@@ -1,6 +1,6 @@
 // What the npm scripts share. Plain JavaScript that Node 20 runs, because before the first `npm ci` there may be no other.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,19 +14,37 @@ export function ensureInstalled() {
   if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const stamp = path.join(modules, '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');
-  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
+  if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return linkNode();
   say('installing packages (once; about half a minute)');
   const { status } = spawnSync(npm, ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   if (status !== 0) fail('npm ci failed; see its message above (is there a way to the npm registry?)');
+  linkNode();
+}
+
+/** npm 10 leaves this one link out, by which `node` means the Node that was installed. */
+function linkNode() {
+  const link = path.join(modules, '.bin', 'node');
+  const packaged = packagedNode();
+  if (packaged === undefined || existsSync(link)) return;
+  try {
+    symlinkSync(path.relative(path.dirname(link), packaged), link);
+  } catch {
+    // The folder is somebody else's; then only the commands that a person types without npm miss it.
+  }
+}
+
+function packagedNode() {
+  const file = path.join(modules, `node-${process.platform}-${process.arch}`, 'bin', 'node');
+  return existsSync(file) ? file : undefined;
 }
 
 /** The Node that runs TypeScript: the one installed by npm, or this one when it is new enough. */
 export function node() {
-  const installed = path.join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
-  if (existsSync(installed)) return installed;
+  const installed = packagedNode();
+  if (installed !== undefined) return installed;
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major > 24 || (major === 24 && minor >= 12)) return process.execPath;
   return fail(
@@ -40,7 +58,11 @@ export function bin(name) {
 
 /** The environment in which `node` means the installed one. */
 export function environment(extra = {}) {
-  return { ...process.env, PATH: `${path.join(modules, '.bin')}${path.delimiter}${process.env.PATH}`, ...extra };
+  return {
+    ...process.env,
+    PATH: [path.dirname(node()), path.join(modules, '.bin'), process.env.PATH].join(path.delimiter),
+    ...extra,
+  };
 }
 
 /** Runs a program to its end with this terminal; passes signals on; resolves to its exit code. */
