@@ -258,6 +258,10 @@ async function startServer(options: ServerOptions): Promise<Server> {
   const lastSaid: string[] = [];
   const logFile = createWriteStream(path.join(options.folder, 'server.log'), { mode: 0o640 });
   const exited = exitOf(child);
+  // Whatever ends this process, but for a kill -9, must not leave the server running.
+  const stopServer = (): void => void child.kill('SIGINT');
+  process.once('exit', stopServer);
+  void exited.then(() => process.removeListener('exit', stopServer));
   const ready = new Promise<void>((resolve) => {
     createInterface({ input: child.stderr }).on('line', (line) => {
       logFile.write(`${line}\n`);

@@ -1,5 +1,6 @@
 /** The command line as a person meets it. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -128,6 +129,25 @@ test('up serves live machines, keeps its data over a restart, and ends on Ctrl-C
   await waitUntil('the address', () => (again.said.includes(`Millwright is running`) ? true : undefined));
   assert.ok((await countRows()) >= before);
   assert.equal(await again.end('SIGTERM'), 0, again.said);
+});
+
+test('impatience ends up at once, and still leaves no database behind', async () => {
+  const data = path.join(folder, 'hasty');
+  const command = new Command(['up', '--data', data, '--port', String(await freePort()), '--no-simulate']);
+  await waitUntil('the address', () => (command.said.includes('Millwright is running') ? true : undefined));
+  const hub = Number(/(\d+)/.exec(execFileSync('pgrep', ['-f', `hub --config ${data}`], { encoding: 'utf8' }))?.[1]);
+  process.kill(hub, 'SIGSTOP'); // A hub that hangs is what makes a person impatient.
+  const impatience = setInterval(() => process.kill(command.pid, 'SIGINT'), 300);
+  const code = await command.exited().finally(() => clearInterval(impatience));
+  process.kill(hub, 'SIGKILL');
+  assert.equal(code, 1, command.said);
+  await waitUntil('the database to end', async () => {
+    const left = await access(path.join(data, 'database', 'cluster', 'postmaster.pid')).then(
+      () => true,
+      () => false,
+    );
+    return left ? undefined : true;
+  });
 });
 
 test('a database that is damaged is told, and nothing is deleted', async () => {
