@@ -124,7 +124,7 @@ export function decodeReading(value: unknown): Decoded {
   else if (kind === 'event') fault = checkEvent(reading);
   else if (kind === 'measurement') fault = checkMeasurement(reading);
   else return refuse('kind', `is sample, measurement or event, found ${show(kind)}`);
-  if (fault === undefined) return { reading: reading as unknown as Reading };
+  if (fault === undefined) return { reading: value as Reading };
   return { fault: { path: showPath(fault.path), reason: fault.reason } };
 }
 

@@ -1,5 +1,4 @@
-/** The OpenAPI document, as a file of the documentation: `node src/hub/api/openapi.ts FILE` writes it. */
-import { writeFile } from 'node:fs/promises';
+/** The OpenAPI document as text; `npm run generate` writes it into the documentation. */
 import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { VERSION } from '../../base/version.ts';
@@ -21,6 +20,3 @@ export async function openapiText(): Promise<string> {
   await hub.close();
   return `${JSON.stringify(document, null, 2)}\n`;
 }
-
-const [, script, file] = process.argv;
-if (import.meta.filename === script && file !== undefined) await writeFile(file, await openapiText());

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { MachineEventRow, StateInterval } from '../../model/api.ts';
+import type { HubStatus, MachineEventRow, StateInterval } from '../../model/api.ts';
 import { until } from '../../../test/support/until.ts';
 import { Store } from '../store.ts';
 import { ChartFeed } from './feed.ts';
@@ -57,8 +57,18 @@ test('a window that follows the time is asked for up to now again after the stre
   await until(() => feed.data.value !== null);
   pass(3_600_000);
   asked.length = 0;
-  const status = { time: iso(START_MS + 3_600_000) };
-  store.apply('hello', { status, machines: [], edges: [] } as unknown as Parameters<typeof store.apply<'hello'>>[1]);
+  const status: HubStatus = {
+    version: '0',
+    time: iso(START_MS + 3_600_000),
+    time_zone: 'UTC',
+    database: 'ok',
+    database_error: null,
+    readings_stored: 0,
+    readings_per_second: 0,
+    batches_duplicate: 0,
+    dead_letters: 0,
+  };
+  store.apply('hello', { status, machines: [], edges: [] });
   const series = asked.find(({ pathname }) => pathname.endsWith('/series'));
   assert.equal(series?.searchParams.get('end_time'), iso(START_MS + 3_600_000));
   assert.equal(series?.searchParams.get('start_time'), iso(START_MS + 3_600_000 - TEN_MINUTES_MS));
