@@ -87,6 +87,9 @@ test('what is wrong is told with its place', () => {
       { ...ORIGIN, clock_quality: 'good' },
       'clock_quality: is one of synchronized, unsynchronized, unknown, found "good"',
     ],
+    [{ ...ORIGIN, sampling_factor: 4 }, 'ok'],
+    [{ ...ORIGIN, sampling_factor: 0.5 }, 'sampling_factor: is a number of 1 or more, found 0.5'],
+    [{ ...ORIGIN, sampling_factor: null }, 'sampling_factor: is a number of 1 or more, found null'],
     [{ ...ORIGIN, gateway_time: null }, 'gateway_time: is an RFC 3339 time, found null'],
     [{ ...ORIGIN, extra: '\ud800' }, 'extra: has a character that cannot be stored (U+0000 or half a surrogate pair)'],
     [
@@ -153,6 +156,7 @@ test('keys of a prototype are keys like others', () => {
 });
 
 test('signals are told from where and when they were taken', () => {
-  assert.deepEqual(['machine_id', 'timestamp', 'kind', 'gateway_time', 'clock_quality'].filter(isSignalKey), []);
+  const origin = ['machine_id', 'timestamp', 'kind', 'gateway_time', 'clock_quality', 'sampling_factor'];
+  assert.deepEqual(origin.filter(isSignalKey), []);
   assert.equal(isSignalKey('temperature') && isSignalKey('tool'), true);
 });

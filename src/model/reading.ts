@@ -36,6 +36,12 @@ export interface Sample extends Origin {
   readonly machine_state?: MachineState | null;
   readonly active_program_line?: number | null;
   readonly total_power_kw?: number | null;
+  /**
+   * How many sampling intervals the sample stands for, up to and with its own; 1 where absent. More while sampling is
+   * thinned: what weighs samples by time multiplies by it. For a source that reports on change: how many of its samples
+   * were merged into this one.
+   */
+  readonly sampling_factor?: number;
   readonly [extra: string]: JsonValue | undefined;
 }
 
@@ -149,6 +155,11 @@ function checkSample(sample: Record<string, unknown>): ReadingFault | undefined 
       case 'active_program_line':
         if (value !== null && (!Number.isInteger(value) || Math.abs(value as number) > 0x7fffffff)) {
           return { path: key, reason: `is a whole number of 32 bits, found ${show(value)}` };
+        }
+        break;
+      case 'sampling_factor':
+        if (typeof value !== 'number' || !(value >= 1 && Number.isFinite(value))) {
+          return { path: key, reason: `is a number of 1 or more, found ${show(value)}` };
         }
         break;
       case 'machine_state':
@@ -360,6 +371,7 @@ export function isSignalKey(key: string): boolean {
     case 'kind':
     case 'gateway_time':
     case 'clock_quality':
+    case 'sampling_factor':
       return false;
     default:
       return true;
