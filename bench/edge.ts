@@ -168,6 +168,7 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
       type: 'simulator',
       machineId: `CNC-${String(index).padStart(3, '0')}`,
       samplingIntervalMs: 100,
+      priority: 1,
       options: { phaseSeconds: index * 1.2 },
     })),
     sinks: [
@@ -180,6 +181,14 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
     // One segment for the whole run: a settled one would be deleted, and could not be compared at the end.
     log: { folder: join(folder, 'log'), segmentBytesMax: 64 * 1024 * 1024, hotBytesMax: 1024 * 1024 },
     batching: { readingsMax: 100, delayMs: 200 },
+    control: {
+      enabled: true,
+      intervalMs: 5_000,
+      horizonMs: 600_000,
+      fidelityWeight: 1,
+      cpuPercentMax: 100,
+      memoryBytesMax: 256 * 1024 * 1024,
+    },
     status: { host: '127.0.0.1', port: statusPort },
   };
 }

@@ -42,7 +42,7 @@ async function reference(edge: SchemaNode, hub: SchemaNode): Promise<string> {
     lines.push(
       `### Sensor of type \`${type}\``,
       '',
-      'Beside `name`, `type`, `enabled`, `machine_id` and `sampling_rate`:',
+      'Beside `name`, `type`, `enabled`, `machine_id`, `sampling_rate` and `priority`:',
       '',
     );
     lines.push(...table(schemaNode((await entry.schema()).schema), ''), '');

@@ -11,6 +11,7 @@ import {
   flag,
   integer,
   name,
+  number,
   parseConfig,
   pathText,
   port,
@@ -36,6 +37,9 @@ const sensorKeys = z.looseObject(
     enabled: flag().prefault(true).describe('false: as if it were not here'),
     machine_id: name().optional().describe('Machine it reads; default: agent.machine_id'),
     sampling_rate: samplingRate.optional().describe('Time between two samples; default: agent.sampling_rate'),
+    priority: number({ min: 0.01, max: 100 })
+      .prefault(1)
+      .describe('When sampling must be thinned: how much a lost sample counts against one of the other sensors'),
   },
   { error: () => 'allowed: a section of "key: value" lines' },
 );
@@ -92,6 +96,22 @@ const schema = section({
         .describe('Longest wait of a reading for its batch'),
     }).prefault({}),
   }).prefault({}),
+  control: section({
+    enabled: flag().prefault(true).describe('Whether sampling is thinned when the edge is pressed'),
+    interval: duration({ minMs: 100, maxMs: 60_000 }).prefault('5s').describe('Time between two decisions'),
+    horizon: duration({ minMs: 1_000, maxMs: 86_400_000 })
+      .prefault('10m')
+      .describe('Sampling is thinned when the log or the disk would be too full after this time'),
+    fidelity_weight: number({ min: 0.01, max: 100 })
+      .prefault(1)
+      .describe('What a sample is worth against room left: more thins later and less'),
+    cpu_max_percent: number({ min: 1, max: 10_000 }).prefault(100).describe('Processor time it may use, of one core'),
+    memory_max: bytes({ min: 2 ** 20, max: 2 ** 50 })
+      .prefault('256MB')
+      .describe('Resident memory it may use'),
+  })
+    .prefault({})
+    .describe('Adaptive sampling'),
   nats: section({
     url: text('a URL such as nats://host:4222').describe('NATS server'),
     stream: text().prefault('CNC_DATA').describe('JetStream stream'),
@@ -156,7 +176,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
     ),
   );
   if (problems.length > 0) throw new MillwrightError('config_invalid', problems.join('\n'));
-  const { agent, buffering } = config;
+  const { agent, buffering, control } = config;
   const settings: EdgeSettings = {
     gatewayId: agent.gateway_id ?? agent.machine_id,
     location: agent.location ?? null,
@@ -169,13 +189,21 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       hotBytesMax: buffering.hot_buffer.capacity,
     },
     batching: { readingsMax: buffering.batching.size, delayMs: buffering.batching.timeout },
+    control: {
+      enabled: control.enabled,
+      intervalMs: control.interval,
+      horizonMs: control.horizon,
+      fidelityWeight: control.fidelity_weight,
+      cpuPercentMax: control.cpu_max_percent,
+      memoryBytesMax: control.memory_max,
+    },
     status: config.status,
   };
   return { settings, warnings: warningsOf(config, sinks) };
 }
 
 async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SensorSettings> {
-  const { name, type, enabled: _enabled, machine_id, sampling_rate, ...own } = config.sensors[index]!;
+  const { name, type, enabled: _enabled, machine_id, sampling_rate, priority, ...own } = config.sensors[index]!;
   const { schema: ownSchema } = await DRIVERS[type]!.schema();
   const options = checkConfig(document, ownSchema, { value: own, at: ['sensors', index] });
   return {
@@ -183,6 +211,7 @@ async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index:
     type,
     machineId: machine_id ?? config.agent.machine_id,
     samplingIntervalMs: sampling_rate ?? config.agent.sampling_rate,
+    priority,
     options,
   };
 }

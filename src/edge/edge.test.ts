@@ -14,6 +14,7 @@ import { nodeFiles } from '../base/node-files.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
 import { decodeBatches } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
+import { samplingFactorOf } from '../model/merge.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import { runEdge } from './edge.ts';
 import { EDGE_NODE_FLAGS } from './flags.ts';
@@ -28,6 +29,7 @@ class HubStandIn {
   readonly reports: EdgeStatus[] = [];
   readonly refuses = new Set<number>();
   readings = 0;
+  factorMax = 1;
   port = 0;
   #server: http.Server | undefined;
 
@@ -69,7 +71,8 @@ class HubStandIn {
     assert.equal(faults.length, 0);
     this.readings += readings.length;
     for (const reading of readings) {
-      if (reading.kind === 'event') continue;
+      if (reading.kind === 'event' || reading.kind === 'measurement') continue;
+      this.factorMax = Math.max(this.factorMax, samplingFactorOf(reading));
       const times = this.timestamps.get(reading.machine_id) ?? [];
       this.timestamps.set(reading.machine_id, times);
       times.push(reading.timestamp);
@@ -100,6 +103,7 @@ function settingsFor(folder: string, hubPort: number): EdgeSettings {
       type: 'simulator',
       machineId: `CNC-00${index}`,
       samplingIntervalMs: 20,
+      priority: 1,
       options: { phaseSeconds: index * 10 },
     })),
     sinks: [
@@ -111,6 +115,14 @@ function settingsFor(folder: string, hubPort: number): EdgeSettings {
     ],
     log: { folder: join(folder, 'log'), segmentBytesMax: 64 * 1024, hotBytesMax: 16 * 1024 },
     batching: { readingsMax: 10, delayMs: 50 },
+    control: {
+      enabled: true,
+      intervalMs: 100,
+      horizonMs: 600_000,
+      fidelityWeight: 1,
+      cpuPercentMax: 10_000,
+      memoryBytesMax: 2 ** 40,
+    },
     status: { host: '127.0.0.1', port: 0 },
   };
 }
@@ -165,6 +177,7 @@ test('readings arrive at the hub whole, and the status pages tell it', async (co
   assert.equal(status.gateway_id, 'gw-1');
   assert.equal(status.location, 'Hall 2');
   assert.ok(status.sources.every((source) => source.state === 'ok' && source.readings > 50));
+  assert.ok(status.sources.every((source) => source.sampling_factor === 1));
   assert.ok(status.readings_per_second > 0);
   assert.ok((status.sinks[0]?.cursor ?? 0) > 10);
   assert.equal((await fetch(`${edge.url}/healthz`)).status, 200);
@@ -177,6 +190,23 @@ test('readings arrive at the hub whole, and the status pages tell it', async (co
   await edge.stop();
   const taken = Number(/^millwright_readings_total (\d+)$/m.exec(metrics)?.[1]);
   assert.ok(hub.readings >= taken, `${hub.readings} of at least ${taken} readings`);
+  assertWhole(hub);
+});
+
+test('an edge that is pressed samples less, says so, and delivers what it samples whole', async (context) => {
+  const hub = await openHub(context);
+  const settings = settingsFor(temporaryFolder(context), hub.port);
+  // More resident memory than this it has in any case.
+  const control = { ...settings.control, intervalMs: 20, memoryBytesMax: 2 ** 20 };
+  const edge = await startEdge(context, { ...settings, control });
+  await until(async () => (await edge.status()).sources.every((source) => source.sampling_factor === 64));
+  const metrics = await (await fetch(`${edge.url}/metrics`)).text();
+  assert.match(metrics, /^millwright_source_sampling_factor\{source="sim-1",machine="CNC-001"\} 64$/m);
+  assert.match(metrics, /^millwright_sampling_queue\{pressure="memory"\} [1-9]/m);
+  assert.match(metrics, /^millwright_sampling_queue\{pressure="waiting"\} 0$/m);
+  assert.match(metrics, /^millwright_sampling_fidelity_weight 1$/m);
+  await until(() => hub.factorMax >= 32);
+  await edge.stop();
   assertWhole(hub);
 });
 

@@ -17,11 +17,13 @@ import type { Reading } from '../model/reading.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import type { Sink } from '../ports/sink.ts';
 import { SINKS } from '../sinks/registry.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
 import { edgeMetrics } from './metrics.ts';
 import { Pipeline } from './pipeline.ts';
+import { SamplingControl } from './sampling/control.ts';
+import type { PressureSource, Usage } from './sampling/pressure.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
 import { SourceRunner } from './source-runner.ts';
 import { edgeState, unhealthyReason } from './state.ts';
@@ -64,7 +66,7 @@ export async function runEdge(settings: EdgeSettings, parts: EdgeParts, signal: 
 }
 
 /** The parts between the log and the outside, while they run. */
-class Edge implements StatusSource {
+class Edge implements StatusSource, PressureSource {
   readonly #settings: EdgeSettings;
   readonly #parts: EdgeParts;
   readonly #log: DurableLog;
@@ -76,6 +78,7 @@ class Edge implements StatusSource {
   readonly #stopSources = new AbortController();
   readonly #stopDeliveries = new AbortController();
   #sources: readonly SourceRunner[] = [];
+  #control: SamplingControl | undefined;
   #sinks: readonly Sink[] = [];
   #deliveries: readonly Delivery[] = [];
   #runningSources: Promise<unknown> = Promise.resolve();
@@ -99,6 +102,7 @@ class Edge implements StatusSource {
       pipeline.accept(reading);
     };
     this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
+    this.#control = this.#openControl();
     this.#sinks = await Promise.all(sinks.map((sink) => this.#openSink(sink)));
     this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
     const port = await this.#statusServer.listen(status.host, status.port);
@@ -117,7 +121,11 @@ class Edge implements StatusSource {
         delivery.runReports(() => this.status(), deliveriesEnd),
       ]),
     );
-    this.#runningSources = Promise.all(this.#sources.map((source) => source.run(this.#stopSources.signal)));
+    const sourcesEnd = this.#stopSources.signal;
+    this.#runningSources = Promise.all([
+      ...this.#sources.map((source) => source.run(sourcesEnd)),
+      this.#control.run(sourcesEnd),
+    ]);
   }
 
   /** From the machines' end to the far end, each step within its limit, so that all that was read is kept. */
@@ -181,7 +189,21 @@ class Edge implements StatusSource {
 
   metrics(): readonly Metric[] {
     const delivered = new Map(this.#deliveries.map((delivery) => [delivery.name, delivery.delivered]));
-    return [...edgeMetrics(this.status(), delivered), ...this.#batcher.metrics()];
+    const control = this.#control?.metrics() ?? [];
+    return [...edgeMetrics(this.status(), delivered), ...control, ...this.#batcher.metrics()];
+  }
+
+  usage(): Usage {
+    const { bytes, bytes_written, bytes_max, free_bytes, reserve_bytes } = this.#log.status();
+    const { user, system } = process.cpuUsage();
+    const isDiskKnown = free_bytes !== undefined && reserve_bytes !== undefined;
+    return {
+      log: { bytes, bytesWritten: bytes_written, bytesMax: bytes_max },
+      disk: isDiskKnown ? { freeBytes: free_bytes, reserveBytes: reserve_bytes } : undefined,
+      waiting: { readings: this.#batcher.waitingReadings, readingsMax: WAITING_READINGS_MAX },
+      cpuMs: (user + system) / 1000,
+      memoryBytes: process.memoryUsage.rss(),
+    };
   }
 
   #logError(): string | null {
@@ -195,6 +217,12 @@ class Edge implements StatusSource {
     const driver = (await entry.create()).create(sensor.options);
     const room = (): Promise<void> | undefined => this.#batcher.room();
     return new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
+  }
+
+  #openControl(): SamplingControl {
+    const { clock, log: logger } = this.#parts;
+    const { control: settings } = this.#settings;
+    return new SamplingControl({ settings, sources: this.#sources, pressures: this, clock, logger });
   }
 
   async #openSink({ name, type, options }: SinkSettings): Promise<Sink> {

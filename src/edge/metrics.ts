@@ -38,6 +38,12 @@ function sourceMetrics({ sources }: EdgeStatus): Metric[] {
       type: 'counter',
       points: each((source) => source.reconnects),
     },
+    {
+      name: 'millwright_source_sampling_factor',
+      help: 'One sample is kept where there would be so many; 1 while sampling is not thinned.',
+      type: 'gauge',
+      points: each((source) => source.sampling_factor),
+    },
   ];
 }
 

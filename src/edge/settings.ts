@@ -7,6 +7,8 @@ export interface SensorSettings {
   readonly type: string;
   readonly machineId: string;
   readonly samplingIntervalMs: number;
+  /** How much a lost sample counts against one of other sensors, when sampling is thinned. */
+  readonly priority: number;
   /** The driver's own slice, already checked by its schema. */
   readonly options: unknown;
 }
@@ -26,6 +28,19 @@ export interface LogSettings {
   readonly hotBytesMax: number;
 }
 
+/** Of adaptive sampling. */
+export interface ControlSettings {
+  readonly enabled: boolean;
+  readonly intervalMs: number;
+  /** The log and the disk are judged by what they will hold after this time. */
+  readonly horizonMs: number;
+  /** V: what fidelity is worth against the queues. */
+  readonly fidelityWeight: number;
+  /** Of one core. */
+  readonly cpuPercentMax: number;
+  readonly memoryBytesMax: number;
+}
+
 export interface EdgeSettings {
   readonly gatewayId: string;
   readonly location: string | null;
@@ -34,5 +49,6 @@ export interface EdgeSettings {
   readonly sinks: readonly SinkSettings[];
   readonly log: LogSettings;
   readonly batching: { readonly readingsMax: number; readonly delayMs: number };
+  readonly control: ControlSettings;
   readonly status: { readonly host: string; readonly port: number };
 }

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { type Clock, now, systemClock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import { silentLogger } from '../base/logger.ts';
-import type { MachineEvent, Reading } from '../model/reading.ts';
+import { ManualClock } from '../base/manual-clock.test-support.ts';
+import { samplingFactorOf } from '../model/merge.ts';
+import type { MachineEvent, Reading, Sample } from '../model/reading.ts';
 import type { Driver, DriverContext } from '../ports/driver.ts';
 import { RECONNECT_LIMITS, SourceRunner } from './source-runner.ts';
 
@@ -36,7 +38,14 @@ async function run(steps: readonly Step[]): Promise<Outcome> {
       await step?.(context, signal);
     },
   };
-  const sensor = { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, options: {} };
+  const sensor = {
+    name: 'lathe',
+    type: 'shdr',
+    machineId: 'CNC-001',
+    samplingIntervalMs: 100,
+    priority: 1,
+    options: {},
+  };
   const accept = (reading: Reading): void => void readings.push(reading);
   const runner = new SourceRunner({
     sensor,
@@ -139,7 +148,14 @@ test('a source that says no state cannot make its machine offline', async () => 
 
 test('the status tells state, contacts and counts', async () => {
   let during: ReturnType<SourceRunner['status']> | undefined;
-  const sensor = { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, options: {} };
+  const sensor = {
+    name: 'lathe',
+    type: 'shdr',
+    machineId: 'CNC-001',
+    samplingIntervalMs: 100,
+    priority: 1,
+    options: {},
+  };
   const stop = new AbortController();
   const driver: Driver = {
     run: async (context) => {
@@ -166,4 +182,157 @@ test('the status tells state, contacts and counts', async () => {
   assert.equal(during?.state, 'ok');
   assert.equal(during?.readings, 1);
   assert.ok(during?.last_reading !== null && during?.last_reading === during?.last_contact);
+});
+
+interface Thinned {
+  readonly clock: ManualClock;
+  readonly runner: SourceRunner;
+  readonly readings: Reading[];
+  readonly context: DriverContext;
+  /** Ends the driver's run. */
+  readonly disconnect: () => void;
+  readonly end: () => Promise<void>;
+}
+
+/** A runner whose driver stays in its run, so that a test can speak for it. */
+async function open(): Promise<Thinned> {
+  const clock = new ManualClock('2026-01-01T08:00:00Z');
+  const readings: Reading[] = [];
+  const stop = new AbortController();
+  let finish = (): void => {};
+  const begun = Promise.withResolvers<DriverContext>();
+  const driver: Driver = {
+    run: (context) => {
+      begun.resolve(context);
+      return new Promise((resolve) => {
+        finish = resolve;
+      });
+    },
+  };
+  const runner = new SourceRunner({
+    sensor: { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, priority: 1, options: {} },
+    driver,
+    accept: (reading) => void readings.push(reading),
+    room: () => undefined,
+    clock,
+    random: () => 1,
+    logger: silentLogger,
+  });
+  const running = runner.run(stop.signal);
+  const end = async (): Promise<void> => {
+    stop.abort();
+    finish();
+    await running;
+  };
+  return { clock, runner, readings, context: await begun.promise, disconnect: () => finish(), end };
+}
+
+function emitSample({ machineId: machine_id, clock, ...context }: DriverContext, fields: Partial<Sample> = {}): void {
+  context.emit({ machine_id, timestamp: now(clock), ...fields });
+}
+
+function factors(readings: readonly Reading[]): number[] {
+  return readings.filter((reading) => reading.kind === undefined).map((reading) => samplingFactorOf(reading as Sample));
+}
+
+test('a driver that asks for its interval is given a longer one, and its samples say so', async () => {
+  const { clock, runner, readings, context, end } = await open();
+  emitSample(context);
+  assert.equal(context.samplingIntervalMs(), 100);
+  emitSample(context);
+  runner.setSamplingFactor(4);
+  emitSample(context);
+  assert.equal(context.samplingIntervalMs(), 400);
+  emitState(context, 'running');
+  emitSample(context);
+  runner.setSamplingFactor(1);
+  emitSample(context);
+  assert.equal(context.samplingIntervalMs(), 100);
+  emitSample(context);
+  assert.deepEqual(factors(readings), [1, 1, 1, 4, 4, 1], 'a sample stands for the wait before it');
+  assert.equal(readings.filter((reading) => 'sampling_factor' in reading).length, 2);
+  assert.equal(clock.sleepers, 0);
+  await end();
+});
+
+test('a polled machine is never looked at less than once a second; the rest of the factor is merged', async () => {
+  const { clock, runner, readings, context, end } = await open();
+  context.samplingIntervalMs();
+  runner.setSamplingFactor(64);
+  for (let elapsedMs = 0; elapsedMs < 64_000; elapsedMs += 800) {
+    assert.equal(context.samplingIntervalMs(), 800);
+    emitSample(context, { temperature: elapsedMs });
+    if (elapsedMs === 32_000) emitState(context, 'running');
+    await clock.step(800);
+  }
+  await end();
+  assert.equal(
+    factors(readings).reduce((sum, factor) => sum + factor, 0),
+    640,
+  );
+  assert.ok(readings.length <= 14, `${readings.length} of 640`);
+  assert.equal(runner.samplesInFull, 640);
+});
+
+test('a driver that reports on change has its samples merged, and keeps none when it ends', async () => {
+  const { runner, readings, context, end } = await open();
+  runner.setSamplingFactor(2);
+  emitSample(context, { coolant: 'on' });
+  for (let index = 0; index < 5; index += 1) emitSample(context, { temperature: index });
+  assert.equal(readings.length, 0);
+  assert.equal(runner.status().sampling_factor, 2);
+  await end();
+  assert.deepEqual(readings, [
+    {
+      machine_id: 'CNC-001',
+      timestamp: '2026-01-01T08:00:00.000000Z',
+      coolant: 'on',
+      temperature: 4,
+      sampling_factor: 6,
+    },
+  ]);
+  assert.equal(runner.samplesInFull, 6);
+});
+
+test('what is held goes out before the connection is said to be lost', async () => {
+  const { clock, runner, readings, context, disconnect, end } = await open();
+  context.connected();
+  runner.setSamplingFactor(8);
+  emitSample(context, { temperature: 20 });
+  assert.equal(readings.length, 0);
+  disconnect();
+  await clock.step(0);
+  assert.deepEqual(
+    readings.map((reading) => (reading.kind === 'event' ? reading.event_type : (reading as Sample).temperature)),
+    [20, 'connection'],
+  );
+  await end();
+});
+
+test('the mean over time stays right while the factor follows the signal', async () => {
+  const { clock, runner, readings, context, end } = await open();
+  let sum = 0;
+  let count = 0;
+  const signal = (ms: number): number => 20 + 10 * Math.sin((2 * Math.PI * ms) / 60_000);
+  let dueMs = 0;
+  for (let elapsedMs = 0; elapsedMs < 600_000; elapsedMs += 100) {
+    const temperature = signal(elapsedMs);
+    sum += temperature;
+    count += 1;
+    if (elapsedMs === dueMs) {
+      emitSample(context, { temperature });
+      // Thinned where it is warm: a mean of the samples alone would be too cold.
+      runner.setSamplingFactor(temperature > 20 ? 8 : 1);
+      dueMs += context.samplingIntervalMs();
+    }
+    await clock.step(100);
+  }
+  await end();
+  const samples = readings as Sample[];
+  const weight = samples.reduce((all, sample) => all + samplingFactorOf(sample), 0);
+  const weighted = samples.reduce((all, one) => all + samplingFactorOf(one) * (one.temperature ?? 0), 0) / weight;
+  const plain = samples.reduce((all, one) => all + (one.temperature ?? 0), 0) / samples.length;
+  assert.ok(Math.abs(weighted - sum / count) < 0.1, `${weighted} for ${sum / count}`);
+  assert.ok(plain < 17, `${plain}: without the factor it would be wrong`);
+  assert.ok(samples.length < 0.7 * count);
 });

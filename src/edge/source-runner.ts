@@ -4,6 +4,10 @@
  *
  * When a connection is lost that had stood, the machine is told to be offline, so that no old value looks like a new
  * one; when it stands again the driver itself says the state.
+ *
+ * A sampling factor above 1 takes effect here. A driver that asks for its interval is polled, and is given a longer one,
+ * up to {@link POLL_INTERVAL_MS_MAX}: with a longer one still it would miss short states of its machine. What is left
+ * of the factor, and all of it for a driver that reports on change, is done by merging samples.
  */
 import { Backoff } from '../base/backoff.ts';
 import { type Clock, now } from '../base/clock.ts';
@@ -16,9 +20,12 @@ import type { MachineState } from '../model/signals.ts';
 import type { SourceStatus } from '../model/status.ts';
 import { timestampOf } from '../model/time.ts';
 import type { Driver, DriverContext } from '../ports/driver.ts';
+import { SampleMerger } from './sampling/sample-merger.ts';
 import type { SensorSettings } from './settings.ts';
 
 export const RECONNECT_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
+/** Thinning makes no time between two polls longer than this. */
+export const POLL_INTERVAL_MS_MAX = 1_000;
 
 export interface SourceRunnerOptions {
   readonly sensor: SensorSettings;
@@ -36,6 +43,7 @@ export class SourceRunner {
   readonly #logger: Logger;
   readonly #backoff: Backoff;
   readonly #rate = new Rate();
+  readonly #merger: SampleMerger;
 
   #state: SourceStatus['state'] = 'connecting';
   #lastError: string | null = null;
@@ -47,10 +55,18 @@ export class SourceRunner {
   /** The state the machine was last said to be in; undefined for a source that says none. */
   #machineState: MachineState | undefined;
 
+  #samplingFactor = 1;
+  /** The driver has asked for its interval. */
+  #isPolled = false;
+  /** Of the interval that the driver was last given: its next sample stands for so many. */
+  #polledFactor = 1;
+  #samplesInFull = 0;
+
   constructor(options: SourceRunnerOptions) {
     this.#options = options;
     this.#logger = options.logger.with({ source: options.sensor.name });
     this.#backoff = new Backoff(RECONNECT_LIMITS, options.random);
+    this.#merger = new SampleMerger(options);
   }
 
   /** Until aborted. Never rejects. */
@@ -62,6 +78,7 @@ export class SourceRunner {
     signal.addEventListener('abort', () => own.abort(), { once: true });
     while (!signal.aborted) {
       this.#state = 'connecting';
+      this.#polledFactor = 1;
       const connectionsBefore = this.#connections;
       let reason = 'the source closed the connection';
       try {
@@ -69,6 +86,7 @@ export class SourceRunner {
       } catch (error) {
         reason = messageOf(error);
       }
+      this.#merger.flush();
       if (signal.aborted) break;
       this.#failed(reason, this.#connections > connectionsBefore);
       await clock.sleep(this.#backoff.nextMs(), own.signal);
@@ -79,6 +97,25 @@ export class SourceRunner {
   /** When the source last gave a sign of life, by the monotonic clock; null: never. */
   get lastContactMs(): number | null {
     return this.#lastContactMs;
+  }
+
+  get name(): string {
+    return this.#options.sensor.name;
+  }
+
+  get priority(): number {
+    return this.#options.sensor.priority;
+  }
+
+  /** Samples that there would have been at sampling factor 1. */
+  get samplesInFull(): number {
+    return this.#samplesInFull;
+  }
+
+  /** Takes effect with the next interval. */
+  setSamplingFactor(factor: number): void {
+    this.#samplingFactor = factor;
+    this.#setMergeWidth();
   }
 
   status(): SourceStatus {
@@ -94,6 +131,7 @@ export class SourceRunner {
       readings: this.#readings,
       reconnects: Math.max(0, this.#connections - 1),
       readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
+      sampling_factor: this.#samplingFactor,
     };
   }
 
@@ -105,7 +143,7 @@ export class SourceRunner {
       connected: () => this.#connected(),
       alive: () => this.#alive(),
       room,
-      samplingIntervalMs: () => sensor.samplingIntervalMs,
+      samplingIntervalMs: () => this.#nextIntervalMs(),
       clock,
       random,
       log: this.#logger,
@@ -118,7 +156,31 @@ export class SourceRunner {
     this.#readings += 1;
     this.#rate.add(1, this.#lastContactMs ?? 0);
     if (isState(reading)) this.#machineState = reading.state;
-    this.#options.accept(reading);
+    if (reading.kind === 'event' || reading.kind === 'measurement') return this.#merger.accept(reading);
+    this.#samplesInFull += this.#polledFactor;
+    this.#merger.accept(this.#polledFactor === 1 ? reading : { ...reading, sampling_factor: this.#polledFactor });
+  }
+
+  #nextIntervalMs(): number {
+    if (!this.#isPolled) {
+      this.#isPolled = true;
+      this.#setMergeWidth();
+    }
+    this.#polledFactor = this.#pollFactor();
+    return this.#options.sensor.samplingIntervalMs * this.#polledFactor;
+  }
+
+  /** As much of the factor as polling more slowly can do. */
+  #pollFactor(): number {
+    let factor = this.#samplingFactor;
+    while (factor > 1 && this.#options.sensor.samplingIntervalMs * factor > POLL_INTERVAL_MS_MAX) factor /= 2;
+    return factor;
+  }
+
+  #setMergeWidth(): void {
+    const done = this.#isPolled ? this.#pollFactor() : 1;
+    const isLeft = this.#samplingFactor > done;
+    this.#merger.setWidth(isLeft ? this.#options.sensor.samplingIntervalMs * this.#samplingFactor : 0);
   }
 
   #alive(): void {
@@ -154,9 +216,9 @@ export class SourceRunner {
   }
 
   #emitEvent(event: Omit<MachineEvent, 'machine_id' | 'timestamp' | 'kind'>): void {
-    const { sensor, clock, accept } = this.#options;
+    const { sensor, clock } = this.#options;
     const reading: MachineEvent = { machine_id: sensor.machineId, timestamp: now(clock), kind: 'event', ...event };
-    accept(reading);
+    this.#merger.accept(reading);
   }
 }
 

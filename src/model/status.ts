@@ -22,6 +22,8 @@ export interface SourceStatus {
   readonly readings: number;
   readonly reconnects: number;
   readonly readings_per_second: number;
+  /** 1: every sample. 4: sampling is thinned to a quarter, because the edge is pressed. */
+  readonly sampling_factor: number;
 }
 
 export interface SinkStatus {
@@ -47,6 +49,11 @@ export interface LogStatus {
   readonly first_sequence: number;
   readonly last_sequence: number;
   readonly bytes: number;
+  /** What the log may take on the disk; absent: no cap. */
+  readonly bytes_max?: number;
+  /** Free space where the log is, and how much of it the log leaves free; absent where it is not known. */
+  readonly free_bytes?: number;
+  readonly reserve_bytes?: number;
   readonly segments: number;
   readonly quarantined_batches: number;
   readonly bytes_written: number;

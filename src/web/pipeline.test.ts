@@ -29,6 +29,7 @@ function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>
     readings: 1,
     reconnects: 0,
     readings_per_second: 10,
+    sampling_factor: 1,
     ...said.source,
   };
   const sink: SinkStatus = {

@@ -1,0 +1,139 @@
+/**
+ * Measures how hard the edge is pressed, as queues against their limits.
+ *
+ * A pressure is a use of a limit: 1 is the limit itself. Up to a comfortable use its queue is empty; from there it grows
+ * evenly to {@link QUEUE_AT_LIMIT} at the limit. The log and the disk are judged by what they will hold at the horizon
+ * if it goes on as it does, so that sampling is thinned before a limit is hit and not because of it. That forecast is a
+ * function of the load (arrivals at the full rate × load − what leaves), so the controller can ask it of the load as it
+ * is and of the load it is about to choose, and is not misled by what it did a moment ago.
+ */
+
+/** The queue of a pressure that is at its limit. */
+export const QUEUE_AT_LIMIT = 512;
+/** Intervals over which rates are taken: at the usual interval of 5 s, two minutes. */
+export const WINDOW_INTERVALS = 24;
+/** Up to this use of its limit each is comfortable. */
+const COMFORTABLE = { log: 0.5, disk: 0.5, waiting: 0.5, cpu: 0.9, memory: 0.9 } as const;
+/** The disk is comfortable with so many reserves free above the reserve itself. */
+const DISK_RESERVES = 2;
+
+export type PressureName = keyof typeof COMFORTABLE;
+
+/** The use predicted for a load (of 1 at factor 1) is `fixed + perLoad × load`, and not less than `present`. */
+export interface Pressure {
+  readonly name: PressureName;
+  readonly present: number;
+  readonly fixed: number;
+  readonly perLoad: number;
+}
+
+export function queueOf({ name, present, fixed, perLoad }: Pressure, load: number): number {
+  const use = Math.max(present, fixed + perLoad * load);
+  return Math.max(0, (QUEUE_AT_LIMIT * (use - COMFORTABLE[name])) / (1 - COMFORTABLE[name]));
+}
+
+export function queueSum(pressures: readonly Pressure[], load: number): number {
+  return pressures.reduce((sum, pressure) => sum + queueOf(pressure, load), 0);
+}
+
+/** What is measured at one instant. */
+export interface Usage {
+  /** All of the log on the disk; `bytesMax` absent: no cap, and so no pressure. `bytesWritten` only ever grows. */
+  readonly log: { readonly bytes: number; readonly bytesWritten: number; readonly bytesMax?: number | undefined };
+  /** Free space where the log is, and how much of it must stay free; absent where it is not known. */
+  readonly disk?: { readonly freeBytes: number; readonly reserveBytes: number } | undefined;
+  /** Readings that the log has not confirmed, and how many may wait before some are lost. */
+  readonly waiting: { readonly readings: number; readonly readingsMax: number };
+  /** Processor time of the process since its start. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+}
+
+/** Whoever knows it all: the composition root. */
+export interface PressureSource {
+  usage(): Usage;
+}
+
+export interface PressureLimits {
+  readonly horizonMs: number;
+  /** Of one core. */
+  readonly cpuPercentMax: number;
+  readonly memoryBytesMax: number;
+}
+
+/** Over one interval, in bytes or in shares of a core, by the millisecond; what follows the load, as if at load 1. */
+interface Rates {
+  readonly arrivals: number;
+  readonly departures: number;
+  readonly cpu: number;
+}
+
+export class PressureMeter {
+  readonly #limits: PressureLimits;
+  readonly #rates: Rates[] = [];
+  #before: { readonly usage: Usage; readonly atMs: number } | undefined;
+
+  constructor(limits: PressureLimits) {
+    this.#limits = limits;
+  }
+
+  /** @param load under which the edge has run since the last time, as a share of that at factor 1 */
+  measure(usage: Usage, load: number, nowMs: number): Pressure[] {
+    this.#note(usage, load, nowMs);
+    const arrivals = middleMean(this.#rates.map((rates) => rates.arrivals));
+    const departures = mean(this.#rates.map((rates) => rates.departures));
+    const { horizonMs, cpuPercentMax, memoryBytesMax } = this.#limits;
+    const { log, disk, waiting, memoryBytes } = usage;
+    const forecast = (name: 'log' | 'disk', bytes: number, bytesMax: number): Pressure => ({
+      name,
+      present: bytes / bytesMax,
+      fixed: (bytes - departures * horizonMs) / bytesMax,
+      perLoad: (arrivals * horizonMs) / bytesMax,
+    });
+    const pressures = [
+      steady('waiting', waiting.readings / waiting.readingsMax),
+      { name: 'cpu', present: 0, fixed: 0, perLoad: (this.#cpu() * 100) / cpuPercentMax } as const,
+      steady('memory', memoryBytes / memoryBytesMax),
+    ];
+    if (log.bytesMax !== undefined) pressures.push(forecast('log', log.bytes, log.bytesMax));
+    if (disk !== undefined && disk.reserveBytes > 0) {
+      const bytesMax = DISK_RESERVES * disk.reserveBytes;
+      pressures.push(forecast('disk', bytesMax - (disk.freeBytes - disk.reserveBytes), bytesMax));
+    }
+    return pressures;
+  }
+
+  #note(usage: Usage, load: number, nowMs: number): void {
+    const before = this.#before;
+    this.#before = { usage, atMs: nowMs };
+    if (before === undefined || nowMs <= before.atMs) return;
+    const ms = nowMs - before.atMs;
+    const written = usage.log.bytesWritten - before.usage.log.bytesWritten;
+    this.#rates.push({
+      arrivals: written / ms / load,
+      departures: (written - (usage.log.bytes - before.usage.log.bytes)) / ms,
+      cpu: (usage.cpuMs - before.usage.cpuMs) / ms / load,
+    });
+    if (this.#rates.length > WINDOW_INTERVALS) this.#rates.shift();
+  }
+
+  /** A start or a catching up takes a core for a while: until the window is full it is no habit. */
+  #cpu(): number {
+    return this.#rates.length < WINDOW_INTERVALS ? 0 : middleMean(this.#rates.map((rates) => rates.cpu));
+  }
+}
+
+function steady(name: PressureName, use: number): Pressure {
+  return { name, present: use, fixed: use, perLoad: 0 };
+}
+
+function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The mean of the middle half: neither a burst nor a pause makes a trend. */
+function middleMean(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const cut = Math.floor(sorted.length / 4);
+  return mean(sorted.slice(cut, sorted.length - cut));
+}
