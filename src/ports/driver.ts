@@ -28,7 +28,10 @@ export interface DriverContext {
    * up for a log that has failed.
    */
   room(): Promise<void> | undefined;
-  /** How long to wait between two samples now, in milliseconds. Ask before each: it changes under pressure. */
+  /**
+   * How long to wait between two samples now, in milliseconds. Ask before each: it changes under pressure. A driver that
+   * never asks is one whose source reports on change; its samples are merged instead.
+   */
   samplingIntervalMs(): number;
   readonly clock: Clock;
   readonly random: Random;

@@ -80,8 +80,7 @@ export class PressureMeter {
   /** @param load under which the edge has run since the last time, as a share of that at factor 1 */
   measure(usage: Usage, load: number, nowMs: number): Pressure[] {
     this.#note(usage, load, nowMs);
-    const arrivals = middleMean(this.#rates.map((rates) => rates.arrivals));
-    const departures = mean(this.#rates.map((rates) => rates.departures));
+    const { arrivals, departures, cpu } = this.#trend();
     const { horizonMs, cpuPercentMax, memoryBytesMax } = this.#limits;
     const { log, disk, waiting, memoryBytes } = usage;
     const forecast = (name: 'log' | 'disk', bytes: number, bytesMax: number): Pressure => ({
@@ -92,7 +91,7 @@ export class PressureMeter {
     });
     const pressures = [
       steady('waiting', waiting.readings / waiting.readingsMax),
-      { name: 'cpu', present: 0, fixed: 0, perLoad: (this.#cpu() * 100) / cpuPercentMax } as const,
+      { name: 'cpu', present: 0, fixed: 0, perLoad: (cpu * 100) / cpuPercentMax } as const,
       steady('memory', memoryBytes / memoryBytesMax),
     ];
     if (log.bytesMax !== undefined) pressures.push(forecast('log', log.bytes, log.bytesMax));
@@ -117,9 +116,17 @@ export class PressureMeter {
     if (this.#rates.length > WINDOW_INTERVALS) this.#rates.shift();
   }
 
-  /** A start or a catching up takes a core for a while: until the window is full it is no habit. */
-  #cpu(): number {
-    return this.#rates.length < WINDOW_INTERVALS ? 0 : middleMean(this.#rates.map((rates) => rates.cpu));
+  /**
+   * None until the window is full: a start takes a core for a while, and of what is written nothing leaves before the
+   * first segment is settled whole.
+   */
+  #trend(): Rates {
+    if (this.#rates.length < WINDOW_INTERVALS) return { arrivals: 0, departures: 0, cpu: 0 };
+    return {
+      arrivals: middleMean(this.#rates.map((rates) => rates.arrivals)),
+      departures: mean(this.#rates.map((rates) => rates.departures)),
+      cpu: middleMean(this.#rates.map((rates) => rates.cpu)),
+    };
   }
 }
 
@@ -128,7 +135,7 @@ function steady(name: PressureName, use: number): Pressure {
 }
 
 function mean(values: readonly number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The mean of the middle half: neither a burst nor a pause makes a trend. */
