@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../test/support/until.ts';
 import { type Clock, now, systemClock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import { silentLogger } from '../base/logger.ts';
@@ -255,6 +256,19 @@ test('a driver that asks for its interval is given a longer one, and its samples
   await end();
 });
 
+test('the first sample of a new connection stands for itself', async () => {
+  const { clock, runner, readings, context, disconnect, end } = await open();
+  runner.setSamplingFactor(4);
+  context.connected();
+  assert.equal(context.samplingIntervalMs(), 400);
+  disconnect();
+  await until(() => clock.sleepers === 1);
+  await clock.step(RECONNECT_LIMITS.firstMs);
+  emitSample(context);
+  assert.deepEqual(factors(readings), [1]);
+  await end();
+});
+
 test('a polled machine is never looked at less than once a second; the rest of the factor is merged', async () => {
   const { clock, runner, readings, context, end } = await open();
   context.samplingIntervalMs();
@@ -295,13 +309,13 @@ test('a driver that reports on change has its samples merged, and keeps none whe
 });
 
 test('what is held goes out before the connection is said to be lost', async () => {
-  const { clock, runner, readings, context, disconnect, end } = await open();
+  const { runner, readings, context, disconnect, end } = await open();
   context.connected();
   runner.setSamplingFactor(8);
   emitSample(context, { temperature: 20 });
   assert.equal(readings.length, 0);
   disconnect();
-  await clock.step(0);
+  await until(() => readings.length === 2);
   assert.deepEqual(
     readings.map((reading) => (reading.kind === 'event' ? reading.event_type : (reading as Sample).temperature)),
     [20, 'connection'],
