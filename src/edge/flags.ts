@@ -5,7 +5,6 @@
  * to 6 %, for 10 MB more of resident memory, most of it pages of the binary that only they touch. The young generation
  * is 1 MB instead of 16, since a reading lives for 200 ms at most; the old one is kept tight (2 to 4 MB less); one helper
  * thread is enough for the little there is. `main.ts` collects garbage at its own pace, for which it must be let.
- * Only what is called often gets type feedback and baseline code (64 calls instead of 8: half a megabyte less).
  */
 export const EDGE_NODE_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
@@ -14,5 +13,4 @@ export const EDGE_NODE_FLAGS: readonly string[] = [
   '--no-opt',
   '--no-maglev',
   '--expose-gc',
-  '--invocation-count-for-feedback-allocation=64',
 ];
