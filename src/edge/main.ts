@@ -12,6 +12,11 @@ import type { EdgeSettings } from './settings.ts';
 
 /** A graceful stop that takes longer than this is ended; its steps have limits of their own that add up to less. */
 const STOP_MS_MAX = 9_500;
+/**
+ * How often all garbage is collected. Left alone, V8 waits until there are 8 MB more of it than it found the last time,
+ * and the process has its peak just before; a collection takes some 10 ms, a thousandth of this.
+ */
+const COLLECT_INTERVAL_MS = 10_000;
 
 await runProcess(processLogger('info'), async (signal) => {
   const settings = readSettings(process.argv[2]);
@@ -22,6 +27,8 @@ await runProcess(processLogger('info'), async (signal) => {
       process.exit(EXIT_FAILED);
     }, STOP_MS_MAX).unref();
   });
+  const collector = setInterval(() => globalThis.gc?.(), COLLECT_INTERVAL_MS);
+  collector.unref();
   await runEdge(settings, { clock: systemClock, random: Math.random, files: nodeFiles, log }, signal);
 });
 // Whatever a driver may have left open does not keep a process that has put all its data away.
