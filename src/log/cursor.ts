@@ -86,8 +86,10 @@ export class SinkCursor implements Cursor {
   /** Counts what was settled, to know whether the newest of it is saved. */
   #revision = 0;
   #savedRevision = 0;
-  /** The oldest batch not settled, as far as known; one at or below the position stands for none. */
+  /** The oldest batch not settled; undefined when there is none. */
   #next: BatchPlace | undefined;
+  /** `#next` is reckoned from what was settled, until the log has been looked at. */
+  #nextIsReckoned = false;
   #saver: Promise<void> | undefined;
   #bytesWritten = 0;
   #saveFails = false;
@@ -127,42 +129,32 @@ export class SinkCursor implements Cursor {
 
   async settle(range: SettledRange): Promise<void> {
     if (range.last <= this.#position) return;
-    const before = this.#position;
-    if (range.first > before + 1) this.#islands = withIsland(this.#islands, range);
-    else this.#moveTo(range.last);
     this.#revision += 1;
     this.#saver ??= this.#saveLater();
-    if (this.#position !== before) await this.#findNext();
-  }
-
-  #moveTo(sequence: number): void {
-    this.#position = sequence;
-    while (this.#islands[0] !== undefined && this.#islands[0].first <= this.#position + 1) {
-      this.#position = Math.max(this.#position, this.#islands[0].last);
-      this.#islands = this.#islands.slice(1);
+    if (range.first > this.#position + 1) {
+      this.#islands = withIsland(this.#islands, range);
+      return;
     }
-  }
-
-  async #findNext(): Promise<void> {
-    const position = this.#position;
-    try {
-      const found = await this.#options.placeOf(position + 1);
-      if (found !== undefined && this.#position === position) this.#next = found;
-    } catch (error) {
-      // The cursor stands all the same; only the backlog is told wrongly until the next batch is settled.
-      this.#options.log.warn('the oldest unsent batch could not be looked up', { sink: this.#options.sink, error });
-    }
+    const readings = range.readings + this.#moveTo(range.last);
+    if (this.#next === undefined) return;
+    const { appendedAtMicros, readingsBefore } = this.#next;
+    this.#next = { sequence: this.#position + 1, appendedAtMicros, readingsBefore: readingsBefore + readings };
+    this.#nextIsReckoned = true;
+    await this.#findNext();
   }
 
   /** A batch was appended. */
   offer(batch: BatchPlace): void {
-    const isSettled = this.#next === undefined || this.#next.sequence <= this.#position;
-    if (isSettled && batch.sequence > this.#position) this.#next = batch;
+    if (batch.sequence <= this.#position) return;
+    const isReckoned = this.#nextIsReckoned && this.#next?.sequence === batch.sequence;
+    if (this.#next !== undefined && !isReckoned) return;
+    this.#next = batch;
+    this.#nextIsReckoned = false;
   }
 
   backlog(lastSequence: number, readingsTotal: number): Backlog {
     const next = this.#next;
-    if (next === undefined || next.sequence <= this.#position) return NO_BACKLOG;
+    if (next === undefined) return NO_BACKLOG;
     let batches = lastSequence - next.sequence + 1;
     let readings = readingsTotal - next.readingsBefore;
     for (const island of this.#islands) {
@@ -171,6 +163,35 @@ export class SinkCursor implements Cursor {
     }
     if (batches <= 0) return NO_BACKLOG;
     return { batches, readings: Math.max(0, readings), oldestAppendedAtMicros: next.appendedAtMicros };
+  }
+
+  /** @returns the readings of the islands that were reached */
+  #moveTo(sequence: number): number {
+    let readings = 0;
+    this.#position = sequence;
+    for (
+      let [island] = this.#islands;
+      island !== undefined && island.first <= this.#position + 1;
+      [island] = this.#islands
+    ) {
+      this.#position = Math.max(this.#position, island.last);
+      this.#islands = this.#islands.slice(1);
+      readings += island.readings;
+    }
+    return readings;
+  }
+
+  async #findNext(): Promise<void> {
+    const position = this.#position;
+    try {
+      const found = await this.#options.placeOf(position + 1);
+      if (this.#position !== position || !this.#nextIsReckoned) return;
+      this.#next = found;
+      this.#nextIsReckoned = false;
+    } catch (error) {
+      // The cursor stands all the same; only the backlog is reckoned until the next batch is settled.
+      this.#options.log.warn('the oldest unsent batch could not be looked up', { sink: this.#options.sink, error });
+    }
   }
 
   /** Saves a last time. */

@@ -459,6 +459,22 @@ test('a damaged cursor begins again at the oldest batch kept', async () => {
   await third.close();
 });
 
+test('the backlog is right too while the next batch is looked up on the disk', async () => {
+  const log = await DurableLog.open(optionsFor(await newFolder(), { hotBytesMax: 0 }));
+  await appendSeveral(log, 12);
+  await log.cursor('hub').settle({ first: 4, last: 5, readings: 20 });
+  const known = log.cursor('hub').settle({ first: 1, last: 3, readings: 30 });
+  assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [7, 70]);
+  assert.ok(log.backlog('hub').oldestAppendedAtMicros !== null);
+  await known;
+  const all = log.cursor('hub').settle({ first: 6, last: 12, readings: 70 });
+  assert.equal(log.backlog('hub').batches, 0);
+  await appendSeveral(log, 1);
+  await all;
+  assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [1, 10]);
+  await log.close();
+});
+
 test('what is settled ahead of the position is remembered, and swallowed when the position reaches it', async () => {
   const folder = await newFolder();
   const log = await DurableLog.open(optionsFor(folder));
