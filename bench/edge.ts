@@ -219,6 +219,8 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
       {
         name: 'hub',
         type: 'hub',
+        from: 'oldest',
+        maxRate: null,
         options: { url: hubUrl, timeoutMs: 30_000, token: null, tlsCaFile: null },
       },
     ],

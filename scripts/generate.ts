@@ -48,7 +48,7 @@ async function reference(edge: SchemaNode, hub: SchemaNode): Promise<string> {
     lines.push(...table(schemaNode((await entry.schema()).schema), ''), '');
   }
   for (const [type, entry] of Object.entries(SINKS)) {
-    lines.push(`### Sink of type \`${type}\``, '', 'Beside `name`, `type` and `enabled`:', '');
+    lines.push(`### Sink of type \`${type}\``, '', 'Beside `name`, `type`, `enabled`, `from` and `max_rate`:', '');
     lines.push(...table(schemaNode((await entry.schema()).schema), ''), '');
   }
   lines.push('## Hub (`millwright hub --config FILE`)', '', ...table(hub, ''));

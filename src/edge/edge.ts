@@ -233,11 +233,11 @@ class Edge implements StatusSource, PressureSource {
     return (await entry.create()).create(options, { gatewayId, clock, log: log.with({ sink: name }) });
   }
 
-  #openDelivery({ name, type }: SinkSettings, sink: Sink): Delivery {
+  #openDelivery({ name, type, maxRate }: SinkSettings, sink: Sink): Delivery {
     const { clock, random, files, log: logger } = this.#parts;
     const { gatewayId, log } = this.#settings;
     const deadLetters = new DeadLetters({ logFolder: log.folder, sink: name, files, clock, logger });
-    return new Delivery({ name, type, gatewayId, sink, log: this.#log, deadLetters, clock, random, logger });
+    return new Delivery({ name, type, maxRate, gatewayId, sink, log: this.#log, deadLetters, clock, random, logger });
   }
 
   /** Whether the work ended within the limit; it is handed a signal that is aborted when it did not. */
@@ -259,6 +259,7 @@ function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgePart
     log,
     gatewayId: settings.gatewayId,
     sinks: settings.sinks.map((sink) => sink.name),
+    startFrom: Object.fromEntries(settings.sinks.map(({ name, from }) => [name, from])),
     newEpoch: () => newEpoch(clock, random),
   });
 }

@@ -17,6 +17,10 @@ export interface SinkSettings {
   readonly name: string;
   /** A folder of `sinks/`. */
   readonly type: string;
+  /** Where it begins when the log has no cursor for it: a number is the sequence of its first batch. */
+  readonly from: 'oldest' | 'now' | number;
+  /** Readings in a second that a backlog is delivered with at most; null: as fast as it goes. */
+  readonly maxRate: number | null;
   readonly options: unknown;
 }
 

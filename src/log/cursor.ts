@@ -1,5 +1,6 @@
 /**
- * How far each sink has settled.
+ * How far each sink has settled: everything up to the position, and islands ahead of it, since a sink takes the newest
+ * batches while it still works through older ones.
  *
  * A cursor moves in memory at once and is saved at most once a second, and when the log is closed. Loss window: after a
  * crash it may lag behind by what was settled since the last save. Those batches are sent again, and the far end drops
@@ -16,11 +17,33 @@ import { readSmallFile, saveSmallFile } from '../base/small-files.ts';
 /** Shortest time between two saves of one cursor. */
 export const SAVE_INTERVAL_MS = 1000;
 
+/**
+ * Ranges that are settled ahead of the position. Beyond it the one with the fewest readings is forgotten: those are sent
+ * again, and the far end drops them by their identity.
+ */
+export const ISLANDS_MAX = 32;
+
+/** Where a sink begins that has no cursor yet: a number is the sequence of its first batch. */
+export type StartFrom = 'oldest' | 'now' | number;
+
+/** All numbers from `first` to `last`, whether or not there is a batch for each. */
+export interface SettledRange {
+  readonly first: number;
+  readonly last: number;
+  /** In the batches of the range. */
+  readonly readings: number;
+}
+
 export interface Cursor {
   /** The highest sequence settled without a gap. */
   readonly position: number;
-  /** Everything up to `sequence` is settled. Never moves back, never rejects. Resolves when the backlog is known again. */
-  settle(sequence: number): Promise<void>;
+  /** What is settled beyond the position; rising, with numbers between them that are not settled. */
+  readonly islands: readonly SettledRange[];
+  /**
+   * The range is settled; `first` is the number from which was read, so that numbers without a batch are passed over.
+   * Takes effect at once and never rejects. Resolves when the backlog is known again.
+   */
+  settle(range: SettledRange): Promise<void>;
 }
 
 /** What a sink has not settled yet. */
@@ -31,13 +54,23 @@ export interface Backlog {
   readonly oldestAppendedAtMicros: number | null;
 }
 
+const NO_BACKLOG: Backlog = { batches: 0, readings: 0, oldestAppendedAtMicros: null };
+
+/** Where a cursor stands when the log is opened. */
+export interface CursorStart {
+  readonly position: number;
+  readonly islands: readonly SettledRange[];
+  /** Nothing on the disk says so yet, and without it the sink would begin elsewhere the next time. */
+  readonly toBeSaved: boolean;
+}
+
 export interface CursorOptions {
   readonly files: Files;
   /** The folder of the cursors. */
   readonly folder: string;
   readonly epoch: string;
   readonly sink: string;
-  readonly position: number;
+  readonly start: CursorStart;
   readonly clock: Clock;
   readonly log: Logger;
   readonly placeOf: (sequence: number) => Promise<BatchPlace | undefined>;
@@ -48,21 +81,32 @@ export class SinkCursor implements Cursor {
   readonly #options: CursorOptions;
   readonly #closing = new AbortController();
   #position: number;
+  #islands: SettledRange[];
   #savedPosition: number;
-  /** The oldest batch not settled, as far as known; one at or below the position stands for none. */
+  /** Counts what was settled, to know whether the newest of it is saved. */
+  #revision = 0;
+  #savedRevision = 0;
+  /** The oldest batch not settled; undefined when there is none. */
   #next: BatchPlace | undefined;
+  /** `#next` is reckoned from what was settled, until the log has been looked at. */
+  #nextIsReckoned = false;
   #saver: Promise<void> | undefined;
   #bytesWritten = 0;
   #saveFails = false;
 
   constructor(options: CursorOptions) {
     this.#options = options;
-    this.#position = options.position;
-    this.#savedPosition = options.position;
+    this.#position = options.start.position;
+    this.#islands = [...options.start.islands];
+    this.#savedPosition = options.start.position;
   }
 
   get position(): number {
     return this.#position;
+  }
+
+  get islands(): readonly SettledRange[] {
+    return this.#islands;
   }
 
   /** Where the cursor will be found after a crash, at least. */
@@ -77,37 +121,77 @@ export class SinkCursor implements Cursor {
   /** Finds the oldest batch that is not settled. */
   async start(): Promise<void> {
     this.#next = await this.#options.placeOf(this.#position + 1);
+    if (!this.#options.start.toBeSaved) return;
+    this.#revision += 1;
+    await this.#save();
+    this.#saver ??= this.#saveLater();
   }
 
-  async settle(sequence: number): Promise<void> {
-    if (sequence <= this.#position) return;
-    this.#position = sequence;
+  async settle(range: SettledRange): Promise<void> {
+    if (range.last <= this.#position) return;
+    this.#revision += 1;
     this.#saver ??= this.#saveLater();
-    try {
-      const found = await this.#options.placeOf(sequence + 1);
-      if (found !== undefined && this.#position === sequence) this.#next = found;
-    } catch (error) {
-      // The cursor stands all the same; only the backlog is told wrongly until the next batch is settled.
-      this.#options.log.warn('the oldest unsent batch could not be looked up', { sink: this.#options.sink, error });
+    if (range.first > this.#position + 1) {
+      this.#islands = withIsland(this.#islands, range);
+      return;
     }
+    const readings = range.readings + this.#moveTo(range.last);
+    if (this.#next === undefined) return;
+    const { appendedAtMicros, readingsBefore } = this.#next;
+    this.#next = { sequence: this.#position + 1, appendedAtMicros, readingsBefore: readingsBefore + readings };
+    this.#nextIsReckoned = true;
+    await this.#findNext();
   }
 
   /** A batch was appended. */
   offer(batch: BatchPlace): void {
-    const isSettled = this.#next === undefined || this.#next.sequence <= this.#position;
-    if (isSettled && batch.sequence > this.#position) this.#next = batch;
+    if (batch.sequence <= this.#position) return;
+    const isReckoned = this.#nextIsReckoned && this.#next?.sequence === batch.sequence;
+    if (this.#next !== undefined && !isReckoned) return;
+    this.#next = batch;
+    this.#nextIsReckoned = false;
   }
 
   backlog(lastSequence: number, readingsTotal: number): Backlog {
     const next = this.#next;
-    if (next === undefined || next.sequence <= this.#position) {
-      return { batches: 0, readings: 0, oldestAppendedAtMicros: null };
+    if (next === undefined) return NO_BACKLOG;
+    let batches = lastSequence - next.sequence + 1;
+    let readings = readingsTotal - next.readingsBefore;
+    for (const island of this.#islands) {
+      batches -= island.last - island.first + 1;
+      readings -= island.readings;
     }
-    return {
-      batches: lastSequence - next.sequence + 1,
-      readings: readingsTotal - next.readingsBefore,
-      oldestAppendedAtMicros: next.appendedAtMicros,
-    };
+    if (batches <= 0) return NO_BACKLOG;
+    return { batches, readings: Math.max(0, readings), oldestAppendedAtMicros: next.appendedAtMicros };
+  }
+
+  /** @returns the readings of the islands that were reached */
+  #moveTo(sequence: number): number {
+    let readings = 0;
+    this.#position = sequence;
+    for (
+      let [island] = this.#islands;
+      island !== undefined && island.first <= this.#position + 1;
+      [island] = this.#islands
+    ) {
+      this.#position = Math.max(this.#position, island.last);
+      this.#islands = this.#islands.slice(1);
+      readings += island.readings;
+    }
+    return readings;
+  }
+
+  async #findNext(): Promise<void> {
+    const position = this.#position;
+    try {
+      const found = await this.#options.placeOf(position + 1);
+      if (this.#position !== position || !this.#nextIsReckoned) return;
+      this.#next = found;
+      this.#nextIsReckoned = false;
+    } catch (error) {
+      // The cursor stands all the same; only the backlog is reckoned until the next batch is settled.
+      this.#options.log.warn('the oldest unsent batch could not be looked up', { sink: this.#options.sink, error });
+    }
   }
 
   /** Saves a last time. */
@@ -119,7 +203,7 @@ export class SinkCursor implements Cursor {
 
   async #saveLater(): Promise<void> {
     const { clock } = this.#options;
-    while (!this.#closing.signal.aborted && this.#savedPosition !== this.#position) {
+    while (!this.#closing.signal.aborted && this.#savedRevision !== this.#revision) {
       await clock.sleep(SAVE_INTERVAL_MS, this.#closing.signal);
       if (!this.#closing.signal.aborted) await this.#save();
     }
@@ -129,12 +213,15 @@ export class SinkCursor implements Cursor {
   async #save(): Promise<void> {
     const { files, folder, epoch, sink, clock, log, onSaved } = this.#options;
     const position = this.#position;
-    if (position === this.#savedPosition) return;
+    const revision = this.#revision;
+    if (revision === this.#savedRevision) return;
+    const islands = this.#islands.map(({ first, last, readings }) => [first, last, readings]);
     const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
     try {
-      const value = { ...kind, epoch, sink, position, saved_at: now(clock) };
+      const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
       this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
       this.#savedPosition = position;
+      this.#savedRevision = revision;
       this.#saveFails = false;
       await onSaved();
     } catch (error) {
@@ -147,10 +234,32 @@ export class SinkCursor implements Cursor {
   }
 }
 
+/** The ranges with one more, which is joined with those that it touches; at most {@link ISLANDS_MAX}. */
+function withIsland(islands: readonly SettledRange[], added: SettledRange): SettledRange[] {
+  const kept: SettledRange[] = [];
+  let joined = added;
+  for (const island of islands) {
+    if (island.first > joined.last + 1 || island.last < joined.first - 1) kept.push(island);
+    else {
+      const first = Math.min(joined.first, island.first);
+      const last = Math.max(joined.last, island.last);
+      joined = { first, last, readings: joined.readings + island.readings };
+    }
+  }
+  kept.push(joined);
+  if (kept.length > ISLANDS_MAX) {
+    const least = kept.reduce((least, island) => (island.readings < least.readings ? island : least));
+    kept.splice(kept.indexOf(least), 1);
+  }
+  return kept.sort((a, b) => a.first - b.first);
+}
+
 /** `damaged`: a cursor is there, but nothing can be learned from it, or it is that of another log. */
-export type LoadedCursor =
-  | { readonly sink: string; readonly position: number }
-  | { readonly sink: string; readonly position: 'damaged' };
+export interface LoadedCursor {
+  readonly sink: string;
+  readonly position: number | 'damaged';
+  readonly islands: readonly SettledRange[];
+}
 
 /** All cursors in the folder, those of sinks that are no longer configured among them. */
 export async function loadCursors(files: Files, folder: string, epoch: string): Promise<LoadedCursor[]> {
@@ -159,27 +268,64 @@ export async function loadCursors(files: Files, folder: string, epoch: string): 
     const sink = sinkOf(name);
     if (sink === undefined) continue;
     const found = await readSmallFile(files, `${folder}/${name}`);
-    const position = typeof found === 'object' && found['epoch'] === epoch ? found['position'] : undefined;
-    const isPosition = typeof position === 'number' && Number.isSafeInteger(position) && position >= 0;
-    cursors.push({ sink, position: isPosition ? position : 'damaged' });
+    const fields = typeof found === 'object' && found['epoch'] === epoch ? found : {};
+    const position = fields['position'];
+    if (isCount(position)) cursors.push({ sink, position, islands: islandsIn(fields['islands'], position) });
+    else cursors.push({ sink, position: 'damaged', islands: [] });
   }
   return cursors;
 }
 
-/** Where a sink goes on, given its cursor and the oldest batch that the log still has. */
-export function startPosition(
+/** The highest number that the sink has settled. */
+export function settledMaxOf({ position, islands }: LoadedCursor): number {
+  return islands.at(-1)?.last ?? (position === 'damaged' ? 0 : position);
+}
+
+/** What a cursor's file says of islands; none when it does not make sense, as in a file from before there were any. */
+function islandsIn(value: unknown, position: number): SettledRange[] {
+  if (!Array.isArray(value) || value.length > ISLANDS_MAX) return [];
+  const islands: SettledRange[] = [];
+  for (const item of value as readonly unknown[]) {
+    const [first, last, readings]: readonly unknown[] = Array.isArray(item) ? item : [];
+    const after = islands.at(-1)?.last ?? position;
+    if (!isCount(first) || !isCount(last) || !isCount(readings) || first <= after + 1 || last < first) return [];
+    islands.push({ first, last, readings });
+  }
+  return islands;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Where a sink goes on, given its cursor and what the log still has; `from` is for one that has no cursor. */
+export function startOf(
   loaded: LoadedCursor | undefined,
-  { firstSequence, log }: { firstSequence: number; log: Logger },
-): number {
-  if (loaded === undefined) return firstSequence - 1;
+  { from, firstSequence, lastSequence, log }: StartOptions,
+): CursorStart {
+  const oldest = firstSequence - 1;
+  if (loaded === undefined) {
+    const wanted = from === 'now' ? lastSequence : from === 'oldest' ? oldest : from - 1;
+    const position = Math.max(oldest, Math.min(wanted, lastSequence));
+    return { position, islands: [], toBeSaved: from !== 'oldest' };
+  }
   const { sink, position } = loaded;
   if (position === 'damaged') {
     log.warn('the cursor of a sink is damaged; it goes on from the oldest batch kept', { sink, firstSequence });
-    return firstSequence - 1;
+    return { position: oldest, islands: [], toBeSaved: false };
   }
-  if (position >= firstSequence - 1) return position;
-  log.warn('the log no longer has the batches after the cursor of a sink', { sink, position, firstSequence });
-  return firstSequence - 1;
+  if (position < oldest) {
+    log.warn('the log no longer has the batches after the cursor of a sink', { sink, position, firstSequence });
+  }
+  const islands = loaded.islands.filter(({ first }) => first > firstSequence);
+  return { position: Math.max(position, oldest), islands, toBeSaved: false };
+}
+
+export interface StartOptions {
+  readonly from: StartFrom;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly log: Logger;
 }
 
 export function cursorsFolder(folder: string): string {

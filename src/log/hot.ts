@@ -1,6 +1,8 @@
 /** The hot tier: the newest batches in memory, so that a sink that keeps up is served without reading the disk. */
 
 export interface StoredBatch {
+  /** Of the log that gave the batch its number. */
+  readonly epoch: string;
   readonly sequence: number;
   readonly readings: number;
   readonly appendedAtMicros: number;

@@ -113,7 +113,7 @@ export async function* readAll(files: Files, folder: string): AsyncGenerator<Sto
     for await (const item of scan(files, { folder, found, index, epoch, window })) {
       if (item.kind === 'damage') continue;
       const { sequence, readings, appendedAtMicros } = item.header;
-      yield { sequence, readings, appendedAtMicros, payload: new Uint8Array(item.payload) };
+      yield { epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(item.payload) };
     }
   }
 }
@@ -257,8 +257,10 @@ class CursorTally {
   }
 
   take({ header }: ScannedRecord): void {
-    const { position } = this.#loaded;
-    if (position !== 'damaged' && header.sequence <= position) return;
+    const { position, islands } = this.#loaded;
+    const { sequence } = header;
+    if (position !== 'damaged' && sequence <= position) return;
+    if (islands.some(({ first, last }) => first <= sequence && sequence <= last)) return;
     this.#batches += 1;
     this.#readings += header.readings;
   }

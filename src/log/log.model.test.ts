@@ -199,7 +199,7 @@ class Model {
     for (const sink of SINKS) {
       const cursor = log.cursor(sink);
       const sequence = Math.min(log.lastSequence, cursor.position + this.#below(30));
-      await cursor.settle(sequence);
+      await cursor.settle({ first: 1, last: sequence, readings: 0 });
       this.#settled.set(sink, Math.max(sequence, this.#settled.get(sink) ?? 0));
       const backlog = log.backlog(sink);
       assert.ok(backlog.batches <= log.lastSequence - cursor.position);

@@ -14,7 +14,7 @@ import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
 import { encodeSmallFile } from '../base/small-files.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
-import { SAVE_INTERVAL_MS } from './cursor.ts';
+import { type Cursor, ISLANDS_MAX, SAVE_INTERVAL_MS } from './cursor.ts';
 import { FaultyFiles } from './faulty-files.test-support.ts';
 import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
 import { inspectLog, readAll } from './inspect.ts';
@@ -68,6 +68,10 @@ async function sequencesFrom(log: DurableLog, from = 1): Promise<number[]> {
   return batches.map(({ sequence }) => sequence);
 }
 
+function settleThrough(cursor: Cursor, sequence: number): Promise<void> {
+  return cursor.settle({ first: 1, last: sequence, readings: 10 * sequence });
+}
+
 function coded(code: ErrorCode): (error: unknown) => boolean {
   return (error) => hasCode(error, code);
 }
@@ -113,12 +117,13 @@ test('batches are numbered in the order of the calls, and read back after a rest
 });
 
 function pick({
+  epoch,
   sequence,
   readings,
   appendedAtMicros,
   payload,
 }: Awaited<ReturnType<DurableLog['read']>>[number]): object {
-  return { sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) };
+  return { epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) };
 }
 
 test('appends that wait share a sync, and none resolves before it', async () => {
@@ -391,7 +396,7 @@ test('the number of a newest batch that was destroyed is never given again', asy
 test('a cursor beyond the end of the log keeps its numbers from being given again', async () => {
   const { folder, segments } = await closedLog();
   const log = await DurableLog.open(optionsFor(folder));
-  await log.cursor('hub').settle(11);
+  await settleThrough(log.cursor('hub'), 11);
   await log.close();
   await rm(segments[2] ?? '');
   const again = await DurableLog.open(optionsFor(folder));
@@ -405,10 +410,10 @@ test('a cursor is saved once a second and on closing, and the log forgets what e
   const options = optionsFor(folder, { clock, sinks: ['hub', 'mes/2'] });
   const log = await DurableLog.open(options);
   await appendSeveral(log, 12);
-  await log.cursor('hub').settle(12);
-  await log.cursor('hub').settle(3);
+  await settleThrough(log.cursor('hub'), 12);
+  await settleThrough(log.cursor('hub'), 3);
   assert.equal(log.cursor('hub').position, 12);
-  await log.cursor('mes/2').settle(8);
+  await settleThrough(log.cursor('mes/2'), 8);
   assert.deepEqual(await readdir(join(folder, 'cursors')), []);
   await clock.step(SAVE_INTERVAL_MS);
   await until(() => log.firstSequence === 9);
@@ -417,7 +422,7 @@ test('a cursor is saved once a second and on closing, and the log forgets what e
     (await readdir(folder)).filter((name) => name.endsWith('.seg')),
     ['0000000000000009.seg'],
   );
-  await log.cursor('mes/2').settle(10);
+  await settleThrough(log.cursor('mes/2'), 10);
   await log.close();
   // The sink that is no longer configured holds nothing, and goes on where it was when it returns.
   const without = await DurableLog.open({ ...options, sinks: ['hub'] });
@@ -442,7 +447,7 @@ test('without sinks nothing is deleted, and a new sink begins at the oldest batc
 test('a damaged cursor begins again at the oldest batch kept', async () => {
   const { folder } = await closedLog();
   const log = await DurableLog.open(optionsFor(folder));
-  await log.cursor('hub').settle(6);
+  await settleThrough(log.cursor('hub'), 6);
   await log.close();
   const again = await DurableLog.open(optionsFor(folder));
   assert.deepEqual([again.firstSequence, again.cursor('hub').position], [5, 6]);
@@ -454,6 +459,130 @@ test('a damaged cursor begins again at the oldest batch kept', async () => {
   await third.close();
 });
 
+test('the backlog is right too while the next batch is looked up on the disk', async () => {
+  const log = await DurableLog.open(optionsFor(await newFolder(), { hotBytesMax: 0 }));
+  await appendSeveral(log, 12);
+  await log.cursor('hub').settle({ first: 4, last: 5, readings: 20 });
+  const known = log.cursor('hub').settle({ first: 1, last: 3, readings: 30 });
+  assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [7, 70]);
+  assert.ok(log.backlog('hub').oldestAppendedAtMicros !== null);
+  await known;
+  const all = log.cursor('hub').settle({ first: 6, last: 12, readings: 70 });
+  assert.equal(log.backlog('hub').batches, 0);
+  await appendSeveral(log, 1);
+  await all;
+  assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [1, 10]);
+  await log.close();
+});
+
+test('what is settled ahead of the position is remembered, and swallowed when the position reaches it', async () => {
+  const folder = await newFolder();
+  const log = await DurableLog.open(optionsFor(folder));
+  await appendSeveral(log, 12);
+  const cursor = log.cursor('hub');
+  await cursor.settle({ first: 5, last: 6, readings: 20 });
+  await cursor.settle({ first: 9, last: 9, readings: 10 });
+  await cursor.settle({ first: 7, last: 7, readings: 10 });
+  assert.deepEqual(
+    [cursor.position, ...cursor.islands],
+    [0, { first: 5, last: 7, readings: 30 }, { first: 9, last: 9, readings: 10 }],
+  );
+  assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [8, 80]);
+  await log.close();
+  assert.deepEqual((await inspectLog(nodeFiles, folder)).cursors, [
+    { sink: 'hub', position: 0, lagBatches: 8, lagReadings: 80 },
+  ]);
+  const again = await DurableLog.open(optionsFor(folder));
+  const { islands } = again.cursor('hub');
+  assert.deepEqual(islands, cursor.islands, 'also after a restart');
+  await again.cursor('hub').settle({ first: 1, last: 4, readings: 40 });
+  assert.deepEqual([again.cursor('hub').position, again.backlog('hub').batches], [7, 4]);
+  await again.cursor('hub').settle({ first: 8, last: 8, readings: 10 });
+  assert.deepEqual([again.cursor('hub').position, again.cursor('hub').islands], [9, []]);
+  assert.deepEqual([again.backlog('hub').batches, again.backlog('hub').readings], [3, 30]);
+  await again.close();
+});
+
+test('of too many islands the smallest is forgotten', async () => {
+  const log = await DurableLog.open(optionsFor(await newFolder()));
+  await appendSeveral(log, 2 * ISLANDS_MAX + 3);
+  const cursor = log.cursor('hub');
+  for (let island = 1; island <= ISLANDS_MAX + 1; island += 1) {
+    await cursor.settle({ first: 2 * island, last: 2 * island, readings: island === 7 ? 9 : 10 });
+  }
+  assert.equal(cursor.islands.length, ISLANDS_MAX);
+  assert.equal(
+    cursor.islands.some(({ first }) => first === 14),
+    false,
+  );
+  await log.close();
+});
+
+test('islands that make no sense are ignored, and those of a file from before there were any', async () => {
+  const { folder } = await closedLog();
+  const kind = { format: 'millwright-cursor', version: 1, epoch: 'epoch-1', sink: 'hub' };
+  for (const islands of [
+    undefined,
+    7,
+    [[4, 3, 1]],
+    [[3, 4, 1]],
+    [[5, 6]],
+    [
+      [6, 7, 1],
+      [8, 9, 1],
+    ],
+    [['5', 6, 1]],
+  ]) {
+    await writeFile(join(folder, 'cursors', 'hub.cursor'), encodeSmallFile({ ...kind, position: 2, islands }));
+    const log = await DurableLog.open(optionsFor(folder));
+    assert.deepEqual([log.cursor('hub').position, log.cursor('hub').islands], [2, []], JSON.stringify(islands));
+    await log.close();
+  }
+});
+
+test('no number of an island is given again when the end of the log is gone', async () => {
+  const { folder, segments } = await closedLog();
+  const log = await DurableLog.open(optionsFor(folder));
+  await log.cursor('hub').settle({ first: 10, last: 12, readings: 30 });
+  await log.close();
+  await truncate(segments[2]!, SEGMENT_HEADER_BYTES);
+  const again = await DurableLog.open(optionsFor(folder));
+  assert.ok((await again.append(payloadOf(1), 10)) > 12);
+  await again.close();
+});
+
+test('a sink that has no cursor begins where it is told to, and stays there', async () => {
+  const { folder } = await closedLog();
+  const startFrom = { now: 'now', oldest: 'oldest', fifth: 5, early: 0, late: 99 } as const;
+  const options = optionsFor(folder, { sinks: ['hub', ...Object.keys(startFrom)], startFrom });
+  const log = await DurableLog.open(options);
+  const positions = (of: DurableLog): number[] => Object.keys(startFrom).map((sink) => of.cursor(sink).position);
+  assert.deepEqual(positions(log), [12, 0, 4, 0, 12]);
+  await appendSeveral(log, 2);
+  await log.close();
+  const again = await DurableLog.open(options);
+  assert.deepEqual(positions(again), [12, 0, 4, 0, 12], 'a sink that was down all the time misses nothing');
+  assert.equal(again.firstSequence, 1);
+  await again.close();
+});
+
+test('no change of the sinks empties the log or moves the cursor of another', async () => {
+  const { folder } = await closedLog();
+  const open = (sinks: string[]): Promise<DurableLog> => DurableLog.open(optionsFor(folder, { sinks }));
+  const log = await open(['hub', 'mes']);
+  await settleThrough(log.cursor('hub'), 7);
+  await settleThrough(log.cursor('mes'), 6);
+  await log.close();
+  for (const sinks of [['hub', 'mes', 'new'], ['mes', 'renamed'], [], ['hub', 'mes'], ['hub'], ['mes', 'hub']]) {
+    const changed = await open(sinks);
+    assert.deepEqual([changed.lastSequence, await sequencesFrom(changed, 8)], [12, [8, 9, 10, 11, 12]], sinks.join());
+    if (sinks.includes('hub')) assert.equal(changed.cursor('hub').position, 7);
+    if (sinks.includes('mes')) assert.equal(changed.cursor('mes').position, 6);
+    if (sinks.includes('new')) assert.equal(changed.cursor('new').position, changed.firstSequence - 1);
+    await changed.close();
+  }
+});
+
 test('the backlog is known exactly, in memory and on the disk', async () => {
   const folder = await newFolder();
   for (const hotBytesMax of [1_000_000, 3000, 0]) {
@@ -463,12 +592,12 @@ test('the backlog is known exactly, in memory and on the disk', async () => {
     await appendSeveral(log, 12);
     const stored = await log.read(1, ALL);
     for (const position of [0, 1, 5, 11]) {
-      await log.cursor('hub').settle(position);
+      await settleThrough(log.cursor('hub'), position);
       const left = 12 - position;
       const oldestAppendedAtMicros = stored[position]?.appendedAtMicros;
       assert.deepEqual(log.backlog('hub'), { batches: left, readings: 10 * left, oldestAppendedAtMicros });
     }
-    await log.cursor('hub').settle(12);
+    await settleThrough(log.cursor('hub'), 12);
     assert.deepEqual(log.backlog('hub'), none);
     await appendSeveral(log, 2);
     assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [2, 20]);
@@ -537,7 +666,7 @@ test('a log is inspected while it is open, and read from outside as from within'
     ],
   );
   assert.equal(report.bytes, log.status().bytes);
-  await log.cursor('hub').settle(5);
+  await settleThrough(log.cursor('hub'), 5);
   await log.close();
   const closed = await inspectLog(nodeFiles, folder);
   assert.deepEqual(closed.cursors, [{ sink: 'hub', position: 5, lagBatches: 1, lagReadings: 10 }]);

@@ -19,8 +19,10 @@ import {
   type LoadedCursor,
   loadCursors,
   noSuchSink,
+  settledMaxOf,
   SinkCursor,
-  startPosition,
+  type StartFrom,
+  startOf,
 } from './cursor.ts';
 import { epochSeed } from './format.ts';
 import { type HotBatch, HotTier, type ReadLimits, type StoredBatch } from './hot.ts';
@@ -30,7 +32,7 @@ import { LOCK_NAME, establishIdentity, findSegments, type Recovered, recoverSegm
 import type { Segments } from './segments.ts';
 import { Writer } from './writer.ts';
 
-export type { Backlog, Cursor } from './cursor.ts';
+export type { Backlog, Cursor, SettledRange, StartFrom } from './cursor.ts';
 export type { ReadLimits, StoredBatch } from './hot.ts';
 
 export interface LogOptions {
@@ -41,6 +43,8 @@ export interface LogOptions {
   readonly gatewayId: string;
   /** Names of the sinks that read the log: each has a cursor. */
   readonly sinks: readonly string[];
+  /** Where a sink begins that has no cursor yet; `oldest` for those that are not named. */
+  readonly startFrom?: { readonly [sink: string]: StartFrom };
   /** A segment is closed when it would grow beyond this. */
   readonly segmentBytesMax: number;
   /** Newest batches kept in memory. */
@@ -112,7 +116,15 @@ export class DurableLog {
     this.#lastSequence = recovered.lastSequence;
     this.#hot = new HotTier(options.hotBytesMax);
     const seed = epochSeed(epoch);
-    this.#reader = new Reader({ files, folder, seed, segments, quarantine, lastSequence: () => this.#lastSequence });
+    this.#reader = new Reader({
+      files,
+      folder,
+      epoch,
+      seed,
+      segments,
+      quarantine,
+      lastSequence: () => this.#lastSequence,
+    });
     this.#writer = new Writer({
       files,
       folder,
@@ -126,13 +138,11 @@ export class DurableLog {
       onDurable: (batches) => this.#onDurable(batches),
     });
     for (const sink of options.sinks) {
-      const start = { firstSequence: this.firstSequence, log };
-      const position = startPosition(
-        loaded.find((cursor) => cursor.sink === sink),
-        start,
-      );
+      const found = loaded.find((cursor) => cursor.sink === sink);
+      const { firstSequence, lastSequence } = this;
+      const start = startOf(found, { from: options.startFrom?.[sink] ?? 'oldest', firstSequence, lastSequence, log });
       const placeOf = (sequence: number): Promise<BatchPlace | undefined> => this.#placeOf(sequence);
-      const common = { files, folder: cursorsFolder(folder), epoch, sink, position, clock, log, placeOf };
+      const common = { files, folder: cursorsFolder(folder), epoch, sink, start, clock, log, placeOf };
       this.#cursors.set(sink, new SinkCursor({ ...common, onSaved: () => this.#deleteSettled() }));
     }
   }
@@ -308,7 +318,7 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
   const recovery = { ...options, quarantine };
   const epoch = await establishIdentity(recovery, found);
   const loaded = await loadCursors(files, cursorsFolder(folder), epoch);
-  const settledMax = Math.max(0, ...loaded.map(({ position }) => (position === 'damaged' ? 0 : position)));
+  const settledMax = Math.max(0, ...loaded.map(settledMaxOf));
   const recovered = await recoverSegments(recovery, { found, epoch, settledMax });
   const opened = new DurableLog({ options, epoch, recovered, quarantine, loaded });
   try {

@@ -26,6 +26,7 @@ export interface BatchPlace {
 export interface ReaderOptions {
   readonly files: Files;
   readonly folder: string;
+  readonly epoch: string;
   readonly seed: number;
   readonly segments: Segments;
   readonly quarantine: Quarantine;
@@ -70,12 +71,13 @@ export class Reader {
 
   async #read(from: number, { batchesMax, bytesMax }: ReadLimits): Promise<StoredBatch[]> {
     const batches: StoredBatch[] = [];
+    const { epoch } = this.#options;
     let bytes = 0;
     await this.#walk(from, { payloads: true }, ({ header, payload }) => {
       bytes += payload.length;
       if (batches.length > 0 && bytes > bytesMax) return 'stop';
       const { sequence, readings, appendedAtMicros } = header;
-      batches.push({ sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) });
+      batches.push({ epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) });
       return batches.length < batchesMax ? 'go on' : 'stop after';
     });
     return batches;

@@ -163,6 +163,7 @@ export class Writer {
   #encode(group: readonly Pending[]): { batches: HotBatch[]; buffers: Uint8Array[]; bytes: number } {
     const batches: HotBatch[] = [];
     const buffers: Uint8Array[] = [];
+    const { epoch } = this.#options;
     let bytes = 0;
     let sequence = this.#nextSequence;
     let readingsTotal = this.#readingsTotal;
@@ -174,7 +175,7 @@ export class Writer {
       encodeRecordHeader(this.#headers, offset, { ...header, ...payloadFields }, this.#seed);
       buffers.push(this.#headers.subarray(offset, offset + RECORD_HEADER_BYTES), payload);
       bytes += RECORD_HEADER_BYTES + payload.length;
-      batches.push({ ...header, payload });
+      batches.push({ ...header, epoch, payload });
       sequence += 1;
     }
     return { batches, buffers, bytes };

@@ -37,6 +37,8 @@ export interface SinkStatus {
   readonly lag_batches: number;
   readonly lag_readings: number;
   readonly oldest_unsent_age_seconds: number | null;
+  /** Until a backlog is delivered, at the present rate; null when there is none, or the rate is not known. */
+  readonly drained_in_seconds: number | null;
   readonly readings_per_second: number;
   readonly retries: number;
   readonly dead_letters: number;

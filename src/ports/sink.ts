@@ -4,8 +4,8 @@
  *
  * `deliver` resolves when every item is settled: stored durably at the far end, or refused for good and named in the
  * settlement (the runner keeps those in the dead letters). It rejects for whatever may pass (network, 5xx, 408, 425,
- * 429): nothing of that call is then taken as settled, and the runner calls again with the same batches first. Several
- * calls may be under way at once, up to `window`.
+ * 429): nothing of that call is then taken as settled, and those batches come again. Several calls may be under way at
+ * once, up to `window`, each with a range of its own; newer batches may come before older ones.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
@@ -20,6 +20,8 @@ export interface Settlement {
 export interface Sink {
   /** How much one `deliver` may be handed. */
   readonly limits: { readonly batchesMax: number; readonly bytesMax: number };
+  /** How many calls of `deliver` may be under way at once. From 2 on, one of them is kept for the newest batches. */
+  readonly window: number;
   deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement>;
   close(): Promise<void>;
 }

@@ -41,6 +41,7 @@ function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>
     lag_batches: 0,
     lag_readings: 0,
     oldest_unsent_age_seconds: null,
+    drained_in_seconds: null,
     readings_per_second: 10,
     retries: 0,
     dead_letters: 0,

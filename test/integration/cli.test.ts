@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -30,6 +30,7 @@ test('every command has a help text with its options', async () => {
     [['check'], /<file>/],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
     [['log', 'inspect'], /<dir>/],
+    [['dead-letters', 'replay'], /<dir>.*--sink/s],
   ];
   for (const [args, pattern] of expected) {
     const { code, said } = await run(...args, '--help');
@@ -159,4 +160,36 @@ test('a database that is damaged is told, and nothing is deleted', async () => {
   assert.notEqual(code, 0);
   assert.match(said, /database server stopped.*are damaged, restore them from a copy, or move the folder away/);
   assert.equal((await readFile(path.join(data, 'database', 'cluster', 'PG_VERSION'), 'utf8')).trim(), '18');
+});
+
+test('dead letters are listed, exported, and replayed when the sink is there', async () => {
+  const log = path.join(folder, 'refused');
+  assert.deepEqual(await run('dead-letters', 'list', log), { code: 2, said: `there are no dead letters in ${log}\n` });
+  const letter = {
+    time: '2026-01-01T08:00:00.000000Z',
+    reason: 'bad frame',
+    gateway_id: 'gw',
+    epoch: 'e',
+    sequence: 7,
+  };
+  const payload = Buffer.from('{"machine_id":"CNC-1","timestamp":"2026-01-01T08:00:00.000000Z"}');
+  await mkdir(path.join(log, 'dead-letters'), { recursive: true });
+  const line = JSON.stringify({ ...letter, readings: 1, payload_base64: payload.toString('base64') });
+  await writeFile(path.join(log, 'dead-letters', 'hub.ndjson'), `${line}\n`);
+  const list = await run('dead-letters', 'list', log);
+  assert.equal(list.code, 0);
+  assert.match(list.said, /hub +7 +1 {2}bad frame\n$/);
+  const exported = await run('dead-letters', 'export', log, '--sink', 'hub');
+  assert.equal(JSON.parse(exported.said).reading.machine_id, 'CNC-1');
+  const without = await run('dead-letters', 'replay', log);
+  assert.notEqual(without.code, 0);
+  assert.match(without.said, /cannot read .*settings\.json/);
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const options = { url, timeoutMs: 1000, token: null, tlsCaFile: null };
+  const settings = { gatewayId: 'gw', sinks: [{ name: 'hub', type: 'hub', options }] };
+  await writeFile(path.join(log, 'settings.json'), JSON.stringify(settings));
+  const refused = await run('dead-letters', 'replay', log);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.said, /cannot be reached/);
+  assert.match((await run('dead-letters', 'list', log)).said, /bad frame/, 'it stays');
 });

@@ -8,7 +8,7 @@ import { MillwrightError, messageOf } from '../../base/errors.ts';
 
 /** Longest answer that is read. */
 export const ANSWER_BYTES_MAX: number = 64 * 1024;
-/** Connections to one hub: one for batches, one for the status, and some to spare. */
+/** Connections to one hub: three for batches, one for the status. */
 const CONNECTIONS_MAX = 4;
 
 export interface ClientOptions {

@@ -22,6 +22,8 @@ export const create: CreateSink<HubSinkOptions> = (options, context) => new HubS
  * 1 MiB left the process 3 MB larger for good.
  */
 export const REQUEST_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
+/** Requests under way at once; the client has a connection for each, and one for the status. */
+const REQUESTS_MAX = 3;
 const REPORT_TIMEOUT_MS = 5_000;
 /** Longest reason that is kept with a refused batch, in UTF-16 units. */
 const REASON_LENGTH_MAX = 500;
@@ -33,6 +35,7 @@ const STORED: Settlement = { refused: [] };
 
 class HubSink implements Sink, StatusReporter {
   readonly limits: Sink['limits'] = REQUEST_LIMITS;
+  readonly window = REQUESTS_MAX;
   readonly #options: HubSinkOptions;
   readonly #context: SinkContext;
   readonly #client: HttpClient;
