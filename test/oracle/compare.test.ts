@@ -46,6 +46,7 @@ async function situation(): Promise<Situation> {
     const readings = [sample(sequence), event(sequence)];
     witness.tried({ epoch: EPOCH, sequence, payload: Buffer.concat(readings.map(encodeFrame)) });
     witness.kept({ epoch: EPOCH, sequence });
+    witness.acknowledged({ epoch: EPOCH, sequence, payload: Buffer.concat(readings.map(encodeFrame)) });
     await sql(`
       insert into sensor_data (time, machine_id, temperature, extra) values
         ('${sample(sequence).timestamp}', 'M', ${20.1 + sequence}, '{"program": "a\\\\b\\"c", "x_pos_mm": null}');
@@ -67,6 +68,7 @@ const SOUND = {
   batchesToldWrongly: 0,
   batchesUnknown: 0,
   numbersUsedTwice: 0,
+  batchesPromisedEarly: 0,
   readingsLost: 0,
   readingsDoubled: 0,
   readingsCorrupted: 0,
@@ -138,6 +140,16 @@ test('the last try under a number counts, and a number that was kept is never tr
   assert.deepEqual(figures(await compare()), { ...SOUND, batches: 4, readings: 7 });
   witness.tried({ epoch: EPOCH, sequence: 4, payload: encodeFrame(event(4)) });
   assert.equal((await compare()).numbersUsedTwice, 1);
+});
+
+test('an append is acknowledged only when its bytes are kept', async () => {
+  const { compare, witness } = await situation();
+  const batch = { epoch: EPOCH, sequence: 4, payload: encodeFrame(event(4)) };
+  witness.tried(batch);
+  witness.acknowledged(batch);
+  witness.acknowledged({ ...batch, sequence: 5 });
+  witness.acknowledged({ ...batch, sequence: 3 });
+  assert.deepEqual(figures(await compare()), { ...SOUND, batchesPromisedEarly: 3 });
 });
 
 test('a destroyed batch is excused and must be told, with its range and no more', async () => {

@@ -35,6 +35,8 @@ export interface Comparison {
   readonly batchesUnknown: number;
   /** Numbers that the log was bound to by two batches. */
   readonly numbersUsedTwice: number;
+  /** Acknowledged batches that were not on the disk by then, or not with these bytes. */
+  readonly batchesPromisedEarly: number;
   readonly readingsLost: number;
   readonly readingsDoubled: number;
   readonly readingsCorrupted: number;
@@ -50,12 +52,12 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
   await client.connect();
   try {
     await client.query(TABLES);
-    const numbersUsedTwice = await load(client, options);
+    const ofWitness = await load(client, options);
     await client.query(ARRIVED.replaceAll('GATEWAY', client.escapeLiteral(options.gatewayId)));
     await client.query(EXPECTED);
-    const { rows } = await client.query<Omit<Comparison, 'numbersUsedTwice' | 'offenders'>>(VERDICT);
+    const { rows } = await client.query<Omit<Comparison, keyof OfWitness | 'offenders'>>(VERDICT);
     const offenders = await client.query<{ line: string }>(OFFENDERS);
-    return { ...rows[0]!, numbersUsedTwice, offenders: offenders.rows.map(({ line }) => line) };
+    return { ...rows[0]!, ...ofWitness, offenders: offenders.rows.map(({ line }) => line) };
   } finally {
     await client.end();
   }
@@ -63,25 +65,31 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
 
 /** What is known of one identity: where its last try stands, and whether it was kept. */
 interface Known {
-  file: number;
-  entry: number;
+  readonly file: number;
+  readonly entry: number;
+  readonly crc: number;
   kept: boolean;
 }
 
-/** @returns how many numbers were used twice */
-async function load(client: Client, { witnessFiles, excused }: CompareOptions): Promise<number> {
+/** What the witness alone tells. */
+type OfWitness = Pick<Comparison, 'numbersUsedTwice' | 'batchesPromisedEarly'>;
+
+async function load(client: Client, { witnessFiles, excused }: CompareOptions): Promise<OfWitness> {
   const known = new Map<string, Known>();
-  let usedTwice = 0;
+  let numbersUsedTwice = 0;
+  let batchesPromisedEarly = 0;
   for (const [file, name] of witnessFiles.entries()) {
     let entry = 0;
-    for (const { kind, epoch, sequence } of readWitness(name)) {
+    for (const { kind, epoch, sequence, crc } of readWitness(name)) {
       const key = `${epoch} ${sequence}`;
       const before = known.get(key);
       if (kind === 'tried') {
         // A number is free again until a batch is kept under it.
-        if (before?.kept === true) usedTwice += 1;
-        known.set(key, { file, entry, kept: before?.kept ?? false });
-      } else if (before !== undefined) before.kept = true;
+        if (before?.kept === true) numbersUsedTwice += 1;
+        known.set(key, { file, entry, crc, kept: before?.kept ?? false });
+      } else if (kind === 'kept') {
+        if (before !== undefined) before.kept = true;
+      } else if (before?.kept !== true || before.crc !== crc) batchesPromisedEarly += 1;
       entry += 1;
     }
   }
@@ -90,7 +98,7 @@ async function load(client: Client, { witnessFiles, excused }: CompareOptions): 
   for (const { epoch, first, last } of excused) {
     await client.query('insert into oracle.excused values ($1, $2, $3)', [epoch, first, last]);
   }
-  return usedTwice;
+  return { numbersUsedTwice, batchesPromisedEarly };
 }
 
 async function copy(client: Client, target: string, lines: Iterable<string>): Promise<void> {

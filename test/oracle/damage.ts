@@ -2,8 +2,8 @@
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Random } from '../../src/base/random.ts';
-import { encodeRecordHeader, epochSeed } from '../../src/log/format.ts';
 import {
+  cutRecord,
   epochOf,
   parseSegmentName,
   RECORD_HEADER_BYTES,
@@ -53,29 +53,12 @@ export function tearTail(logFolder: string, random: Random): string {
   const noise = Buffer.from(Uint8Array.from({ length }, () => Math.floor(random() * 256)));
   const kind = (['record', 'noise', 'zeros'] as const)[Math.floor(random() * 3)] ?? 'record';
   const tails = {
-    record: () => cutRecord(bytes, newest, noise),
+    record: () => cutRecord(bytes, newest.firstSequence, noise),
     noise: () => noise,
     zeros: () => Buffer.alloc(length),
   };
   appendFileSync(newest.file, tails[kind]());
   return `${kind}, ${length} bytes`;
-}
-
-/** A right header with the next sequence, and less of a payload than it says. */
-function cutRecord(segment: Buffer, { firstSequence }: SegmentFile, payload: Buffer): Buffer {
-  const epoch = epochOf(segment) ?? '';
-  const last = recordsIn(segment, { epoch, offset: SEGMENT_HEADER_BYTES }).at(-1);
-  const header = Buffer.alloc(RECORD_HEADER_BYTES);
-  const fields = {
-    sequence: (last?.sequence ?? firstSequence - 1) + 1,
-    readings: 32,
-    readingsTotal: 0,
-    appendedAtMicros: Date.now() * 1000,
-    payloadBytes: payload.length + 1,
-    payloadCrc: 0,
-  };
-  encodeRecordHeader(header, 0, fields, epochSeed(epoch));
-  return Buffer.concat([header, payload]);
 }
 
 /** Closed segments with batches that are not settled, as far as the saved cursor tells. */

@@ -11,13 +11,15 @@ import { runEdge } from '../../src/edge/edge.ts';
 import type { EdgeSettings } from '../../src/edge/settings.ts';
 import type { Order, OrderDone } from './edge-orders.ts';
 import { FailingFiles } from './failing-files.ts';
-import { openWitness, witnessing } from './witness.ts';
+import { openWitness, watchAppends, witnessing } from './witness.ts';
 
 const [, , settingsFile = '', witnessFile = ''] = process.argv;
 let stepMicros = 0;
 const clock: Clock = { ...systemClock, nowMicros: () => systemClock.nowMicros() + stepMicros };
 const failing = new FailingFiles(Math.random);
-const files = failing.wrap(witnessing(nodeFiles, openWitness(witnessFile)));
+const witness = openWitness(witnessFile);
+watchAppends(witness);
+const files = failing.wrap(witnessing(nodeFiles, witness));
 
 process.on('message', (order: Order) => {
   if (order.kind === 'fail') failing.fail(order.failure);

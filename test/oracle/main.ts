@@ -22,7 +22,13 @@ const stopping = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 print(`seed ${seed}`);
-const result = await runOracle({ seed, minutes, say: print, signal: stopping.signal });
-print(textReport(result));
-if (values.report !== undefined) writeFileSync(values.report, markdownReport(result));
-process.exitCode = result.violations.length === 0 ? 0 : 1;
+try {
+  const result = await runOracle({ seed, minutes, say: print, signal: stopping.signal });
+  print(textReport(result));
+  if (values.report !== undefined) writeFileSync(values.report, markdownReport(result));
+  process.exitCode = result.violations.length === 0 ? 0 : 1;
+} catch (error) {
+  if (!stopping.signal.aborted) throw error;
+  print('ended early: nothing was compared');
+  process.exitCode = 1;
+}

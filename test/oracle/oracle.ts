@@ -211,6 +211,7 @@ function violationsOf(comparison: Comparison): string[] {
     [comparison.batchesToldWrongly, 'batches were told as destroyed that nothing was done to'],
     [DAMAGE_IS_TOLD ? batchesUntold : 0, 'batches were destroyed and no gap event names them'],
     [comparison.numbersUsedTwice, 'numbers were used for two batches'],
+    [comparison.batchesPromisedEarly, 'batches were acknowledged that were not on the disk'],
     [comparison.readingsLost, 'readings were lost'],
     [comparison.readingsDoubled, 'readings were doubled'],
     [comparison.readingsCorrupted, 'readings were altered'],

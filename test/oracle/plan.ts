@@ -40,7 +40,7 @@ export interface PlannedFault {
 export type Round = readonly PlannedFault[];
 
 /** How long a round takes when there is time for several. */
-const ROUND_MS = 105_000;
+const ROUND_MS = 90_000;
 
 /** `atMs` counts from the beginning of the round. */
 export function planRounds(seed: number, totalMs: number): Round[] {

@@ -27,14 +27,14 @@ export function markdownReport(result: OracleResult): string {
   return `# Reliability
 
 The oracle runs the real edge and the real hub with a real PostgreSQL, each a process of its own, lets faults happen to
-them at random times, several at once, and then compares: **every batch that the edge's log had acknowledged is in the database exactly once, with
-the same values**, except what a flipped bit destroyed. A witness beside the log writes down each batch before the log's promise is
-given; its JSON is turned into rows by SQL that shares nothing with the hub.
+them at random times, several at once, and then compares: **every batch that the edge's log had acknowledged is in the
+database exactly once, with the same values**, except what a flipped bit destroyed. A witness beside the log writes down
+each batch before the log's promise is given; its JSON is turned into rows by SQL that shares nothing with the hub.
 
     npm run oracle -- --seed ${result.seed} --minutes ${result.minutes}
 
-The seed decides which faults happen when, how long they last and what they hit; what the processes were doing at that moment it does not. A short
-run with a seed of its own is part of \`npm test\`.
+The seed decides which faults happen when, how long they last and what they hit; what the processes were doing at that
+moment it does not. A short run with a seed of its own is part of \`npm test\`.
 
 ## Result
 
@@ -70,6 +70,7 @@ function figures({ comparison, drainsMs, backlogMax }: OracleResult): [string, s
     ['readings altered', comparison.readingsCorrupted],
     ['batches that nobody wrote', comparison.batchesUnknown],
     ['numbers used for two batches', comparison.numbersUsedTwice],
+    ['batches acknowledged before they were on the disk', comparison.batchesPromisedEarly],
     ['batches destroyed by flipped bits', comparison.batchesDestroyed],
     ['of these not named by a gap event', comparison.batchesUntold],
     ['batches named by a gap event without cause', comparison.batchesToldWrongly],

@@ -3,6 +3,7 @@ import {
   checksum,
   decodeRecordHeader,
   decodeSegmentHeader,
+  encodeRecordHeader,
   epochSeed,
   RECORD_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
@@ -39,4 +40,21 @@ export function recordsIn(bytes: Buffer, { epoch, offset: start }: { epoch: stri
     records.push({ epoch, sequence: header.sequence, offset, end, payload });
     offset = end;
   }
+}
+
+/** What a power cut may leave of the next record of a segment: a right header, and less of a payload than it says. */
+export function cutRecord(segment: Buffer, firstSequence: number, payload: Buffer): Buffer {
+  const epoch = epochOf(segment) ?? '';
+  const last = recordsIn(segment, { epoch, offset: SEGMENT_HEADER_BYTES }).at(-1);
+  const header = Buffer.alloc(RECORD_HEADER_BYTES);
+  const fields = {
+    sequence: (last?.sequence ?? firstSequence - 1) + 1,
+    readings: 1,
+    readingsTotal: 0,
+    appendedAtMicros: 0,
+    payloadBytes: payload.length + 1,
+    payloadCrc: 0,
+  };
+  encodeRecordHeader(header, 0, fields, epochSeed(epoch));
+  return Buffer.concat([header, payload]);
 }

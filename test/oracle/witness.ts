@@ -1,16 +1,19 @@
 /**
- * The witness: what the log has written, told beside it in a file of its own, so that what arrives can be compared.
+ * The witness: what the log has written and promised, told beside it in a file of its own, so that what arrives can be compared.
  *
- *     tried = "T epoch sequence bytes\n" payload      before the log writes a batch to a segment
- *     kept  = "K epoch sequence\n"                    after the sync by which the log is bound to deliver it
+ *     tried        = "T epoch sequence bytes\n" payload      before the log writes a batch to a segment
+ *     kept         = "K epoch sequence\n"                    after the sync by which the log is bound to deliver it
+ *     acknowledged = "A epoch sequence 0 crc\n"              when an append is resolved, before its caller knows
  *
- * Every entry is one synchronous write before the log goes on, so a `kill -9` leaves the log without its witness never. What was tried and not
- * kept may arrive (the log has promised nothing) or not; what was kept must, and it is all that the log can have
- * acknowledged. Each process writes a file of its own, whose last entry a kill may have torn.
+ * Every entry is one synchronous write before the log goes on, so a `kill -9` leaves no promise without its witness. What was tried and not
+ * kept may arrive (the log has promised nothing) or not; what was kept must; and what was acknowledged must have been kept. Each
+ * process writes a file of its own, whose last entry a kill may have torn.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import type { FileHandle, Files } from '../../src/base/files.ts';
+import { DurableLog } from '../../src/log/log.ts';
 import { epochOf, parseSegmentName, recordsIn, SEGMENT_HEADER_BYTES, type SegmentRecord } from './segment-records.ts';
 
 export interface BatchName {
@@ -21,6 +24,7 @@ export interface BatchName {
 export interface Witness {
   tried(batch: BatchName & { readonly payload: Uint8Array }): void;
   kept(batch: BatchName): void;
+  acknowledged(batch: BatchName & { readonly payload: Uint8Array }): void;
 }
 
 export function openWitness(file: string): Witness {
@@ -33,15 +37,21 @@ export function openWitness(file: string): Witness {
     kept: ({ epoch, sequence }) => {
       writeSync(descriptor, `K ${epoch} ${sequence}\n`);
     },
+    acknowledged: ({ epoch, sequence, payload }) => {
+      writeSync(descriptor, `A ${epoch} ${sequence} 0 ${crc32(payload)}\n`);
+    },
   };
 }
 
 export interface WitnessEntry extends BatchName {
-  readonly kind: 'tried' | 'kept';
-  /** Empty for `kept`. */
+  readonly kind: 'tried' | 'kept' | 'acknowledged';
+  /** Of `tried`; else empty. */
   readonly payload: Buffer;
+  /** Of the payload; 0 for `kept`. */
+  readonly crc: number;
 }
 
+const KINDS = { T: 'tried', K: 'kept', A: 'acknowledged' } as const;
 const LINE_FEED = 10;
 
 /** The whole entries of a witness' file, in order. */
@@ -51,12 +61,32 @@ export function* readWitness(file: string): Generator<WitnessEntry> {
   for (;;) {
     const lineEnd = bytes.indexOf(LINE_FEED, offset);
     if (lineEnd < 0) return;
-    const [mark, epoch = '', sequence, length = '0'] = bytes.toString('latin1', offset, lineEnd).split(' ');
+    const [mark, epoch = '', sequence, length = '0', crc] = bytes.toString('latin1', offset, lineEnd).split(' ');
     offset = lineEnd + 1 + Number(length);
     if (offset > bytes.length) return;
     const payload = bytes.subarray(lineEnd + 1, offset);
-    yield { kind: mark === 'T' ? 'tried' : 'kept', epoch, sequence: Number(sequence), payload };
+    const kind = KINDS[mark as keyof typeof KINDS];
+    yield {
+      kind,
+      epoch,
+      sequence: Number(sequence),
+      payload,
+      crc: kind === 'tried' ? crc32(payload) : Number(crc ?? 0),
+    };
   }
+}
+
+/** Tells the witness of every append of this process' logs that is resolved: from outside, for the program knows nothing of it. */
+export function watchAppends(witness: Witness): void {
+  const append: (this: DurableLog, payload: Uint8Array, readings: number) => Promise<number> = Reflect.get(
+    DurableLog.prototype,
+    'append',
+  );
+  DurableLog.prototype.append = async function (payload, readings) {
+    const sequence = await append.call(this, payload, readings);
+    witness.acknowledged({ epoch: this.epoch, sequence, payload });
+    return sequence;
+  };
 }
 
 /** The port, with everything told to the witness that is appended to a segment through it. */
