@@ -238,6 +238,6 @@ const OFFENDERS = `
       where not exists (select from oracle.batches b where (a.epoch, a.sequence) = (b.epoch, b.sequence))
     union all select 'reading ' || d.kind || ': ' || d.place || ', ' || d.machine_id || ' at ' || d.time || coalesce(
         ', batch ' || (select string_agg(r.epoch || '/' || r.sequence, ' ') from oracle.readings r
-          where r.reading->>'machine_id' = d.machine_id and (r.reading->>'timestamp')::timestamptz = d.time), ''), 0, 0
+          where r.reading->>'machine_id' = d.machine_id and (r.reading->>'timestamp')::timestamptz = d.time), ''), 5, 0
       from (select * from oracle.differences limit ${OFFENDERS_MAX}) d
   ) told order by rank, sequence limit ${OFFENDERS_MAX}`;

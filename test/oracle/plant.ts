@@ -1,7 +1,7 @@
 /** What the faults happen to: an edge with simulated machines, a hub and a database, with proxies between them. */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
@@ -102,11 +102,9 @@ export class Plant {
     await Promise.all([this.edge.end('SIGKILL'), this.hub.end('SIGKILL')]);
     await Promise.all([this.network.stop(), this.databaseLine.stop()]);
     await this.database.stop();
-    if (keepFolder) this.disk.empty();
-    else {
-      this.disk.close();
-      await rm(this.folder, { recursive: true, force: true });
-    }
+    if (keepFolder) await cp(this.logFolder, path.join(this.folder, 'log'), { recursive: true });
+    this.disk.close();
+    if (!keepFolder) await rm(this.folder, { recursive: true, force: true });
   }
 
   /** For the last moment of this process. */
