@@ -1,4 +1,4 @@
-// npm run oracle [-- --seed S --minutes N --report FILE]: lets faults happen, and proves that nothing is lost or doubled.
+// npm run oracle [-- --seed S --minutes N --report FILE]: lets faults happen, and proves that nothing is lost.
 import { ensureInstalled, node, run } from './tools.mjs';
 
 ensureInstalled();

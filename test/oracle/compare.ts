@@ -1,9 +1,9 @@
 /**
  * The rule: what the log was bound to deliver is in the database exactly once, with the same values.
  *
- * The witness' readings are copied into the database as the JSON they are, turned into rows by SQL (which shares nothing
- * with the way the hub takes), and compared with the hub's rows as multisets. The identities of batches are compared too: a batch that was
- * tried and not kept may have arrived or not, and then its readings are expected or not.
+ * The witness' readings are copied into the database as the JSON they are, turned into rows by SQL (which shares
+ * nothing with the way the hub takes), and compared with the hub's rows as multisets. The identities of batches are
+ * compared too: a batch that was tried and not kept may have arrived or not, and then its readings are expected or not.
  */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -194,7 +194,7 @@ const EXPECTED = `
   create table oracle.differences (kind text, place text, time timestamptz, machine_id text, contents jsonb);
   ${differences('sensor_data', ['time', 'machine_id', ...sampleNames, 'extra'])};
   ${differences('events', ['time', 'machine_id', ...EVENT_COLUMNS, 'details', 'gateway_time', 'clock_quality'])};
-  -- A row that is too many and was never expected is the altered form of one that is missing, if there is one of its machine and time.
+  -- A row that was never expected is the altered form of the missing one of its machine and time, if there is one.
   update oracle.differences d set kind = 'corrupted' where kind = 'unexpected';
   delete from oracle.differences d using oracle.differences c where d.kind = 'lost' and c.kind = 'corrupted'
     and (d.place, d.time, d.machine_id) = (c.place, c.time, c.machine_id)`;
@@ -232,7 +232,8 @@ const OFFENDERS = `
       where kept and not arrived and not excused
     union all select 'batch destroyed and not told: ' || epoch || '/' || sequence, 4, sequence from oracle.judged
       where kept and not arrived and excused and not told
-    union all select 'batch told as destroyed, but nothing was done to it: ' || epoch || '/' || sequence, 3, sequence from oracle.judged
+    union all select 'batch told as destroyed, but nothing was done to it: ' || epoch || '/' || sequence, 3, sequence
+      from oracle.judged
       where kept and not excused and told
     union all select 'batch unknown to the witness: ' || epoch || '/' || sequence, 2, sequence from oracle.arrived a
       where not exists (select from oracle.batches b where (a.epoch, a.sequence) = (b.epoch, b.sequence))

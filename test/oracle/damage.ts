@@ -61,11 +61,12 @@ export function tearTail(logFolder: string, random: Random): string {
   return `${kind}, ${length} bytes`;
 }
 
-/** Closed segments with batches that are not settled, as far as the saved cursor tells. */
+/** Closed segments of which nothing is settled, as far as the saved cursor tells. */
 export function closedUnsettled(logFolder: string, sink: string): SegmentFile[] {
-  const segments = segmentsOf(logFolder);
   const settled = savedPosition(logFolder, sink);
-  return segments.slice(0, -1).filter((_, index) => (segments[index + 1]?.firstSequence ?? 0) - 1 > settled);
+  return segmentsOf(logFolder)
+    .slice(0, -1)
+    .filter(({ firstSequence }) => firstSequence > settled);
 }
 
 /** Of the places where a bit is flipped: payloads mostly, since they are most of a file, but not only. */

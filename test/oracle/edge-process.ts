@@ -1,6 +1,6 @@
 /**
- * `node edge-process.ts SETTINGS.json WITNESS-FILE`: the real edge in a process of its own, with a witness, and with a disk and a clock
- * that take orders from the process that started it.
+ * `node edge-process.ts SETTINGS.json WITNESS-FILE`: the real edge in a process of its own, with a witness, and with a
+ * disk and a clock that take orders from the process that started it.
  */
 import { readFileSync } from 'node:fs';
 import { type Clock, systemClock } from '../../src/base/clock.ts';

@@ -12,7 +12,8 @@ import type { Effect, TcpProxy } from './tcp-proxy.ts';
 /** How long a fault waits until it can happen: for a backlog, for a connection, for a read. */
 const OCCASION_MS_MAX = 25_000;
 const OCCASION_CHECK_MS = 50;
-const BACKLOG_SEGMENTS = 3;
+/** More than the edge keeps in memory. */
+const BACKLOG_SEGMENTS = { min: 3, max: 6 } as const;
 const REFILL_MS = 200;
 const LOCKED_TABLES = ['settled_batches', 'sensor_data', 'events', 'machine_current'] as const;
 
@@ -105,7 +106,7 @@ export class Faults {
     const join = await network.add({ kind: 'cut' });
     let isDown = false;
     try {
-      await this.#backlog();
+      await this.#backlog(random);
       await edge.end('SIGKILL');
       isDown = true;
       const candidates = this.#unsettledSegments();
@@ -133,7 +134,7 @@ export class Faults {
   async #failReads({ durationMs, random }: Act): Promise<string> {
     const join = await this.#plant.network.add({ kind: 'cut' });
     try {
-      await this.#backlog();
+      await this.#backlog(random);
     } finally {
       await join();
     }
@@ -210,8 +211,10 @@ export class Faults {
     return closedUnsettled(this.#plant.logFolder, SINK).filter(({ file }) => !this.#flipped.has(file));
   }
 
-  #backlog(): Promise<void> {
-    return this.#occasion('a backlog', () => this.#unsettledSegments().length >= BACKLOG_SEGMENTS);
+  #backlog(random: Random): Promise<void> {
+    const { min, max } = BACKLOG_SEGMENTS;
+    const count = min + Math.floor(random() * (max - min + 1));
+    return this.#occasion('a backlog', () => this.#unsettledSegments().length >= count);
   }
 
   /** Waits until the fault can happen. */

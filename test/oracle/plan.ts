@@ -11,7 +11,7 @@ export const FAULTS = {
     what: 'edge killed; its newest segment gets the beginning of a record, noise, or zeros',
   },
   'bit flip': { msMax: 1_000, what: 'edge killed with a backlog; one bit of a closed segment is changed' },
-  'no space (port)': { msMax: 3_000, what: 'ENOSPC from calls that write, half of them after a part was written' },
+  'no space (port)': { msMax: 3_000, what: 'ENOSPC from calls that write; a write may have taken a part' },
   'write error (port)': { msMax: 3_000, what: 'EIO from calls that write, sync, rename or remove' },
   'read error (port)': { msMax: 3_000, what: 'EIO from reads, while the edge reads a backlog from its disk' },
   'disk full': { msMax: 6_000, what: 'a real file system without a free byte' },

@@ -48,12 +48,18 @@ Node ${process.versions.node}, ${os.type()} ${os.arch()}, ${os.availableParallel
 
 ## Faults
 
-${total(result)} were injected${result.cameToNothing.length === 0 ? '' : `; ${result.cameToNothing.length} more came to nothing, because what they needed did not come about`}.
+${injectedText(result)}
 
 | kind | times | what happens |
 |---|---:|---|
 ${faults.join('\n')}
 `;
+}
+
+function injectedText(result: OracleResult): string {
+  const nothing = result.cameToNothing.length;
+  const rest = nothing === 0 ? '' : `; ${nothing} more came to nothing, because what they needed did not come about`;
+  return `${total(result)} were injected${rest}.`;
 }
 
 function total({ injected }: OracleResult): number {

@@ -1,4 +1,4 @@
-/** A real file system of a few megabytes that can be filled to the last byte: a tmpfs, where this process may mount one. */
+/** A real file system of a few megabytes that can be filled to the last byte: a tmpfs, where one may be mounted. */
 import { execFile, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';

@@ -47,7 +47,7 @@ export class TcpProxy {
 
   /** Breaks all connections by RST. Resolves to how many there were. */
   reset(): number {
-    const count = this.#sockets.size / 2;
+    const count = Math.ceil(this.#sockets.size / 2);
     for (const socket of this.#sockets) socket.resetAndDestroy();
     return count;
   }

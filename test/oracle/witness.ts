@@ -1,13 +1,14 @@
 /**
- * The witness: what the log has written and promised, told beside it in a file of its own, so that what arrives can be compared.
+ * The witness: what the log has written and promised, told beside it in a file of its own, so that what arrives can be
+ * compared.
  *
  *     tried        = "T epoch sequence bytes\n" payload      before the log writes a batch to a segment
  *     kept         = "K epoch sequence\n"                    after the sync by which the log is bound to deliver it
  *     acknowledged = "A epoch sequence 0 crc\n"              when an append is resolved, before its caller knows
  *
- * Every entry is one synchronous write before the log goes on, so a `kill -9` leaves no promise without its witness. What was tried and not
- * kept may arrive (the log has promised nothing) or not; what was kept must; and what was acknowledged must have been kept. Each
- * process writes a file of its own, whose last entry a kill may have torn.
+ * Every entry is one synchronous write before the log goes on, so a `kill -9` leaves no promise without its witness.
+ * What was tried and not kept may arrive (the log has promised nothing) or not; what was kept must; and what was
+ * acknowledged must have been kept. Each process writes a file of its own, whose last entry a kill may have torn.
  */
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
@@ -76,7 +77,7 @@ export function* readWitness(file: string): Generator<WitnessEntry> {
   }
 }
 
-/** Tells the witness of every append of this process' logs that is resolved: from outside, for the program knows nothing of it. */
+/** Tells the witness of every append that is resolved: from outside, since the program need not know of it. */
 export function watchAppends(witness: Witness): void {
   const append: (this: DurableLog, payload: Uint8Array, readings: number) => Promise<number> = Reflect.get(
     DurableLog.prototype,
