@@ -142,17 +142,20 @@ export class Faults {
     return this.#failUntilHealed({ calls: 'read', code: 'EIO', times }, durationMs);
   }
 
-  /** The time counts from the first call that fails. */
+  /** The time counts from the first call that fails. An edge that is just starting may end by it. */
   async #failUntilHealed(failure: Failure, durationMs: number): Promise<string> {
     const { edge } = this.#plant;
-    await edge.order({ kind: 'fail', failure });
+    const endingsBefore = edge.endingsTotal;
     try {
+      await edge.order({ kind: 'fail', failure });
       await this.#occasion('a call that fails', async () => (await edge.order({ kind: 'ask' })) > 0);
       await this.#sleep(durationMs);
-    } finally {
+      return `${await edge.order({ kind: 'heal' })} calls`;
+    } catch (error) {
+      if (edge.endingsTotal > endingsBefore) return 'the edge ended by it';
       await edge.order({ kind: 'heal' });
+      throw error;
     }
-    return `${await edge.order({ kind: 'ask' })} calls`;
   }
 
   async #fillDisk(durationMs: number): Promise<string> {

@@ -33,6 +33,10 @@ export class Supervised {
     return this.#endings;
   }
 
+  get endingsTotal(): number {
+    return [...this.#endings.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   start(): void {
     const { args, logFile, orders } = this.#options;
     this.#wanted = true;
