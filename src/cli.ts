@@ -9,7 +9,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from './base/clock.ts';
 import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
-import { EXIT_CANNOT_START, EXIT_FAILED, runProcess } from './base/process.ts';
+import { EXIT_CANNOT_START, EXIT_FAILED, isDiskTrouble, runProcess } from './base/process.ts';
 import { VERSION } from './base/version.ts';
 
 const program = new Command('millwright');
@@ -132,6 +132,7 @@ async function edge(options: { config: string }): Promise<void> {
     throw new MillwrightError(
       'storage_failed',
       `the log's folder ${settings.log.folder} cannot be written (${why}); set buffering.folder`,
+      { cause },
     );
   }
   const { EDGE_NODE_FLAGS } = await import('./edge/flags.ts');
@@ -303,5 +304,5 @@ try {
   const message =
     error instanceof MillwrightError ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`${message}\n`);
-  process.exitCode = EXIT_CANNOT_START;
+  process.exitCode = isDiskTrouble(error) ? EXIT_FAILED : EXIT_CANNOT_START;
 }

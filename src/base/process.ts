@@ -1,6 +1,7 @@
 /** What every process of Millwright does alike: exit codes, and being told to stop. */
 import { MillwrightError, messageOf } from './errors.ts';
 import type { Logger } from './logger.ts';
+import { isSystemError } from './node-files.ts';
 
 /** Something failed that may pass: whoever supervises may start the process again. */
 export const EXIT_FAILED = 1;
@@ -49,10 +50,20 @@ export async function runProcess(log: Logger, work: (signal: AbortSignal) => Pro
     process.exitCode = 0;
   } catch (error) {
     log.error(messageOf(error), error instanceof MillwrightError ? { code: error.code } : { stack: stackOf(error) });
-    process.exitCode =
-      error instanceof MillwrightError && CANNOT_START.has(error.code) ? EXIT_CANNOT_START : EXIT_FAILED;
+    process.exitCode = exitCodeOf(error);
   }
   clearInterval(watch);
+}
+
+export function exitCodeOf(error: unknown): number {
+  const cannotStart = error instanceof MillwrightError && CANNOT_START.has(error.code) && !isDiskTrouble(error);
+  return cannotStart ? EXIT_CANNOT_START : EXIT_FAILED;
+}
+
+/** A disk that is full or fails may be well at the next start; a folder that may not be written will not. */
+export function isDiskTrouble(error: unknown): boolean {
+  const cause = error instanceof MillwrightError ? error.cause : undefined;
+  return ['ENOSPC', 'EDQUOT', 'EIO'].some((code) => isSystemError(cause, code));
 }
 
 /** A programmer's error is shown whole; ours need no stack. */

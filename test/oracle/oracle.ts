@@ -1,0 +1,236 @@
+/**
+ * The oracle: lets faults happen to a running plant for a time, and then judges whether everything arrived once.
+ *
+ * Every few rounds, and at the end, all faults are over for as long as the edge needs to catch up.
+ */
+import { systemClock } from '../../src/base/clock.ts';
+import { messageOf } from '../../src/base/errors.ts';
+import { nodeFiles } from '../../src/base/node-files.ts';
+import { inspectLog } from '../../src/log/inspect.ts';
+import { waitUntil } from '../support/system.ts';
+import { type Comparison, compare } from './compare.ts';
+import { CameToNothing, Faults } from './faults.ts';
+import { FAULT_KINDS, type FaultKind, planRounds, type PlannedFault, type Round } from './plan.ts';
+import { createPlant, GATEWAY_ID, type Plant, SINK } from './plant.ts';
+
+/** Whether the edge tells what damage destroyed by `gap` events that name sequences; if not, that is only counted. */
+const DAMAGE_IS_TOLD = false;
+
+const ROUNDS_BETWEEN_DRAINS = 3;
+/** Longer than the longest wait of the edge between two tries, and then some. */
+const DRAIN_MS_MAX = 120_000;
+const DRAIN_CHECK_MS = 200;
+/** Faults under way at once. */
+const OVERLAP_MAX = 4;
+const STOPS_MAX = 3;
+const PROGRESS_MS = 10_000;
+
+export interface OracleOptions {
+  readonly seed: number;
+  readonly minutes: number;
+  /** Takes a line of progress. */
+  readonly say: (line: string) => void;
+  /** Ends the run early; it then rejects. */
+  readonly signal: AbortSignal;
+}
+
+export interface OracleResult {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly tookMs: number;
+  readonly injected: ReadonlyMap<FaultKind, number>;
+  /** Faults that could not happen, and why. */
+  readonly cameToNothing: readonly string[];
+  readonly drainsMs: readonly number[];
+  readonly backlogMax: number;
+  /** How often a process ended by itself, and was started again. */
+  readonly endings: ReadonlyMap<string, number>;
+  readonly comparison: Comparison;
+  /** What breaks the rule, a sentence each; none: it held. */
+  readonly violations: readonly string[];
+  /** Kept when the rule was broken. */
+  readonly folder: string | null;
+}
+
+export async function runOracle(options: OracleOptions): Promise<OracleResult> {
+  const plant = await createPlant();
+  const stopNow = (): void => plant.stopNow();
+  process.once('exit', stopNow);
+  let keepFolder = false;
+  try {
+    const result = await new Run(options, plant).run();
+    keepFolder = result.folder !== null;
+    return result;
+  } finally {
+    await plant.stop({ keepFolder });
+    process.removeListener('exit', stopNow);
+  }
+}
+
+class Run {
+  readonly #options: OracleOptions;
+  readonly #plant: Plant;
+  readonly #faults: Faults;
+  readonly #startedMs: number = performance.now();
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #injected = new Map<FaultKind, number>(FAULT_KINDS.map((kind) => [kind, 0]));
+  readonly #cameToNothing: string[] = [];
+  readonly #drainsMs: number[] = [];
+  readonly #violations: string[] = [];
+  #backlogMax = 0;
+
+  constructor(options: OracleOptions, plant: Plant) {
+    this.#options = options;
+    this.#plant = plant;
+    this.#faults = new Faults(plant, options.signal);
+  }
+
+  async run(): Promise<OracleResult> {
+    const { seed, minutes, signal } = this.#options;
+    const plant = this.#plant;
+    await plant.start();
+    await waitUntil('the first readings to be stored', async () =>
+      (await this.#look()).cursor > 0 ? true : undefined,
+    );
+    const over = new AbortController();
+    const progress = this.#tellProgress(over.signal);
+    try {
+      await this.#injectAll(planRounds(seed, minutes * 60_000));
+    } finally {
+      await Promise.all(this.#underWay);
+      over.abort();
+      await progress;
+    }
+    signal.throwIfAborted();
+    await this.#stopWithoutBacklog();
+    await plant.hub.end('SIGTERM');
+    this.#say('comparing');
+    const comparison = await compare({
+      database: plant.database.settings,
+      gatewayId: GATEWAY_ID,
+      witnessFiles: plant.witnessFiles(),
+      excused: this.#faults.excused,
+    });
+    this.#violations.push(...violationsOf(comparison));
+    return {
+      seed,
+      minutes,
+      tookMs: performance.now() - this.#startedMs,
+      injected: this.#injected,
+      cameToNothing: this.#cameToNothing,
+      drainsMs: this.#drainsMs,
+      backlogMax: this.#backlogMax,
+      endings: new Map([...plant.edge.endings, ...plant.hub.endings]),
+      comparison,
+      violations: this.#violations,
+      folder: this.#violations.length === 0 ? null : plant.folder,
+    };
+  }
+
+  async #injectAll(rounds: readonly Round[]): Promise<void> {
+    const { signal } = this.#options;
+    for (const [index, round] of rounds.entries()) {
+      const beganMs = performance.now();
+      for (const fault of round) {
+        await systemClock.sleep(beganMs + fault.atMs - performance.now(), signal);
+        while (this.#underWay.size >= OVERLAP_MAX) await Promise.race(this.#underWay);
+        if (signal.aborted) return;
+        const injecting = this.#inject(fault).finally(() => this.#underWay.delete(injecting));
+        this.#underWay.add(injecting);
+      }
+      const isLast = index === rounds.length - 1;
+      if (isLast || index % ROUNDS_BETWEEN_DRAINS === ROUNDS_BETWEEN_DRAINS - 1) await this.#drain();
+    }
+  }
+
+  async #inject(fault: PlannedFault): Promise<void> {
+    const { kind } = fault;
+    try {
+      this.#say(`${kind}: ${await this.#faults.inject(fault)}`);
+      this.#injected.set(kind, (this.#injected.get(kind) ?? 0) + 1);
+    } catch (error) {
+      const why = error instanceof CameToNothing ? error.message : messageOf(error);
+      this.#cameToNothing.push(`${kind}: ${why}`);
+      this.#say(`${kind}: came to nothing: ${why}`);
+    }
+  }
+
+  /** All faults over, the edge must deliver what it has. */
+  async #drain(): Promise<void> {
+    const { signal } = this.#options;
+    await Promise.all(this.#underWay);
+    const beganMs = performance.now();
+    let goal: number | undefined;
+    let last = 'it does not answer';
+    while (!signal.aborted) {
+      const now = await this.#look().catch(() => undefined);
+      goal ??= now?.lastSequence;
+      if (now !== undefined && goal !== undefined) {
+        if (now.cursor >= goal) break;
+        last = `${goal - now.cursor} batches are left`;
+      }
+      if (performance.now() - beganMs > DRAIN_MS_MAX) {
+        this.#violations.push(`the edge did not deliver everything in ${DRAIN_MS_MAX / 1000} s: ${last}`);
+        break;
+      }
+      await systemClock.sleep(DRAIN_CHECK_MS, signal);
+    }
+    const tookMs = Math.round(performance.now() - beganMs);
+    this.#drainsMs.push(tookMs);
+    this.#say(`drained in ${tookMs} ms`);
+  }
+
+  /** A stop has its limits; on a busy machine it may leave a few batches for the next start. */
+  async #stopWithoutBacklog(): Promise<void> {
+    const { edge, logFolder } = this.#plant;
+    for (let stop = 1; stop <= STOPS_MAX; stop += 1) {
+      if ((await edge.end('SIGTERM')) !== 0) this.#violations.push('the edge did not end well when it was told to');
+      const { cursors } = await inspectLog(nodeFiles, logFolder);
+      if (cursors.every(({ lagBatches }) => lagBatches === 0)) return;
+      edge.start();
+      await this.#drain();
+    }
+    this.#violations.push(`the edge had a backlog after ${STOPS_MAX} stops without a fault`);
+  }
+
+  async #tellProgress(over: AbortSignal): Promise<void> {
+    for (;;) {
+      await systemClock.sleep(PROGRESS_MS, over);
+      if (over.aborted) return;
+      const faults = [...this.#injected.values()].reduce((sum, count) => sum + count, 0);
+      const now = await this.#look().catch(() => undefined);
+      const log =
+        now === undefined ? 'the edge is down' : `${now.lastSequence} batches in the log, ${now.lag} to deliver`;
+      this.#say(`— ${faults} faults, ${log}`);
+    }
+  }
+
+  async #look(): Promise<{ lastSequence: number; cursor: number; lag: number }> {
+    const { log, sinks } = await this.#plant.edgeStatus();
+    const sink = sinks.find(({ name }) => name === SINK);
+    const lag = sink?.lag_batches ?? 0;
+    this.#backlogMax = Math.max(this.#backlogMax, lag);
+    return { lastSequence: log.last_sequence, cursor: sink?.cursor ?? 0, lag };
+  }
+
+  #say(line: string): void {
+    const seconds = (performance.now() - this.#startedMs) / 1000;
+    this.#options.say(`${seconds.toFixed(1).padStart(7)} s  ${line}`);
+  }
+}
+
+function violationsOf(comparison: Comparison): string[] {
+  const { batchesUntold } = comparison;
+  const counts: [number, string][] = [
+    [comparison.batchesLost, 'batches were lost'],
+    [comparison.batchesUnknown, 'batches arrived that the log never wrote'],
+    [comparison.batchesToldWrongly, 'batches were told as destroyed that nothing was done to'],
+    [DAMAGE_IS_TOLD ? batchesUntold : 0, 'batches were destroyed and no gap event names them'],
+    [comparison.numbersUsedTwice, 'numbers were used for two batches'],
+    [comparison.batchesPromisedEarly, 'batches were acknowledged that were not on the disk'],
+    [comparison.readingsLost, 'readings were lost'],
+    [comparison.readingsDoubled, 'readings were doubled'],
+    [comparison.readingsCorrupted, 'readings were altered'],
+  ];
+  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+}
