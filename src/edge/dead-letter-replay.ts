@@ -89,13 +89,14 @@ class Replay {
     const { replay, refused, old, current, lock } = deadLetterNames(sink);
     // What a replay has left that died comes first: a rename would replace it.
     for (const name of [replay, refused, old, current]) {
-      if (!(await files.list(this.#folder)).includes(name)) continue;
       if (name === old || name === current) await this.#refuseTooMany(refused);
-      if (name !== replay) {
-        const paths = { files, clock, path: this.#path(lock) };
-        await withLock(paths, () => files.rename(this.#path(name), this.#path(replay)));
-      }
-      await this.#replayFile(replay);
+      // Looked for under the lock: the edge may just be putting the file aside.
+      let isThere = false;
+      await withLock({ files, clock, path: this.#path(lock) }, async () => {
+        isThere = (await files.list(this.#folder)).includes(name);
+        if (isThere && name !== replay) await files.rename(this.#path(name), this.#path(replay));
+      });
+      if (isThere) await this.#replayFile(replay);
     }
     return { delivered: this.#delivered, refusedAgain: this.#refusedAgain };
   }

@@ -6,10 +6,10 @@
  * A replay takes both away by renaming them (`dead-letter-replay.ts`); a lock keeps that out of the midst of a write.
  */
 import { type Clock, now } from '../base/clock.ts';
-import { hasCode } from '../base/errors.ts';
 import type { FileHandle, Files } from '../base/files.ts';
-import { takeLock } from '../base/lock-file.ts';
 import type { Logger } from '../base/logger.ts';
+import { isSystemError } from '../base/node-files.ts';
+import { writeNewFile } from '../base/small-files.ts';
 import type { Batch } from '../model/batch.ts';
 
 /** Length at which the file is put aside. */
@@ -56,8 +56,8 @@ export interface DeadLetterNames {
   readonly replaying: string;
 }
 
-/** A lock that is held longer is told as an error; a replay holds it for one rename. */
-const LOCK_WAITS = { timesMax: 100, ms: 20 } as const;
+/** It is held for one write or one rename. One that is there for longer was left by a process that died. */
+const LOCK_WAITS = { timesMax: 500, ms: 20 } as const;
 
 export const NEW_LINE = 0x0a;
 
@@ -78,19 +78,20 @@ export function deadLetterNames(sink: string): DeadLetterNames {
   };
 }
 
-/** Runs the action while no other process writes or takes away the file. @throws log_locked */
+/** Runs the action while no other process writes or takes away the file. */
 export async function withLock(
   { files, clock, path }: { files: Files; clock: Clock; path: string },
   action: () => Promise<void>,
 ): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     try {
-      await takeLock(files, { path, what: 'the file of dead letters' });
+      await writeNewFile(files, path, []);
       break;
     } catch (error) {
-      if (!hasCode(error, 'log_locked') || tries >= LOCK_WAITS.timesMax) throw error;
-      await clock.sleep(LOCK_WAITS.ms);
+      if (!isSystemError(error, 'EEXIST')) throw error;
     }
+    if (tries % LOCK_WAITS.timesMax === 0) await files.remove(path);
+    else await clock.sleep(LOCK_WAITS.ms);
   }
   try {
     await action();
