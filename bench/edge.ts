@@ -225,7 +225,20 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
       },
     ],
     // One segment for the whole run: a settled one would be deleted, and could not be compared at the end.
-    log: { folder: join(folder, 'log'), segmentBytesMax: 64 * 1024 * 1024, hotBytesMax: 1024 * 1024 },
+    log: {
+      folder: join(folder, 'log'),
+      segmentBytesMax: 64 * 1024 * 1024,
+      hotBytesMax: 1024 * 1024,
+      sync: { kind: 'batch', intervalMs: 1000 },
+      limits: {
+        warmBytesMax: 128 * 1024 * 1024,
+        bytesMax: 1024 * 1024 * 1024,
+        ageMsMax: null,
+        reserveBytes: 0,
+        whenFull: { samples: 'thin', measurements: 'drop_oldest', events: 'drop_oldest' },
+      },
+    },
+    cardEnduranceBytes: 1e13,
     batching: { readingsMax: 100, delayMs: 200 },
     control: {
       enabled: true,

@@ -287,13 +287,20 @@ export function duration(limits: { minMs: number; maxMs: number }): Scalar<numbe
   });
 }
 
-const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 };
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kb: 2 ** 10,
+  mb: 2 ** 20,
+  gb: 2 ** 30,
+  tb: 2 ** 40,
+};
 
 /** `1048576`, `10MB`, `1 GB` (powers of 1024); comes out in bytes. */
 export function bytes(limits: { min: number; max: number }): Scalar<number> {
   const allowed = `a number of bytes such as 1048576, 10MB or 1GB, from ${limits.min} to ${limits.max}`;
   return scalar(allowed, (value) => {
-    const match = /^(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|)$/i.exec(String(value).trim());
+    const match = /^(\d+(?:\.\d+)?)\s*(b|kb|mb|gb|tb|)$/i.exec(String(value).trim());
     if (match === null) return undefined;
     return withinLimits(
       Math.round(Number(match[1]) * (BYTE_UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN)),

@@ -25,6 +25,8 @@ export interface Files {
   rename(from: string, to: string): Promise<void>;
   /** Does nothing where there is no such file. */
   remove(path: string): Promise<void>;
+  /** Bytes that this process may still write on the folder's disk; undefined where the system does not tell. */
+  freeBytes(folder: string): Promise<number | undefined>;
   /** Resolves when the folder's entries are on the disk. */
   syncFolder(folder: string): Promise<void>;
 }

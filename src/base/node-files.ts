@@ -18,6 +18,7 @@ export const nodeFiles: Files = {
   makeFolder,
   rename: (from, to) => settled((done) => fs.rename(from, to, done)),
   remove: (file) => settled((done) => fs.unlink(file, (error) => done(error?.code === 'ENOENT' ? null : error))),
+  freeBytes,
   syncFolder,
 };
 
@@ -102,6 +103,12 @@ async function makeFolder(folder: string): Promise<void> {
     made = path.dirname(made);
     await syncFolder(made);
   }
+}
+
+async function freeBytes(folder: string): Promise<number | undefined> {
+  const { bavail, bsize } = await valueOf<import('node:fs').StatsFs>((done) => fs.statfs(folder, done));
+  // A network drive may say that nothing is there at all.
+  return bsize === 0 ? undefined : bavail * bsize;
 }
 
 async function syncFolder(folder: string): Promise<void> {

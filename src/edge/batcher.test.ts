@@ -5,7 +5,7 @@ import { systemClock } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/logger.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
-import type { MachineEvent, Reading } from '../model/reading.ts';
+import type { MachineEvent, Reading, ReadingKind } from '../model/reading.ts';
 import { timestampOf } from '../model/time.ts';
 import {
   APPENDS_MAX,
@@ -21,7 +21,12 @@ class MemoryLog implements Appendable {
   readonly batches: Reading[][] = [];
   readonly sizes: number[] = [];
   failing = false;
+  refused: ReadingKind | undefined;
   held: (() => void)[] | undefined;
+
+  refuses(kind: ReadingKind): boolean {
+    return kind === this.refused;
+  }
 
   async append(payload: Uint8Array, readings: number): Promise<number> {
     if (this.held !== undefined) await new Promise<void>((resolve) => this.held?.push(resolve));

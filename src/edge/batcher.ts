@@ -17,7 +17,7 @@ import { Histogram, type Metric } from '../base/prometheus.ts';
 import type { Random } from '../base/random.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { FRAME_BYTES_MAX, FRAME_HEADER_BYTES } from '../model/frame.ts';
-import { kindOf, type Reading } from '../model/reading.ts';
+import { kindOf, type Reading, type ReadingKind } from '../model/reading.ts';
 import type { Timestamp } from '../model/time.ts';
 import { thinBatch } from './thinning.ts';
 
@@ -44,6 +44,8 @@ const LATENCY_BOUNDS = [
 /** What the batcher needs of the log. */
 export interface Appendable {
   append(payload: Uint8Array, readings: number): Promise<number>;
+  /** The log is full, and takes no more readings of that kind. */
+  refuses(kind: ReadingKind): boolean;
 }
 
 export interface BatcherOptions {
@@ -129,13 +131,17 @@ export class Batcher {
   /** Takes a reading. Never throws and never waits. */
   accept(reading: Reading): void {
     this.#readings += 1;
+    const kind = kindOf(reading);
+    if (this.#options.log.refuses(kind)) {
+      this.#lose(reading, `the log is full and takes no more ${kind}s`);
+      return;
+    }
     const json = JSON.stringify(reading);
     if (!this.#write(json)) {
       this.#lose(reading, `a reading of ${reading.machine_id} is longer than ${FRAME_BYTES_MAX} bytes`);
       return;
     }
     this.#emittedMs.push(this.#options.clock.monotonicMs());
-    const kind = kindOf(reading);
     if (kind === 'sample') this.#samples += 1;
     if (this.#emittedMs.length >= this.#options.readingsMax) this.flush();
     else if (kind === 'event') this.#flushSoon();

@@ -79,6 +79,15 @@ const schema = section({
     segment_size: bytes({ min: 65_536, max: 2 ** 30 })
       .prefault('4MB')
       .describe('Size at which a file of the log is closed'),
+    sync: choice(['batch', 'interval', 'never'])
+      .prefault('batch')
+      .describe(
+        'When a batch counts as kept. batch: when it is on the disk. interval: at once, and it is on the disk at most ' +
+          'sync_interval later, which is what a power cut loses; spares SD cards. never: for tests',
+      ),
+    sync_interval: duration({ minMs: 10, maxMs: 600_000 })
+      .prefault('1s')
+      .describe('For sync: interval, the time between two syncs'),
     hot_buffer: section({
       capacity: bytes({ min: 65_536, max: 2 ** 30 })
         .prefault('1MB')
@@ -86,16 +95,34 @@ const schema = section({
     }).prefault({}),
     warm_buffer: section({
       path: text('a path').optional().describe('Its folder holds the log'),
-      size: bytes({ min: 1, max: 2 ** 50 })
-        .optional()
-        .describe('Not in force yet: the log is bounded by the disk'),
+      size: bytes({ min: 2 ** 18, max: 2 ** 50 })
+        .prefault('10MB')
+        .describe('Newest files of the log that are kept as they were written; older ones are compressed'),
     }).prefault({}),
     cold_buffer: section({
       path: text('a path').optional().describe('Not used: there is one log in one folder'),
-      max_size: bytes({ min: 1, max: 2 ** 50 })
-        .optional()
-        .describe('Not in force yet: the log is bounded by the disk'),
+      max_size: bytes({ min: 2 ** 18, max: 2 ** 50 })
+        .prefault('512MB')
+        .describe('Compressed files of the log; 512MB hold 60 hours at 100 readings a second'),
     }).prefault({}),
+    max_age: duration({ minMs: 60_000, maxMs: 315_360_000_000 })
+      .optional()
+      .describe('Batches older than this are dropped, whoever still waits for them; default: never'),
+    reserve_free: bytes({ min: 0, max: 2 ** 50 })
+      .prefault('256MB')
+      .describe('Left free on the disk: the log then makes room as if it were full, down to warm_buffer.size'),
+    when_full: section({
+      samples: choice(['thin', 'drop_oldest', 'drop_newest'])
+        .prefault('thin')
+        .describe('thin: old samples are merged into ever wider intervals. What is given up is told by a gap event'),
+      measurements: choice(['drop_oldest', 'drop_newest'])
+        .prefault('drop_oldest')
+        .describe('When there is no sample left to give up'),
+      events: choice(['drop_oldest', 'drop_newest']).prefault('drop_oldest').describe('As for measurements'),
+    }).prefault({}),
+    card_endurance: bytes({ min: 2 ** 30, max: 2 ** 60 })
+      .prefault('10TB')
+      .describe('What may be written to the SD card or disk in its life, for the estimate of how long that will be'),
     batching: section({
       size: integer({ min: 1, max: 10_000 }).prefault(100).describe('Readings in a batch at most'),
       timeout: duration({ minMs: 1, maxMs: 60_000 })
@@ -194,7 +221,16 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       folder: logFolder(config),
       segmentBytesMax: buffering.segment_size,
       hotBytesMax: buffering.hot_buffer.capacity,
+      sync: { kind: buffering.sync, intervalMs: buffering.sync_interval },
+      limits: {
+        warmBytesMax: buffering.warm_buffer.size,
+        bytesMax: buffering.warm_buffer.size + buffering.cold_buffer.max_size,
+        ageMsMax: buffering.max_age ?? null,
+        reserveBytes: buffering.reserve_free,
+        whenFull: buffering.when_full,
+      },
     },
+    cardEnduranceBytes: buffering.card_endurance,
     batching: { readingsMax: buffering.batching.size, delayMs: buffering.batching.timeout },
     control: {
       enabled: control.enabled,
@@ -261,11 +297,8 @@ function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] 
   } else if (sinks.length === 0) {
     warnings.push('sinks: there is none; readings are kept in the log until one is configured');
   }
-  if (buffering.warm_buffer.size !== undefined) {
-    warnings.push('buffering.warm_buffer.size: is not in force yet; the log is bounded by the disk');
-  }
-  if (buffering.cold_buffer.path !== undefined || buffering.cold_buffer.max_size !== undefined) {
-    warnings.push(`buffering.cold_buffer: is not in force yet; there is one log, in ${logFolder(config)}`);
+  if (buffering.cold_buffer.path !== undefined) {
+    warnings.push(`buffering.cold_buffer.path: is not used; there is one log, in ${logFolder(config)}`);
   }
   return warnings;
 }

@@ -6,6 +6,7 @@ import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { seededRandom } from '../base/random.ts';
 import { FaultyFiles } from '../log/faulty-files.test-support.ts';
 import { DurableLog } from '../log/log.ts';
+import { ROOMY } from '../log/options.test-support.ts';
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import type { Settlement, Sink, StatusReporter } from '../ports/sink.ts';
@@ -63,7 +64,8 @@ export class Rig {
       sinks: ['hub'],
       segmentBytesMax: 1_000_000,
       hotBytesMax: 100_000,
-      newEpoch: () => 'epoch-1',
+      ...ROOMY,
+      newId: () => 'epoch-1',
     });
     const letters = new DeadLetters({ logFolder: 'log', sink: 'hub', files, clock, logger });
     const deadLetters: DeliveryOptions['deadLetters'] = {

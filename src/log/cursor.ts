@@ -10,6 +10,7 @@ import { type Clock, now } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
+import { isSystemError } from '../base/node-files.ts';
 import { FORMAT_VERSION } from './format.ts';
 import type { BatchPlace } from './reader.ts';
 import { readSmallFile, saveSmallFile } from '../base/small-files.ts';
@@ -75,6 +76,8 @@ export interface CursorOptions {
   readonly log: Logger;
   readonly placeOf: (sequence: number) => Promise<BatchPlace | undefined>;
   readonly onSaved: () => Promise<void>;
+  /** The disk has no room for the cursor's file. Resolves to whether there may be some now. */
+  readonly onDiskFull: () => Promise<boolean>;
 }
 
 export class SinkCursor implements Cursor {
@@ -138,7 +141,13 @@ export class SinkCursor implements Cursor {
     const readings = range.readings + this.#moveTo(range.last);
     if (this.#next === undefined) return;
     const { appendedAtMicros, readingsBefore } = this.#next;
-    this.#next = { sequence: this.#position + 1, appendedAtMicros, readingsBefore: readingsBefore + readings };
+    const readingsNow = readingsBefore + readings;
+    this.#next = {
+      sequence: this.#position + 1,
+      appendedAtMicros,
+      readingsBefore: readingsNow,
+      readingsThrough: readingsNow,
+    };
     this.#nextIsReckoned = true;
     await this.#findNext();
   }
@@ -211,17 +220,14 @@ export class SinkCursor implements Cursor {
   }
 
   async #save(): Promise<void> {
-    const { files, folder, epoch, sink, clock, log, onSaved } = this.#options;
-    const position = this.#position;
-    const revision = this.#revision;
-    if (revision === this.#savedRevision) return;
-    const islands = this.#islands.map(({ first, last, readings }) => [first, last, readings]);
-    const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
+    const { sink, log, onSaved, onDiskFull } = this.#options;
+    if (this.#revision === this.#savedRevision) return;
     try {
-      const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
-      this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
-      this.#savedPosition = position;
-      this.#savedRevision = revision;
+      await this.#write().catch(async (error: unknown) => {
+        const isFull = isSystemError(error, 'ENOSPC') || isSystemError(error, 'EDQUOT');
+        if (!isFull || !(await onDiskFull())) throw error;
+        await this.#write();
+      });
       this.#saveFails = false;
       await onSaved();
     } catch (error) {
@@ -231,6 +237,18 @@ export class SinkCursor implements Cursor {
       }
       this.#saveFails = true;
     }
+  }
+
+  async #write(): Promise<void> {
+    const { files, folder, epoch, sink, clock } = this.#options;
+    const position = this.#position;
+    const revision = this.#revision;
+    const islands = this.#islands.map(({ first, last, readings }) => [first, last, readings]);
+    const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
+    const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
+    this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
+    this.#savedPosition = position;
+    this.#savedRevision = revision;
   }
 }
 

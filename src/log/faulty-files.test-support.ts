@@ -45,6 +45,8 @@ export class FaultyFiles {
   /** Calls until the plan takes effect. */
   #plan: { calls: number; readonly kind: CrashKind; readonly code: string; times: number } | undefined;
   #calls = 0;
+  /** What the port says; undefined: nothing. */
+  freeBytes: number | undefined;
 
   constructor(random: Random) {
     this.#random = random;
@@ -135,58 +137,65 @@ export class FaultyFiles {
       this.#nameChanges.push({ folders, apply });
     };
     return {
-      open: async (path, mode) => {
-        await this.#enter(generation, { changes: mode === 'create' });
-        const found = this.#names.get(path);
-        if (mode === 'create' && found !== undefined) throw new SystemError('EEXIST');
-        if (mode !== 'create' && found === undefined) throw new SystemError('ENOENT');
-        const inode = found ?? { cache: Buffer.alloc(0), disk: Buffer.alloc(0), dirty: [] };
-        if (found === undefined) change([folderOf(path)], (names) => names.set(path, inode));
-        return this.#handleOf(inode, generation);
+      open: (path, mode) => {
+        const done = (): FileHandle => {
+          const found = this.#names.get(path);
+          if (mode === 'create' && found !== undefined) throw new SystemError('EEXIST');
+          if (mode !== 'create' && found === undefined) throw new SystemError('ENOENT');
+          const inode = found ?? { cache: Buffer.alloc(0), disk: Buffer.alloc(0), dirty: [] };
+          if (found === undefined) change([folderOf(path)], (names) => names.set(path, inode));
+          return this.#handleOf(inode, generation);
+        };
+        return this.#enter(generation, { changes: mode === 'create', done });
       },
-      list: async (folder) => {
-        await this.#enter(generation);
-        return this.paths()
-          .filter((path) => folderOf(path) === folder)
-          .map((path) => path.slice(folder.length + 1));
+      list: (folder) => {
+        const done = (): string[] =>
+          this.paths()
+            .filter((path) => folderOf(path) === folder)
+            .map((path) => path.slice(folder.length + 1));
+        return this.#enter(generation, { done });
       },
-      makeFolder: () => this.#enter(generation),
-      rename: async (from, to) => {
-        await this.#enter(generation, { changes: true });
-        if (!this.#names.has(from)) throw new SystemError('ENOENT');
-        change([folderOf(from), folderOf(to)], (names) => {
-          const inode = names.get(from);
-          names.delete(from);
-          if (inode !== undefined) names.set(to, inode);
-        });
+      makeFolder: () => this.#enter(generation, { done: () => {} }),
+      rename: (from, to) => {
+        const done = (): void => {
+          if (!this.#names.has(from)) throw new SystemError('ENOENT');
+          change([folderOf(from), folderOf(to)], (names) => {
+            const inode = names.get(from);
+            names.delete(from);
+            if (inode !== undefined) names.set(to, inode);
+          });
+        };
+        return this.#enter(generation, { changes: true, done });
       },
-      remove: async (path) => {
-        await this.#enter(generation, { changes: true });
-        if (this.#names.has(path)) change([folderOf(path)], (names) => names.delete(path));
+      remove: (path) => {
+        const done = (): void => {
+          if (this.#names.has(path)) change([folderOf(path)], (names) => names.delete(path));
+        };
+        return this.#enter(generation, { changes: true, done });
       },
-      syncFolder: async (folder) => {
-        await this.#enter(generation, { changes: true });
-        const last = this.#nameChanges.findLastIndex(({ folders }) => folders.includes(folder));
-        for (const done of this.#nameChanges.splice(0, last + 1)) done.apply(this.#namesOnDisk);
+      freeBytes: () => this.#enter(generation, { done: () => this.freeBytes }),
+      syncFolder: (folder) => {
+        const done = (): void => {
+          const last = this.#nameChanges.findLastIndex(({ folders }) => folders.includes(folder));
+          for (const one of this.#nameChanges.splice(0, last + 1)) one.apply(this.#namesOnDisk);
+        };
+        return this.#enter(generation, { changes: true, done });
       },
     };
   }
 
   #handleOf(inode: Inode, generation: number): FileHandle {
     return {
-      write: async (buffers, position) => {
+      write: (buffers, position) => {
         const bytes = Buffer.concat(buffers);
         const done = (): void => write(inode, bytes, position);
         const interrupted = (): void => {
           write(inode, bytes.subarray(0, Math.floor(this.#random() * (bytes.length + 1))), position);
         };
-        await this.#enter(generation, { changes: true, done, interrupted });
+        return this.#enter(generation, { changes: true, done, interrupted });
       },
-      read: async (into, position) => {
-        await this.#enter(generation);
-        return inode.cache.copy(into, 0, position);
-      },
-      datasync: async () => {
+      read: (into, position) => this.#enter(generation, { done: () => inode.cache.copy(into, 0, position) }),
+      datasync: () => {
         const done = (): void => {
           for (const change of inode.dirty.splice(0)) inode.disk = changed(inode.disk, change);
         };
@@ -195,32 +204,32 @@ export class FaultyFiles {
           if (kind !== 'fail' && kind !== 'fail all') return;
           for (const change of inode.dirty.splice(0)) if (this.#random() < 0.5) this.#applyPartly(inode, change);
         };
-        await this.#enter(generation, { changes: true, done, interrupted });
+        return this.#enter(generation, { changes: true, done, interrupted });
       },
-      truncate: async (length) => {
+      truncate: (length) => {
         const done = (): void => {
           inode.cache = changed(inode.cache, { length });
           inode.dirty.push({ length });
         };
-        await this.#enter(generation, { changes: true, done });
+        return this.#enter(generation, { changes: true, done });
       },
-      size: async () => {
-        await this.#enter(generation);
-        return inode.cache.length;
-      },
+      size: () => this.#enter(generation, { done: () => inode.cache.length }),
       close: async () => {},
     };
   }
 
-  /** Every call passes here; the planned one fails here. */
-  async #enter(
+  /**
+   * Every call passes here; the planned one fails here. What a call does is done in the same turn in which it is let
+   * through: another call's crash cannot come between.
+   */
+  async #enter<Value>(
     generation: number,
     call: {
       changes?: boolean;
-      done?: () => void;
+      done: () => Value;
       interrupted?: (kind: CrashKind) => void;
-    } = {},
-  ): Promise<void> {
+    },
+  ): Promise<Value> {
     await Promise.resolve();
     if (generation !== this.#generation) throw new SystemError('EIO');
     this.#calls += 1;
@@ -236,7 +245,7 @@ export class FaultyFiles {
         throw new SystemError(plan.code);
       }
     }
-    call.done?.();
+    return call.done();
   }
 
   #applyPartly(inode: Inode, change: Change): void {

@@ -2,20 +2,25 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   checksum,
+  decodeBlockHeader,
   decodeRecordHeader,
   decodeSegmentHeader,
+  encodeBlockHeader,
   encodeRecordHeader,
   encodeSegmentHeader,
   epochSeed,
   parseSegmentName,
   RECORD_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
   segmentName,
 } from './format.ts';
 
-const SEGMENT = {
+const SEGMENT: SegmentHeader = {
   epoch: 'Abc-1_2',
   firstSequence: 391,
+  form: 'compressed',
+  thinning: 3,
   createdAtMicros: 1_767_254_400_123_456,
   readingsBefore: 39_000,
 };
@@ -38,9 +43,11 @@ test('a segment header has the documented bytes', () => {
   assert.equal(bytes.length, SEGMENT_HEADER_BYTES);
   const fields =
     '4d574c4f47534547' + // MWLOGSEG
-    '0100' + // version
+    '0200' + // version
     '6000' + // length of the header
-    '00000000' +
+    '01' + // compressed
+    '03' + // thinned three times
+    '0000' +
     '8701000000000000' + // first sequence
     '4042bffa4e470600' + // created at
     '5898000000000000' + // readings before
@@ -64,9 +71,9 @@ test('every flipped bit of a segment header is noticed', () => {
 
 test('a whole header of a later version is told from a damaged one', () => {
   const bytes = encodeSegmentHeader(SEGMENT);
-  bytes.writeUInt16LE(2, 8);
+  bytes.writeUInt16LE(3, 8);
   bytes.writeUInt32LE(checksum(bytes.subarray(0, 92)), 92);
-  assert.deepEqual(decodeSegmentHeader(bytes), { kind: 'newer', version: 2 });
+  assert.deepEqual(decodeSegmentHeader(bytes), { kind: 'newer', version: 3 });
 });
 
 test('a record header has the documented bytes', () => {
@@ -94,6 +101,37 @@ test('every flipped bit of a record header is noticed', () => {
     const flipped = Buffer.from(bytes);
     flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
     assert.equal(decodeRecordHeader(flipped, 0, 1), undefined);
+  }
+});
+
+test('a block header has the documented bytes, and every flipped bit of it is noticed', () => {
+  const block = {
+    firstSequence: 391,
+    lastSequence: 399,
+    readingsTotal: 39_900,
+    plainBytes: 256_729,
+    payloadBytes: 30_000,
+    payloadCrc: 0xcbf43926,
+  };
+  const seed = epochSeed('Abc-1_2');
+  const bytes = Buffer.alloc(RECORD_HEADER_BYTES);
+  encodeBlockHeader(bytes, 0, block, seed);
+  const fields =
+    '4d57d2ed' + // marker
+    '30750000' + // compressed length
+    '8f01000000000000' + // last sequence
+    '8701000000000000' + // first sequence
+    'dc9b000000000000' + // readings so far
+    'd9ea0300' + // length before compression
+    '2639f4cb'; // checksum of the compressed bytes
+  assert.equal(bytes.toString('hex', 0, 40), fields);
+  assert.deepEqual(decodeBlockHeader(bytes, 0, seed), block);
+  assert.equal(decodeRecordHeader(bytes, 0, seed), undefined);
+  assert.equal(decodeBlockHeader(bytes, 0, seed + 1), undefined);
+  for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+    const flipped = Buffer.from(bytes);
+    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    assert.equal(decodeBlockHeader(flipped, 0, seed), undefined, `bit ${bit}`);
   }
 });
 

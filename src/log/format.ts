@@ -1,30 +1,34 @@
 /**
  * The bytes of the durable log. The whole format is in `docs/log-format.md`; in short:
  *
- *     segment = header(96) record*          one file, named by the first sequence in it
- *     record  = header(44) payload          one batch
+ *     segment = header(96) (record* | block*)    one file, named by the first sequence in it
+ *     record  = header(44) payload               one batch
+ *     block   = header(44) zstd(record*)         neighbouring batches of a segment that has gone cold
  *
- * Constraints. One writer; appends only; a segment is never changed after a newer one exists, only deleted. All numbers
- * are little-endian; those of 64 bits stay within 2^53 − 1. Checksums are CRC-32 (IEEE 802.3). Times are microseconds
- * since 1970.
+ * Constraints. One writer; a plain segment is only appended to, and never changed after a newer one exists: it is
+ * deleted, or replaced in one step by its compressed form of the same name. All numbers are little-endian; those of 64
+ * bits stay within 2^53 − 1. Checksums are CRC-32 (IEEE 802.3). Times are microseconds since 1970.
  *
- *     segment header                             record header
- *      0  8  "MWLOGSEG"                           0  4  marker 4D 57 D2 EC
- *      8  2  version                              4  4  payload's length
- *     10  2  header's length                      8  8  sequence
- *     12  4  zero                                16  8  appended at
- *     16  8  first sequence                      24  8  readings so far in the log, with this batch
- *     24  8  created at                          32  4  readings in this batch
- *     32  8  readings before this segment        36  4  payload's CRC
- *     40  1  epoch's length                      40  4  CRC of bytes 0..39, started from the epoch's CRC
+ *     segment header                     record header                      block header
+ *      0  8  "MWLOGSEG"                   0  4  marker 4D 57 D2 EC           0  4  marker 4D 57 D2 ED
+ *      8  2  version                      4  4  payload's length             4  4  compressed length
+ *     10  2  header's length              8  8  sequence                     8  8  last sequence
+ *     12  1  form: 0 plain, 1 compressed 16  8  appended at                 16  8  first sequence
+ *     13  1  thinning level              24  8  readings so far in the log  24  8  readings so far in the log
+ *     14  2  zero                        32  4  readings in this batch      32  4  length before compression
+ *     16  8  first sequence              36  4  payload's CRC               36  4  CRC of the compressed bytes
+ *     24  8  created at                  40  4  CRC of bytes 0..39, started from the epoch's CRC
+ *     32  8  readings before
+ *     40  1  epoch's length
  *     41 40  epoch, zeros
  *     81 11  zero
  *     92  4  CRC of bytes 0..91
  *
- * Recovery. What follows the last whole record of the last segment is cut off on opening. Damage before that is passed over: the next
- * record is found by its marker and checksum, and the numbers between are destroyed. A record whose sequence is not below
- * the next segment's first is left over from a failed write and is not part of the log. The epoch in the record's
- * checksum keeps records of another log out, and lets a segment be read whose header is damaged.
+ * Recovery. What follows the last whole record of the last segment is cut off on opening. Damage before that is passed
+ * over: the next record or block is found by its marker and checksum, and the numbers between are destroyed. A block
+ * answers for all numbers from its first to its last: one that has no record in it was taken out on purpose. A record
+ * whose sequence is not below the next segment's first is left over from a failed write and is not part of the log. The
+ * epoch in the checksum keeps records of another log out, and lets a segment be read whose header is damaged.
  *
  * This module is pure: bytes in, values out.
  */
@@ -32,18 +36,29 @@ import { BATCH_BYTES_MAX } from '../model/batch.ts';
 
 const { crc32 } = process.getBuiltinModule('node:zlib');
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 export const SEGMENT_HEADER_BYTES = 96;
+/** Of a record and of a block alike. */
 export const RECORD_HEADER_BYTES = 44;
 export const EPOCH_BYTES_MAX = 40;
 
 const SEGMENT_MAGIC: Buffer = Buffer.from('MWLOGSEG', 'latin1');
 /** The first bytes of each record. Two of them are no ASCII and no valid UTF-8, so JSON never contains them. */
-export const RECORD_MARKER: Buffer = Buffer.from([0x4d, 0x57, 0xd2, 0xec]);
+const RECORD_MARKER: Buffer = Buffer.from([0x4d, 0x57, 0xd2, 0xec]);
 const RECORD_MARKER_NUMBER = RECORD_MARKER.readUInt32LE(0);
+const BLOCK_MARKER_NUMBER: number = Buffer.from([0x4d, 0x57, 0xd2, 0xed]).readUInt32LE(0);
+/** Bytes that do not compress grow a little. */
+const PAYLOAD_BYTES_MAX: number = BATCH_BYTES_MAX + 64 * 1024;
+/** What the markers of records and blocks have in common, to search for. */
+export const MARKER_PREFIX: Buffer = RECORD_MARKER.subarray(0, 3);
+/** Longest content of a block, before compression: one longest record, or a group of shorter ones. */
+export const BLOCK_BYTES_MAX: number = BATCH_BYTES_MAX + RECORD_HEADER_BYTES;
 
 export interface SegmentHeader {
   readonly epoch: string;
+  readonly form: 'plain' | 'compressed';
+  /** How often its samples were merged into wider intervals; 0: never. */
+  readonly thinning: number;
   readonly firstSequence: number;
   readonly createdAtMicros: number;
   readonly readingsBefore: number;
@@ -61,6 +76,19 @@ export interface RecordHeader {
   /** Readings appended to the log up to and with this batch. */
   readonly readingsTotal: number;
   readonly appendedAtMicros: number;
+  readonly payloadBytes: number;
+  readonly payloadCrc: number;
+}
+
+/** Neighbouring batches, compressed together. */
+export interface BlockHeader {
+  /** It answers for these numbers and all between them. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  /** Readings appended to the log up to and with the last of them. */
+  readonly readingsTotal: number;
+  /** Length of the records in it. */
+  readonly plainBytes: number;
   readonly payloadBytes: number;
   readonly payloadCrc: number;
 }
@@ -83,6 +111,8 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   SEGMENT_MAGIC.copy(bytes, 0);
   bytes.writeUInt16LE(FORMAT_VERSION, 8);
   bytes.writeUInt16LE(SEGMENT_HEADER_BYTES, 10);
+  bytes.writeUInt8(header.form === 'compressed' ? 1 : 0, 12);
+  bytes.writeUInt8(header.thinning, 13);
   writeUint64(bytes, header.firstSequence, 16);
   writeUint64(bytes, header.createdAtMicros, 24);
   writeUint64(bytes, header.readingsBefore, 32);
@@ -103,6 +133,8 @@ export function decodeSegmentHeader(bytes: Buffer): DecodedSegmentHeader {
   if (version > FORMAT_VERSION) return { kind: 'newer', version };
   const header: SegmentHeader = {
     epoch: bytes.toString('latin1', 41, 41 + Math.min(bytes.readUInt8(40), EPOCH_BYTES_MAX)),
+    form: bytes.readUInt8(12) === 1 ? 'compressed' : 'plain',
+    thinning: bytes.readUInt8(13),
     firstSequence: readUint64(bytes, 16),
     createdAtMicros: readUint64(bytes, 24),
     readingsBefore: readUint64(bytes, 32),
@@ -123,11 +155,8 @@ export function encodeRecordHeader(into: Buffer, offset: number, header: RecordH
 
 /** The header at `offset`; undefined when there is no whole and undamaged one of this epoch. Never throws. */
 export function decodeRecordHeader(bytes: Buffer, offset: number, seed: number): RecordHeader | undefined {
-  if (bytes.length - offset < RECORD_HEADER_BYTES) return undefined;
-  if (bytes.readUInt32LE(offset) !== RECORD_MARKER_NUMBER) return undefined;
-  if (bytes.readUInt32LE(offset + 40) !== checksum(bytes.subarray(offset, offset + 40), seed)) return undefined;
-  const payloadBytes = bytes.readUInt32LE(offset + 4);
-  if (payloadBytes > BATCH_BYTES_MAX) return undefined;
+  const payloadBytes = soundPayloadBytes(bytes, offset, { marker: RECORD_MARKER_NUMBER, seed });
+  if (payloadBytes === undefined) return undefined;
   return {
     payloadBytes,
     sequence: readUint64(bytes, offset + 8),
@@ -136,6 +165,45 @@ export function decodeRecordHeader(bytes: Buffer, offset: number, seed: number):
     readings: bytes.readUInt32LE(offset + 32),
     payloadCrc: bytes.readUInt32LE(offset + 36),
   };
+}
+
+export function encodeBlockHeader(into: Buffer, offset: number, header: BlockHeader, seed: number): void {
+  into.writeUInt32LE(BLOCK_MARKER_NUMBER, offset);
+  into.writeUInt32LE(header.payloadBytes, offset + 4);
+  writeUint64(into, header.lastSequence, offset + 8);
+  writeUint64(into, header.firstSequence, offset + 16);
+  writeUint64(into, header.readingsTotal, offset + 24);
+  into.writeUInt32LE(header.plainBytes, offset + 32);
+  into.writeUInt32LE(header.payloadCrc, offset + 36);
+  into.writeUInt32LE(checksum(into.subarray(offset, offset + 40), seed), offset + 40);
+}
+
+/** As {@link decodeRecordHeader}, of a block. */
+export function decodeBlockHeader(bytes: Buffer, offset: number, seed: number): BlockHeader | undefined {
+  const payloadBytes = soundPayloadBytes(bytes, offset, { marker: BLOCK_MARKER_NUMBER, seed });
+  const plainBytes = payloadBytes === undefined ? 0 : bytes.readUInt32LE(offset + 32);
+  if (payloadBytes === undefined || plainBytes > BLOCK_BYTES_MAX) return undefined;
+  return {
+    payloadBytes,
+    plainBytes,
+    lastSequence: readUint64(bytes, offset + 8),
+    firstSequence: readUint64(bytes, offset + 16),
+    readingsTotal: readUint64(bytes, offset + 24),
+    payloadCrc: bytes.readUInt32LE(offset + 36),
+  };
+}
+
+/** The payload's length in a header with that marker and a right checksum; undefined for any other bytes. */
+function soundPayloadBytes(
+  bytes: Buffer,
+  offset: number,
+  { marker, seed }: { marker: number; seed: number },
+): number | undefined {
+  if (bytes.length - offset < RECORD_HEADER_BYTES) return undefined;
+  if (bytes.readUInt32LE(offset) !== marker) return undefined;
+  if (bytes.readUInt32LE(offset + 40) !== checksum(bytes.subarray(offset, offset + 40), seed)) return undefined;
+  const payloadBytes = bytes.readUInt32LE(offset + 4);
+  return payloadBytes > PAYLOAD_BYTES_MAX ? undefined : payloadBytes;
 }
 
 export function isEpoch(text: unknown): text is string {

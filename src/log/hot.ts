@@ -1,7 +1,7 @@
 /** The hot tier: the newest batches in memory, so that a sink that keeps up is served without reading the disk. */
 
 export interface StoredBatch {
-  /** Of the log that gave the batch its number. */
+  /** With the gateway and the sequence it is the batch's identity: a log has one for each time it was opened. */
   readonly epoch: string;
   readonly sequence: number;
   readonly readings: number;

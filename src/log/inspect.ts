@@ -8,11 +8,11 @@ import { hasCode, MillwrightError } from '../base/errors.ts';
 import type { FileHandle, Files } from '../base/files.ts';
 import { isSystemError } from '../base/node-files.ts';
 import { type LoadedCursor, cursorsFolder, loadCursors } from './cursor.ts';
-import { epochSeed, SEGMENT_HEADER_BYTES } from './format.ts';
+import { epochSeed, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
 import type { StoredBatch } from './hot.ts';
 import { parseQuarantineName, quarantineFolder } from './quarantine.ts';
-import { type FoundSegment, findEpoch, findSegments, LOCK_NAME } from './recovery.ts';
-import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
+import { epochOf, type FoundSegment, findIdentity, findSegments, type LogIdentity, LOCK_NAME } from './recovery.ts';
+import { type Scanned, type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
 import { readSmallFile } from '../base/small-files.ts';
 
 /** Bytes of a segment that hold no readable record of the log. */
@@ -25,6 +25,11 @@ export interface CorruptRange {
 export interface SegmentReport {
   readonly name: string;
   readonly bytes: number;
+  readonly form: 'plain' | 'compressed';
+  /** How often its samples were merged into wider intervals. */
+  readonly thinning: number;
+  /** What its batches would take uncompressed. */
+  readonly plainBytes: number;
   readonly headerDamaged: boolean;
   readonly createdAtMicros: number | null;
   /** Of the records that can be read; null when there is none. */
@@ -51,7 +56,8 @@ export interface CursorReport {
 }
 
 export interface LogReport {
-  readonly epoch: string;
+  /** The log's id, with which its epochs begin. */
+  readonly id: string;
   readonly gatewayId: string | null;
   /** The process that has, or had, the log open; null when it was closed. */
   readonly lockedByPid: number | null;
@@ -72,8 +78,10 @@ export interface LogReport {
  * @throws log_format when it is of a newer version
  */
 export async function inspectLog(files: Files, folder: string): Promise<LogReport> {
-  const { found, epoch, gatewayId } = await findLog(files, folder);
-  const cursors = (await loadCursors(files, cursorsFolder(folder), epoch)).map((loaded) => new CursorTally(loaded));
+  const { found, identity } = await findLog(files, folder);
+  const cursors = (await loadCursors(files, cursorsFolder(folder), identity.id)).map(
+    (loaded) => new CursorTally(loaded),
+  );
   const quarantined = (await files.list(quarantineFolder(folder)))
     .map(parseQuarantineName)
     .filter((range) => range !== undefined);
@@ -81,7 +89,7 @@ export async function inspectLog(files: Files, folder: string): Promise<LogRepor
   const window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
   for (const [index, segment] of found.entries()) {
     const tally = new SegmentTally(segment, found[index + 1]?.firstSequence, quarantined);
-    for await (const item of scan(files, { folder, found, index, epoch, window })) {
+    for await (const item of scan(files, { folder, found, index, identity, window })) {
       tally.take(item);
       if (item.kind === 'record') for (const cursor of cursors) cursor.take(item);
     }
@@ -92,8 +100,8 @@ export async function inspectLog(files: Files, folder: string): Promise<LogRepor
   const cursorReports = cursors.map((cursor) => cursor.report());
   const segmentsSound = segments.every(({ headerDamaged, missingBatches }) => !headerDamaged && missingBatches === 0);
   return {
-    epoch,
-    gatewayId: gatewayId ?? null,
+    id: identity.id,
+    gatewayId: identity.gatewayId ?? null,
     lockedByPid: typeof pid === 'number' ? pid : null,
     segments,
     cursors: cursorReports,
@@ -107,11 +115,12 @@ export async function inspectLog(files: Files, folder: string): Promise<LogRepor
 
 /** Every batch that the log holds, oldest first. @throws as {@link inspectLog} */
 export async function* readAll(files: Files, folder: string): AsyncGenerator<StoredBatch> {
-  const { found, epoch } = await findLog(files, folder);
+  const { found, identity } = await findLog(files, folder);
   const window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
-  for (const index of found.keys()) {
-    for await (const item of scan(files, { folder, found, index, epoch, window })) {
-      if (item.kind === 'damage') continue;
+  for (const [index, segment] of found.entries()) {
+    const epoch = epochOf(segment, identity);
+    for await (const item of scan(files, { folder, found, index, identity, window })) {
+      if (item.kind !== 'record') continue;
       const { sequence, readings, appendedAtMicros } = item.header;
       yield { epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(item.payload) };
     }
@@ -120,8 +129,7 @@ export async function* readAll(files: Files, folder: string): AsyncGenerator<Sto
 
 interface FoundLog {
   readonly found: readonly FoundSegment[];
-  readonly epoch: string;
-  readonly gatewayId: string | undefined;
+  readonly identity: LogIdentity;
 }
 
 async function findLog(files: Files, folder: string): Promise<FoundLog> {
@@ -129,9 +137,9 @@ async function findLog(files: Files, folder: string): Promise<FoundLog> {
   for (let attempt = 0; ; attempt += 1) {
     try {
       const found = await findSegments(files, folder);
-      const identity = await findEpoch(files, folder, found);
+      const identity = await findIdentity(files, folder, found);
       if (identity === undefined) throw new MillwrightError('not_found', `there is no log in ${folder}`);
-      return { found, ...identity };
+      return { found, identity };
     } catch (error) {
       if (hasCode(error, 'not_found') || attempt >= 3 || !isSystemError(error, 'ENOENT')) throw error;
     }
@@ -143,14 +151,11 @@ interface ScanPlace {
   readonly found: readonly FoundSegment[];
   /** Which of them. */
   readonly index: number;
-  readonly epoch: string;
+  readonly identity: LogIdentity;
   readonly window: Buffer;
 }
 
-async function* scan(
-  files: Files,
-  { folder, found, index, epoch, window }: ScanPlace,
-): AsyncGenerator<ScannedRecord | ScannedDamage> {
+async function* scan(files: Files, { folder, found, index, identity, window }: ScanPlace): AsyncGenerator<Scanned> {
   const segment = found[index];
   if (segment === undefined) return;
   let handle: FileHandle;
@@ -164,11 +169,13 @@ async function* scan(
     const scanner = new SegmentScanner({
       handle,
       start: SEGMENT_HEADER_BYTES,
-      end: segment.bytes,
-      seed: epochSeed(epoch),
+      // Not as it was found: it may have been replaced by its compressed form since.
+      end: await handle.size(),
+      seed: epochSeed(epochOf(segment, identity)),
       sequenceAfter: segment.firstSequence - 1,
       sequenceMax: (found[index + 1]?.firstSequence ?? Number.MAX_SAFE_INTEGER) - 1,
-      payloadsFrom: 0,
+      from: 0,
+      payloads: true,
       window,
     });
     for (let item = await scanner.next(); item !== undefined; item = await scanner.next()) yield item;
@@ -188,6 +195,7 @@ class SegmentTally {
   #expected: number;
   #batches = 0;
   #readings = 0;
+  #plainBytes = 0;
   #missing = 0;
   #unfinished: ScannedDamage | undefined;
 
@@ -202,15 +210,24 @@ class SegmentTally {
     this.#expected = segment.firstSequence;
   }
 
-  take(item: ScannedRecord | ScannedDamage): void {
+  take(item: Scanned): void {
     if (item.kind === 'damage') {
       const { offset, bytes, reason } = item;
       if (item.cutShort && this.#nextFirst === undefined) this.#unfinished = item;
       else this.#corrupt.push({ offset, bytes, reason });
       return;
     }
-    this.#miss(item.header.sequence);
-    this.#expected = item.header.sequence + 1;
+    if (item.kind === 'block') {
+      this.#miss(item.header.firstSequence);
+      // All its numbers are accounted for, whether or not they have a record.
+      this.#expected = item.header.lastSequence + 1;
+      return;
+    }
+    if (item.block === undefined) {
+      this.#miss(item.header.sequence);
+      this.#expected = item.header.sequence + 1;
+    }
+    this.#plainBytes += RECORD_HEADER_BYTES + item.header.payloadBytes;
     this.#first ??= item.header;
     this.#last = item.header;
     this.#batches += 1;
@@ -225,6 +242,9 @@ class SegmentTally {
     return {
       name,
       bytes,
+      form: header.kind === 'good' ? header.header.form : 'plain',
+      thinning: header.kind === 'good' ? header.header.thinning : 0,
+      plainBytes: this.#plainBytes,
       headerDamaged: header.kind === 'damaged',
       createdAtMicros: header.kind === 'good' ? header.header.createdAtMicros : null,
       firstSequence: this.#first?.sequence ?? null,

@@ -1,310 +1,49 @@
 /**
- * The log against a simple model: random operations, crashes at any call of the file system, and flipped bits.
+ * Runs `log-model.test-support.ts`, which tells what it checks, over many seeds on every core.
  *
- * The oracle: every append that resolved is read back byte for byte, once, under its own number, unless a flip
- * destroyed it, which is counted; and no number that was ever read is given to another batch.
- *
- * A failing seed is printed; `MODEL_SEED=n` runs that one alone, `MODEL_RUNS=n` runs more of them.
+ * `MODEL_SEED=n` runs one alone, `MODEL_RUNS=n` more or fewer of them.
  */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { ManualClock } from '../base/manual-clock.test-support.ts';
-import { hasCode } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import { silentLogger } from '../base/logger.ts';
-import { type Random, seededRandom } from '../base/random.ts';
-import { SAVE_INTERVAL_MS } from './cursor.ts';
-import { FaultyFiles } from './faulty-files.test-support.ts';
-import { readAll } from './inspect.ts';
-import { DurableLog, type StoredBatch } from './log.ts';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
-const FOLDER = '/log';
-const SINKS = ['hub', 'mes/2'] as const;
-const STEPS = 120;
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 12);
-const SEEDS =
-  process.env['MODEL_SEED'] === undefined
-    ? Array.from({ length: RUNS }, (_, index) => index + 1)
-    : [Number(process.env['MODEL_SEED'])];
+const MODEL = fileURLToPath(new URL('log-model.test-support.ts', import.meta.url));
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 80);
+const SEED = process.env['MODEL_SEED'];
+
+interface Sums {
+  readonly operations: number;
+  readonly calls: number;
+  readonly crashes: number;
+  readonly flips: number;
+  readonly batches: number;
+}
 
 test('whatever happens, what was appended is read back once', async (context) => {
-  let [operations, calls, crashes, batches, flips] = [0, 0, 0, 0, 0];
-  for (const seed of SEEDS) {
-    const model = new Model(seed);
-    try {
-      await model.run();
-    } catch (error) {
-      throw new Error(`MODEL_SEED=${seed} fails after ${model.operations} operations: ${model.history()}`, {
-        cause: error,
-      });
-    }
-    operations += model.operations;
-    calls += model.disk.calls;
-    crashes += model.crashes;
-    batches += model.acknowledged.size;
-    flips += model.flips;
-  }
+  const ranges = SEED === undefined ? shares(RUNS, availableParallelism()) : [[Number(SEED), Number(SEED)] as const];
+  const sums = await Promise.all(ranges.map(([first, last]) => runSeeds(first, last)));
+  const total = (key: keyof Sums): number => sums.reduce((sum, one) => sum + one[key], 0);
   context.diagnostic(
-    `seeds ${SEEDS[0]} to ${SEEDS.at(-1)}: ${operations} operations, ${calls} file system calls, ` +
-      `${crashes} crashes, ${flips} flips, ${batches} batches checked`,
+    `seeds ${ranges[0]?.[0]} to ${ranges.at(-1)?.[1]}: ${total('operations')} operations, ${total('calls')} file ` +
+      `system calls, ${total('crashes')} crashes, ${total('flips')} flips, ${total('batches')} batches checked`,
   );
+  assert.ok(total('crashes') > 0 && total('batches') > 0);
 });
 
-class Model {
-  readonly disk: FaultyFiles;
-  readonly #random: Random;
-  readonly #clock: ManualClock = new ManualClock('2026-01-01T08:00:00.000000Z');
-  /** What was promised, and what a reader has seen: sequence → payload. */
-  readonly acknowledged = new Map<number, string>();
-  readonly #seen = new Map<number, string>();
-  /** Every payload that was ever handed over. */
-  readonly #attempted = new Set<string>();
-  readonly #settled = new Map<string, number>(SINKS.map((sink) => [sink, 0]));
-  #destroyedMax = 0;
-  #log: DurableLog | undefined;
-  #epoch: string | undefined;
-  #payloads = 0;
-  #powerCuts = 0;
-  readonly #done: string[] = [];
-  operations = 0;
-  crashes = 0;
-  flips = 0;
+async function runSeeds(first: number, last: number): Promise<Sums> {
+  const { stdout } = await promisify(execFile)(process.execPath, [MODEL, String(first), String(last)]);
+  const sums: Sums = JSON.parse(stdout);
+  return sums;
+}
 
-  constructor(seed: number) {
-    this.#random = seededRandom(seed);
-    this.disk = new FaultyFiles(this.#random);
-  }
-
-  history(): string {
-    return this.#done.slice(-12).join(', ');
-  }
-
-  async run(): Promise<void> {
-    for (let step = 0; step < STEPS; step += 1) {
-      this.operations += 1;
-      await this.#step();
-    }
-    await this.#close();
-    this.disk.healthy();
-    await this.#checkAll();
-  }
-
-  async #step(): Promise<void> {
-    const log = await this.#opened();
-    const choices: [number, string, () => Promise<void>][] = [
-      [40, 'append', () => this.#append(log)],
-      [20, 'read', () => this.#read(log)],
-      [15, 'settle', () => this.#settle(log)],
-      [6, 'crash in the midst', () => this.#crashDuringAppends(log)],
-      [6, 'failing disk', () => this.#failDuringAppends(log)],
-      [5, 'kill, read, power cut', () => this.#killReadAndCutPower(log)],
-      [4, 'close', () => this.#close()],
-      [3, 'crash', async () => this.#crash(this.#crashKind())],
-      [2, 'flip', () => this.#flip()],
-      [4, 'check', () => this.#checkAll()],
-    ];
-    let at = this.#random() * choices.reduce((sum, [weight]) => sum + weight, 0);
-    for (const [weight, name, action] of choices) {
-      at -= weight;
-      if (at >= 0) continue;
-      this.#done.push(name);
-      await action();
-      return;
-    }
-  }
-
-  async #opened(): Promise<DurableLog> {
-    // Opening may be struck by a crash or fault too.
-    for (let attempt = 0; this.#log === undefined; attempt += 1) {
-      if (attempt === 0 && this.#random() < 0.3) this.disk.crashAfter(this.#below(30), this.#crashKind());
-      else if (attempt === 0 && this.#random() < 0.2) this.disk.failAfter(this.#below(10), 'EIO', 1 + this.#below(3));
-      else this.disk.healthy();
-      try {
-        this.#log = await DurableLog.open(this.#options(this.disk.mount()));
-      } catch (error) {
-        assert.ok(attempt < 5 && hasCode(error, 'storage_failed'), String(error));
-        this.crashes += 1;
-      }
-    }
-    this.disk.healthy();
-    this.#epoch ??= this.#log.epoch;
-    assert.equal(this.#log.epoch, this.#epoch);
-    return this.#log;
-  }
-
-  #options(files: Files): Parameters<typeof DurableLog.open>[0] {
-    let alive = true;
-    const random = this.#random;
-    return {
-      folder: FOLDER,
-      files,
-      clock: this.#clock,
-      log: silentLogger,
-      gatewayId: 'gateway',
-      sinks: SINKS,
-      segmentBytesMax: 8000,
-      hotBytesMax: 3000,
-      newEpoch: () => `e${Math.floor(random() * 1e9)}`,
-      // Each opening is another process; the one before is dead.
-      processes: {
-        pid: this.#payloads + 1,
-        identify: async (): Promise<string | undefined> => {
-          const mine = alive;
-          alive = false;
-          return mine ? `process ${this.operations}` : undefined;
-        },
-      },
-    };
-  }
-
-  async #append(log: DurableLog): Promise<void> {
-    await Promise.all(Array.from({ length: 1 + this.#below(8) }, () => this.#appendOne(log)));
-  }
-
-  async #appendOne(log: DurableLog): Promise<void> {
-    this.#payloads += 1;
-    const length = this.#random() < 0.05 ? 6000 : this.#below(900);
-    const payload = `${this.#payloads}:${'x'.repeat(length)}`;
-    this.#attempted.add(payload);
-    try {
-      const sequence = await log.append(Buffer.from(payload), 1 + (this.#payloads % 5));
-      assert.ok(!this.acknowledged.has(sequence), `sequence ${sequence} was given twice`);
-      assert.equal(this.#seen.get(sequence) ?? payload, payload, `sequence ${sequence} was seen as another batch`);
-      this.acknowledged.set(sequence, payload);
-    } catch (error) {
-      if (!hasCode(error, 'storage_failed')) throw error;
-    }
-  }
-
-  async #read(log: DurableLog): Promise<void> {
-    const from = log.firstSequence + this.#below(log.lastSequence - log.firstSequence + 2);
-    const batches = await log.read(from, { batchesMax: 1 + this.#below(20), bytesMax: this.#below(20_000) });
-    this.#check(batches, from);
-  }
-
-  #check(batches: readonly StoredBatch[], from: number): void {
-    let expected = from;
-    for (const { sequence, payload } of batches) {
-      assert.ok(sequence >= expected, 'in order');
-      const text = Buffer.from(payload).toString();
-      assert.ok(this.#attempted.has(text), 'is a batch that was appended');
-      assert.equal(text, this.acknowledged.get(sequence) ?? text, `batch ${sequence} is what was appended`);
-      assert.equal(text, this.#seen.get(sequence) ?? text, `batch ${sequence} is what was seen before`);
-      this.#seen.set(sequence, text);
-      expected = sequence + 1;
-    }
-  }
-
-  async #settle(log: DurableLog): Promise<void> {
-    for (const sink of SINKS) {
-      const cursor = log.cursor(sink);
-      const sequence = Math.min(log.lastSequence, cursor.position + this.#below(30));
-      await cursor.settle({ first: 1, last: sequence, readings: 0 });
-      this.#settled.set(sink, Math.max(sequence, this.#settled.get(sink) ?? 0));
-      const backlog = log.backlog(sink);
-      assert.ok(backlog.batches <= log.lastSequence - cursor.position);
-      assert.equal(backlog.batches === 0, backlog.oldestAppendedAtMicros === null);
-    }
-    if (this.#random() < 0.5) await this.#letCursorsBeSaved();
-  }
-
-  /** The disk is in memory, so a few turns of the loop are enough for all that a save does. */
-  async #letCursorsBeSaved(): Promise<void> {
-    await this.#clock.step(SAVE_INTERVAL_MS);
-    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  }
-
-  async #crashDuringAppends(log: DurableLog): Promise<void> {
-    this.disk.crashAfter(this.#below(12), this.#crashKind());
-    await this.#append(log);
-    await this.#append(log);
-    this.#crash(this.#crashKind());
-  }
-
-  async #failDuringAppends(log: DurableLog): Promise<void> {
-    this.disk.failAfter(this.#below(6), this.#random() < 0.5 ? 'ENOSPC' : 'EIO', 1 + this.#below(5));
-    for (let group = 0; group < 4; group += 1) await this.#append(log);
-    if (this.#random() < 0.3) this.#crash(this.#crashKind());
-    this.disk.healthy();
-  }
-
-  /** What a killed process has left in the page cache only must not be shown to a reader and then be lost. */
-  async #killReadAndCutPower(log: DurableLog): Promise<void> {
-    if (this.#random() < 0.5) this.disk.crashAfter(this.#below(3), 'kill');
-    else this.disk.failAfter(this.#below(2), 'EIO', 1 + this.#below(3));
-    await this.#append(log);
-    this.#crash('kill');
-    await this.#checkAll();
-    this.#powerCuts += 1;
-    this.#crash('power');
-  }
-
-  #crash(kind: 'kill' | 'power'): void {
-    this.crashes += 1;
-    if (kind === 'kill') this.disk.kill();
-    else this.disk.cutPower();
-    this.#log = undefined;
-    this.disk.healthy();
-  }
-
-  async #close(): Promise<void> {
-    await this.#log?.close();
-    this.#log = undefined;
-  }
-
-  async #flip(): Promise<void> {
-    await this.#close();
-    const segments = this.disk.paths().filter((path) => path.startsWith(FOLDER) && /^\d+\.seg$/.test(path.slice(5)));
-    const path = segments[this.#below(segments.length)];
-    if (path === undefined) return;
-    this.disk.flip(path, this.#below(this.disk.content(path)?.length ?? 0));
-    this.flips += 1;
-    this.#destroyedMax += 1;
-  }
-
-  /** Reads the whole log, in pieces, and compares. */
-  async #checkAll(): Promise<void> {
-    const log = await this.#opened();
-    const present = new Map<string, number>();
-    const first = log.firstSequence;
-    let from = first;
-    for (;;) {
-      const batches = await log.read(from, { batchesMax: 1 + this.#below(30), bytesMax: 10_000 });
-      this.#check(batches, from);
-      for (const { sequence, payload } of batches) {
-        const text = Buffer.from(payload).toString();
-        assert.ok(!present.has(text), `batch ${sequence} is there twice`);
-        present.set(text, sequence);
-      }
-      const last = batches.at(-1);
-      if (last === undefined) break;
-      from = last.sequence + 1;
-    }
-    const settled = Math.min(...this.#settled.values());
-    assert.ok(first <= settled + 1, `deleted before it was settled: ${first} > ${settled} + 1`);
-    const missing = [...this.acknowledged].filter(([sequence, text]) => sequence >= first && !present.has(text));
-    const about = `lost: ${missing.map(([sequence]) => sequence).join(' ')} of ${first} to ${log.lastSequence}`;
-    assert.ok(missing.length <= this.#destroyedMax, `${about}; ${this.#destroyedMax} flips`);
-    const { quarantined_batches: counted } = log.status();
-    assert.ok(missing.length <= counted, `${about}, and not counted`);
-    if (this.flips === 0 && this.#powerCuts === 0) assert.equal(counted, 0, 'no false alarm');
-    let stored = 0;
-    for await (const { sequence, payload } of readAll(this.disk.current, FOLDER)) {
-      // What is not durable, a reader within does not see.
-      if (sequence > log.lastSequence) break;
-      assert.equal(present.get(Buffer.from(payload).toString()), sequence, 'read from outside as from within');
-      stored += 1;
-    }
-    assert.equal(stored, present.size);
-  }
-
-  #crashKind(): 'kill' | 'power' {
-    const kind = this.#random() < 0.5 ? 'kill' : 'power';
-    if (kind === 'power') this.#powerCuts += 1;
-    return kind;
-  }
-
-  #below(limit: number): number {
-    return Math.floor(this.#random() * limit);
-  }
+/** The seeds 1 to `runs`, divided among so many processes. */
+function shares(runs: number, processes: number): (readonly [number, number])[] {
+  const each = Math.ceil(runs / processes);
+  return Array.from(
+    { length: processes },
+    (_, index) => [index * each + 1, Math.min(runs, (index + 1) * each)] as const,
+  );
 }

@@ -20,6 +20,7 @@ import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts
 import { inspectLog, readAll } from './inspect.ts';
 import { DurableLog, type LogOptions } from './log.ts';
 import { QUEUE_BYTES_MAX } from './writer.ts';
+import { ROOMY } from './options.test-support.ts';
 
 const START = '2026-01-01T08:00:00.000000Z';
 const ALL = { batchesMax: 100_000, bytesMax: 100_000_000 };
@@ -43,7 +44,8 @@ function optionsFor(folder: string, changes: Partial<LogOptions> = {}): LogOptio
     // Four records of the usual payload in a segment.
     segmentBytesMax: SEGMENT_HEADER_BYTES + 4 * RECORD_BYTES,
     hotBytesMax: 1_000_000,
-    newEpoch: () => 'epoch-1',
+    ...ROOMY,
+    newId: () => 'log-1',
     ...changes,
   };
 }
@@ -96,7 +98,7 @@ async function flip(path: string, offset: number): Promise<void> {
 test('batches are numbered in the order of the calls, and read back after a restart', async () => {
   const folder = await newFolder();
   const log = await DurableLog.open(optionsFor(folder));
-  assert.deepEqual([log.epoch, log.firstSequence, log.lastSequence], ['epoch-1', 1, 0]);
+  assert.deepEqual([log.epoch, log.firstSequence, log.lastSequence], ['log-1_log-1', 1, 0]);
   const numbers = await Promise.all(Array.from({ length: 50 }, (_, index) => log.append(payloadOf(index + 1), 3)));
   assert.deepEqual(
     numbers,
@@ -105,8 +107,8 @@ test('batches are numbered in the order of the calls, and read back after a rest
   assert.equal((await sequencesFrom(log)).length, 50);
   const before = await log.read(7, ALL);
   await log.close();
-  const again = await DurableLog.open(optionsFor(folder, { newEpoch: () => 'another' }));
-  assert.deepEqual([again.epoch, again.firstSequence, again.lastSequence], ['epoch-1', 1, 50]);
+  const again = await DurableLog.open(optionsFor(folder, { newId: () => 'open-2' }));
+  assert.deepEqual([again.epoch, again.firstSequence, again.lastSequence], ['log-1_open-2', 1, 50]);
   assert.deepEqual(
     await again.read(7, ALL),
     before.map((batch) => ({ ...pick(batch) })),
@@ -227,15 +229,15 @@ test('a log of a newer version is refused and left as it is', async () => {
   const { folder, segments } = await closedLog();
   const [segment = ''] = segments;
   const header = await readFile(segment);
-  header.writeUInt16LE(2, 8);
+  header.writeUInt16LE(3, 8);
   header.writeUInt32LE(checksum(header.subarray(0, 92)), 92);
   await writeFile(segment, header);
   await assert.rejects(DurableLog.open(optionsFor(folder)), coded('log_format'));
   assert.deepEqual(await readFile(segment), header);
-  header.writeUInt16LE(1, 8);
+  header.writeUInt16LE(2, 8);
   header.writeUInt32LE(checksum(header.subarray(0, 92)), 92);
   await writeFile(segment, header);
-  const identity = encodeSmallFile({ format: 'millwright-log', version: 2, epoch: 'e', gateway_id: 'gateway' });
+  const identity = encodeSmallFile({ format: 'millwright-log', version: 3, epoch: 'e', gateway_id: 'gateway' });
   await writeFile(join(folder, 'log.identity'), identity);
   await assert.rejects(DurableLog.open(optionsFor(folder)), coded('log_format'));
   await assert.rejects(inspectLog(nodeFiles, folder), coded('log_format'));
@@ -323,8 +325,8 @@ test('a damaged or missing identity is restored from the segments', async () => 
   const { folder } = await closedLog();
   for (const damage of [() => flip(join(folder, 'log.identity'), 5), () => rm(join(folder, 'log.identity'))]) {
     await damage();
-    const log = await DurableLog.open(optionsFor(folder, { newEpoch: () => 'another' }));
-    assert.equal(log.epoch, 'epoch-1');
+    const log = await DurableLog.open(optionsFor(folder, { newId: () => 'open-2' }));
+    assert.equal(log.epoch, 'log-1_open-2', 'the id of the log, and that of this opening');
     assert.equal((await sequencesFrom(log)).length, 12);
     await log.close();
   }
@@ -332,9 +334,9 @@ test('a damaged or missing identity is restored from the segments', async () => 
 
 test('a gateway that is given another name keeps its log', async () => {
   const { folder } = await closedLog();
-  const changes = { gatewayId: 'renamed', newEpoch: () => 'another' };
+  const changes = { gatewayId: 'renamed', newId: () => 'open-2' };
   const log = await DurableLog.open(optionsFor(folder, changes));
-  assert.deepEqual([log.epoch, log.lastSequence], ['epoch-1', 12]);
+  assert.deepEqual([log.epoch, log.lastSequence], ['log-1_open-2', 12]);
   await log.close();
   assert.equal((await inspectLog(nodeFiles, folder)).gatewayId, 'renamed');
 });
@@ -363,7 +365,7 @@ test('a disk that cannot be read is told, and the same read succeeds later', asy
 test('a segment of another log is moved away', async () => {
   const { folder } = await closedLog();
   const other = await newFolder();
-  const log = await DurableLog.open(optionsFor(other, { newEpoch: () => 'other' }));
+  const log = await DurableLog.open(optionsFor(other, { newId: () => 'other' }));
   await appendSeveral(log, 1);
   await log.close();
   await writeFile(join(folder, '0000000000000099.seg'), await readFile(join(other, '0000000000000001.seg')));
@@ -433,6 +435,34 @@ test('a cursor is saved once a second and on closing, and the log forgets what e
   assert.throws(() => again.backlog('hub'), coded('not_found'));
   await again.close();
 });
+
+test('a disk that is full to the last byte is freed of what is settled, though no cursor can be saved', async () => {
+  let full = false;
+  const files: Files = {
+    ...nodeFiles,
+    open: async (path, mode) => {
+      const hasRoom = !full || mode !== 'create' || (await readdir(folder)).filter(isSegment).length < 3;
+      if (!hasRoom) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      return nodeFiles.open(path, mode);
+    },
+  };
+  const folder = await newFolder();
+  const clock = new ManualClock(START);
+  const log = await DurableLog.open(optionsFor(folder, { files, clock }));
+  await appendSeveral(log, 12);
+  full = true;
+  await assert.rejects(log.append(payloadOf(13), 10), coded('storage_failed'));
+  await log.cursor('hub').settle({ first: 1, last: 12, readings: 120 });
+  await clock.step(SAVE_INTERVAL_MS);
+  await until(async () => (await readdir(folder)).filter(isSegment).length === 1);
+  assert.equal(await log.append(payloadOf(13), 10), 13);
+  await log.close();
+  assert.equal((await inspectLog(nodeFiles, folder)).cursors[0]?.position, 12);
+});
+
+function isSegment(name: string): boolean {
+  return name.endsWith('.seg');
+}
 
 test('without sinks nothing is deleted, and a new sink begins at the oldest batch', async () => {
   const { folder } = await closedLog();
@@ -520,7 +550,7 @@ test('of too many islands the smallest is forgotten', async () => {
 
 test('islands that make no sense are ignored, and those of a file from before there were any', async () => {
   const { folder } = await closedLog();
-  const kind = { format: 'millwright-cursor', version: 1, epoch: 'epoch-1', sink: 'hub' };
+  const kind = { format: 'millwright-cursor', version: 1, epoch: 'log-1', sink: 'hub' };
   for (const islands of [
     undefined,
     7,
@@ -655,8 +685,8 @@ test('a log is inspected while it is open, and read from outside as from within'
   await appendSeveral(log, 6);
   const report = await inspectLog(nodeFiles, folder);
   assert.deepEqual(
-    [report.epoch, report.gatewayId, report.lockedByPid, report.sound, report.batches, report.readings],
-    ['epoch-1', 'gateway', process.pid, true, 6, 60],
+    [report.id, report.gatewayId, report.lockedByPid, report.sound, report.batches, report.readings],
+    ['log-1', 'gateway', process.pid, true, 6, 60],
   );
   assert.deepEqual(
     report.segments.map(({ firstSequence, lastSequence, batches }) => [firstSequence, lastSequence, batches]),

@@ -1,17 +1,28 @@
 /**
  * The durable log: batches go in once, and every sink reads them at its own pace.
  *
- * A batch's life: *waiting* (appended, not yet on the disk, in the writer's queue) → *hot* (durable, and in memory while
- * there is room and a sink needs it) → *warm* (in a segment only) → deleted with its segment, when every sink has settled
- * it. It has one identity all along; `hot` is a copy of what the segment holds, so nothing is ever in two places with two
- * identities. What damage destroys leaves that way for the quarantine.
+ * A batch's life is one way through these states, and it keeps its identity (epoch, sequence) on all of it:
+ *
+ *     waiting ─▶ hot ─▶ warm ─▶ cold ─▶ (thinned) ─▶ gone
+ *
+ * - *waiting*: appended, in the writer's queue; its promise is open. A failed write ends it here: the promise rejects.
+ * - *hot*: in the newest plain segment and, while there is room and a sink needs it, in memory too: a sink that keeps up
+ *   is served without reading the disk. Memory holds a copy of what the segment holds, never more.
+ * - *warm*: in a plain segment only, because `hotBytesMax` of newer ones came, or the process began after it.
+ * - *cold*: in a compressed segment, when there are more than `warmBytesMax` of plain ones ({@link Keeper}).
+ * - *thinned*: some of its readings were given up, because the log was full. Its number stays used.
+ * - *gone*: with its segment, when every sink has settled all of that; or to the quarantine, by damage.
+ *
+ * A sink that keeps up settles its batches while they are hot, and the disk is written once for each.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { type Processes, takeLock } from '../base/lock-file.ts';
 import type { Logger } from '../base/logger.ts';
+import type { ReadingKind } from '../model/reading.ts';
 import type { LogStatus } from '../model/status.ts';
+import { timestampOf } from '../model/time.ts';
 import {
   type Backlog,
   type Cursor,
@@ -24,13 +35,22 @@ import {
   type StartFrom,
   startOf,
 } from './cursor.ts';
-import { epochSeed } from './format.ts';
 import { type HotBatch, HotTier, type ReadLimits, type StoredBatch } from './hot.ts';
 import { Quarantine, quarantineFolder } from './quarantine.ts';
+import { Keeper, type LogLimits } from './keeper.ts';
+import { type Loss, Losses } from './losses.ts';
 import { type BatchPlace, Reader } from './reader.ts';
-import { LOCK_NAME, establishIdentity, findSegments, type Recovered, recoverSegments } from './recovery.ts';
+import {
+  beginEpoch,
+  establishIdentity,
+  findSegments,
+  type LogIdentity,
+  LOCK_NAME,
+  type Recovered,
+  recoverSegments,
+} from './recovery.ts';
 import type { Segments } from './segments.ts';
-import { Writer } from './writer.ts';
+import { type SyncPolicy, Writer } from './writer.ts';
 
 export type { Backlog, Cursor, SettledRange, StartFrom } from './cursor.ts';
 export type { ReadLimits, StoredBatch } from './hot.ts';
@@ -49,11 +69,16 @@ export interface LogOptions {
   readonly segmentBytesMax: number;
   /** Newest batches kept in memory. */
   readonly hotBytesMax: number;
-  /** A random id: 1 to 40 letters, digits, `-` or `_`. Called only for a new log. */
-  readonly newEpoch: () => string;
+  readonly sync: SyncPolicy;
+  readonly limits: LogLimits;
+  /** A random id of 8 to 17 letters, digits or `-`: of a new log, and of each time it is opened. */
+  readonly newId: () => string;
   /** Who may hold the lock; this machine's processes when absent. */
   readonly processes?: Processes;
 }
+
+/** The limit of the log is at least so many segments long, so that room can be made in small pieces. */
+const SEGMENTS_MIN = 8;
 
 interface Waiter {
   readonly sequence: number;
@@ -62,10 +87,12 @@ interface Waiter {
 
 interface Parts {
   readonly options: LogOptions;
+  readonly identity: LogIdentity;
   readonly epoch: string;
   readonly recovered: Recovered;
   readonly quarantine: Quarantine;
   readonly loaded: readonly LoadedCursor[];
+  readonly losses: Losses;
 }
 
 export class DurableLog {
@@ -76,9 +103,12 @@ export class DurableLog {
   readonly #hot: HotTier;
   readonly #reader: Reader;
   readonly #writer: Writer;
+  readonly #losses: Losses;
+  readonly #keeper: Keeper;
   readonly #cursors = new Map<string, SinkCursor>();
   readonly #waiters = new Set<Waiter>();
   #lastSequence: number;
+  #telling: Quarantine['untold'] = [];
   #closing: Promise<void> | undefined;
 
   /**
@@ -106,25 +136,17 @@ export class DurableLog {
   }
 
   /** Use {@link DurableLog.open}. */
-  constructor({ options, epoch, recovered, quarantine, loaded }: Parts) {
-    const { files, folder, clock, log, segmentBytesMax } = options;
+  constructor({ options, identity, epoch, recovered, quarantine, loaded, losses }: Parts) {
+    const { files, folder, clock, log, limits, sync } = options;
     const { segments } = recovered;
     this.#options = options;
     this.#epoch = epoch;
     this.#segments = segments;
     this.#quarantine = quarantine;
+    this.#losses = losses;
     this.#lastSequence = recovered.lastSequence;
     this.#hot = new HotTier(options.hotBytesMax);
-    const seed = epochSeed(epoch);
-    this.#reader = new Reader({
-      files,
-      folder,
-      epoch,
-      seed,
-      segments,
-      quarantine,
-      lastSequence: () => this.#lastSequence,
-    });
+    this.#reader = new Reader({ files, folder, segments, quarantine, lastSequence: () => this.#lastSequence });
     this.#writer = new Writer({
       files,
       folder,
@@ -132,28 +154,48 @@ export class DurableLog {
       log,
       epoch,
       segments,
-      segmentBytesMax,
+      segmentBytesMax: Math.min(options.segmentBytesMax, limits.bytesMax / SEGMENTS_MIN),
+      sync,
       lastSequence: recovered.lastSequence,
       readingsTotal: recovered.readingsTotal,
       onDurable: (batches) => this.#onDurable(batches),
+    });
+    this.#keeper = new Keeper({
+      files,
+      folder,
+      clock,
+      log,
+      segments,
+      reader: this.#reader,
+      quarantine,
+      limits,
+      losses,
+      lastSequence: () => this.#lastSequence,
+      readingsTotal: () => this.#writer.readingsTotal,
+      settledThrough: () => this.#settledAndSaved(),
+      sinksBehind: (sequence) => this.#sinksBehind(sequence),
     });
     for (const sink of options.sinks) {
       const found = loaded.find((cursor) => cursor.sink === sink);
       const { firstSequence, lastSequence } = this;
       const start = startOf(found, { from: options.startFrom?.[sink] ?? 'oldest', firstSequence, lastSequence, log });
       const placeOf = (sequence: number): Promise<BatchPlace | undefined> => this.#placeOf(sequence);
-      const common = { files, folder: cursorsFolder(folder), epoch, sink, start, clock, log, placeOf };
-      this.#cursors.set(sink, new SinkCursor({ ...common, onSaved: () => this.#deleteSettled() }));
+      const common = { files, folder: cursorsFolder(folder), epoch: identity.id, sink, start, clock, log, placeOf };
+      const onSaved = async (): Promise<void> => {
+        await this.#deleteThrough(() => this.#settledAndSaved());
+      };
+      const onDiskFull = (): Promise<boolean> => this.#deleteThrough(() => this.#settledByAll());
+      this.#cursors.set(sink, new SinkCursor({ ...common, onSaved, onDiskFull }));
     }
   }
 
   /** Call once, before anything else. */
   async start(): Promise<void> {
-    await this.#writer.start();
     for (const cursor of this.#cursors.values()) await cursor.start();
-    await this.#deleteSettled();
+    await this.#deleteThrough(() => this.#settledAndSaved());
   }
 
+  /** Of what is appended now. */
   get epoch(): string {
     return this.#epoch;
   }
@@ -224,17 +266,52 @@ export class DurableLog {
     return this.#cursorOf(sink).backlog(this.#lastSequence, this.#writer.readingsTotal);
   }
 
+  /** The log is full, and its policy is to take no more readings of that kind: whoever appends is to leave them out. */
+  refuses(kind: ReadingKind): boolean {
+    return this.#keeper.refuses(kind);
+  }
+
+  /**
+   * What the log had to give up or damage has destroyed, and no `gap` event has told yet. To be called again only after
+   * {@link lossesTold}.
+   */
+  async takeLosses(): Promise<readonly Loss[]> {
+    const ranges = [...this.#quarantine.untold];
+    const destroyed: Loss[] = [];
+    for (const range of ranges) destroyed.push(await this.#destroyedLoss(range));
+    this.#telling = ranges;
+    return [...this.#losses.take(), ...destroyed];
+  }
+
+  /** The `gap` events that tell of what was taken are in the log. */
+  async lossesTold(): Promise<void> {
+    await this.#losses.told();
+    if (this.#telling.length > 0) await this.#quarantine.told(this.#telling);
+    this.#telling = [];
+  }
+
+  /** Whether {@link takeLosses} would give any. */
+  get hasLosses(): boolean {
+    return !this.#losses.isEmpty || this.#quarantine.untold.length > 0;
+  }
+
   status(): LogStatus {
-    let bytesWritten = this.#writer.bytesWritten;
+    let bytesWritten = this.#writer.bytesWritten + this.#keeper.bytesWritten;
     for (const cursor of this.#cursors.values()) bytesWritten += cursor.bytesWritten;
     return {
       epoch: this.#epoch,
       first_sequence: this.firstSequence,
       last_sequence: this.#lastSequence,
       bytes: this.#segments.bytes,
+      bytes_max: this.#options.limits.bytesMax,
+      bytes_possible: this.#keeper.bytesPossible ?? null,
+      readings_thinned: this.#keeper.readingsThinned,
+      readings_dropped: this.#keeper.readingsDropped,
       segments: this.#segments.count,
       quarantined_batches: this.#quarantine.batches,
+      bytes_appended: this.#writer.bytesWritten,
       bytes_written: bytesWritten,
+      syncs: this.#writer.syncs,
       last_error: this.#writer.lastError,
     };
   }
@@ -247,6 +324,7 @@ export class DurableLog {
 
   async #close(): Promise<void> {
     await this.#writer.close();
+    await this.#keeper.close();
     for (const { resolve } of this.#waiters) resolve();
     for (const cursor of this.#cursors.values()) await cursor.close();
     await this.#reader.exclusively(async () => {});
@@ -267,6 +345,7 @@ export class DurableLog {
     for (const { sequence, resolve } of this.#waiters) {
       if (sequence <= newest.sequence) resolve();
     }
+    this.#keeper.nudge();
   }
 
   async #placeOf(sequence: number): Promise<BatchPlace | undefined> {
@@ -282,21 +361,57 @@ export class DurableLog {
     return Math.min(...[...this.#cursors.values()].map(({ position }) => position));
   }
 
-  /** Judges by what is saved: after a crash no cursor stands before the oldest batch kept. */
-  #deleteSettled(): Promise<void> {
+  /**
+   * Deletes the segments that are settled whole. Usually by what is saved, so that after a crash no cursor stands before
+   * the oldest batch kept; on a full disk, where nothing can be saved before something is deleted, by what is known.
+   * @returns whether there was any
+   */
+  #deleteThrough(settledThrough: () => number): Promise<boolean> {
     return this.#reader.exclusively(async () => {
-      if (this.#cursors.size === 0) return;
-      const settled = Math.min(...[...this.#cursors.values()].map(({ savedPosition }) => savedPosition));
       const { files, folder } = this.#options;
       let deleted = 0;
-      for (const [segment, next] of this.#segments.settledThrough(settled)) {
+      for (const [segment, next] of this.#segments.settledThrough(settledThrough())) {
         await files.remove(`${folder}/${segment.name}`);
         this.#segments.removeFirst();
         this.#quarantine.forget(next.firstSequence);
         deleted += 1;
       }
       if (deleted > 0) await files.syncFolder(folder);
+      this.#keeper.nudge();
+      return deleted > 0;
     });
+  }
+
+  /** As {@link #settledByAll}, of what is saved. */
+  #settledAndSaved(): number {
+    if (this.#cursors.size === 0) return 0;
+    return Math.min(...[...this.#cursors.values()].map(({ savedPosition }) => savedPosition));
+  }
+
+  #sinksBehind(sequence: number): string[] {
+    return [...this.#cursors].flatMap(([sink, { position }]) => (position < sequence ? [sink] : []));
+  }
+
+  /** Between the batches around it: when they were appended, and how many readings were appended between them. */
+  async #destroyedLoss({ first, last }: { first: number; last: number }): Promise<Loss> {
+    const before = await this.#placeOf(first - 1);
+    const after = await this.#placeOf(last + 1);
+    const segment = this.#segments.from(first)[0]?.header;
+    const isBefore = before?.sequence === first - 1;
+    const start = isBefore ? before.appendedAtMicros : (segment?.createdAtMicros ?? 0);
+    const readingsBefore = isBefore ? before.readingsThrough : (segment?.readingsBefore ?? 0);
+    const end = after?.appendedAtMicros ?? this.#options.clock.nowMicros();
+    const readingsAfter = after?.readingsBefore ?? this.#writer.readingsTotal;
+    return {
+      reason: 'destroyed',
+      machineId: null,
+      startTime: timestampOf(Math.min(start, end)),
+      endTime: timestampOf(end),
+      readings: Math.max(0, readingsAfter - readingsBefore),
+      firstSequence: first,
+      lastSequence: last,
+      sinks: this.#sinksBehind(last),
+    };
   }
 
   #cursorOf(sink: string): SinkCursor {
@@ -315,12 +430,15 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
   const found = await findSegments(files, folder);
   const quarantine = new Quarantine({ files, folder, clock, log });
   await quarantine.load();
+  const losses = new Losses(files, folder);
+  await losses.load();
   const recovery = { ...options, quarantine };
-  const epoch = await establishIdentity(recovery, found);
-  const loaded = await loadCursors(files, cursorsFolder(folder), epoch);
+  const identity = await establishIdentity(recovery, found);
+  const loaded = await loadCursors(files, cursorsFolder(folder), identity.id);
   const settledMax = Math.max(0, ...loaded.map(settledMaxOf));
-  const recovered = await recoverSegments(recovery, { found, epoch, settledMax });
-  const opened = new DurableLog({ options, epoch, recovered, quarantine, loaded });
+  const recovered = await recoverSegments(recovery, { found, identity, settledMax });
+  const epoch = await beginEpoch(recovery, identity, recovered);
+  const opened = new DurableLog({ options, identity, epoch, recovered, quarantine, loaded, losses });
   try {
     await opened.start();
     return opened;
@@ -331,7 +449,7 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
 }
 
 function placeIn({ sequence, appendedAtMicros, readings, readingsTotal }: HotBatch): BatchPlace {
-  return { sequence, appendedAtMicros, readingsBefore: readingsTotal - readings };
+  return { sequence, appendedAtMicros, readingsBefore: readingsTotal - readings, readingsThrough: readingsTotal };
 }
 
 function storageFailed(folder: string, error: unknown): MillwrightError {

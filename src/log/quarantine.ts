@@ -41,6 +41,10 @@ export class Quarantine {
   readonly #options: QuarantineOptions;
   readonly #folder: string;
   #ranges: SequenceRange[] = [];
+  /** Found, and not told by a `gap` event yet. */
+  #untold: (SequenceRange & { batches: number })[] = [];
+  /** Known, but not written down yet, because the disk would not. */
+  #unkept: Destroyed[] = [];
   #batches = 0;
   #bytes = 0;
   #filesKept = 0;
@@ -68,6 +72,7 @@ export class Quarantine {
       if (known === undefined) continue;
       this.#batches += known.batches;
       this.#insert(known);
+      if (!known.isTold) this.#untold.push(known);
     }
   }
 
@@ -77,24 +82,54 @@ export class Quarantine {
     return range === undefined ? sequence : range.last + 1;
   }
 
-  /** Counts, logs and keeps what of the range was not known before. Never rejects: damage must not stop a reader. */
-  async add(destroyed: Destroyed, handle: FileHandle | undefined): Promise<void> {
+  /**
+   * Counts, logs and keeps what of the range was not known before. Never rejects: damage must not stop a reader.
+   * @returns whether all that is known will still be known after a restart
+   */
+  async add(destroyed: Destroyed, handle: FileHandle | undefined): Promise<boolean> {
     for (const range of this.#unknownParts(destroyed)) {
       const numbers = range.last - range.first + 1;
       const part = { ...destroyed, ...range, batches: Math.min(destroyed.batches, numbers) };
       this.#insert(range);
+      this.#untold.push(part);
       this.#batches += part.batches;
       const { segment, reason } = part;
       this.#options.log.error(
         `${part.batches} batch(es) of the log are destroyed: sequences ${part.first} to ${part.last}`,
         { segment, reason },
       );
-      try {
-        await this.#keep(part, handle);
-      } catch (error) {
+      await this.#keepOrLater(part, handle);
+    }
+    for (const part of this.#unkept.splice(0)) await this.#keepOrLater(part, undefined);
+    return this.#unkept.length === 0;
+  }
+
+  async #keepOrLater(part: Destroyed, handle: FileHandle | undefined): Promise<void> {
+    try {
+      await this.#keep(part, handle);
+    } catch (error) {
+      const { segment } = part;
+      if (handle !== undefined) {
         this.#options.log.warn('the bytes of destroyed batches could not be kept', { segment, error });
       }
+      this.#unkept.push(part);
     }
+  }
+
+  get untold(): readonly (SequenceRange & { readonly batches: number })[] {
+    return this.#untold;
+  }
+
+  /** A `gap` event tells of them. The files' names remember it. */
+  async told(ranges: readonly (SequenceRange & { readonly batches: number })[]): Promise<void> {
+    const { files } = this.#options;
+    const names = await files.list(this.#folder);
+    for (const range of ranges) {
+      const name = quarantineName(range);
+      if (names.includes(name)) await files.rename(`${this.#folder}/${name}`, `${this.#folder}/${toldName(name)}`);
+    }
+    this.#untold = this.#untold.filter((one) => !ranges.includes(one));
+    await files.syncFolder(this.#folder);
   }
 
   /** Moves a segment away whole; its numbers are the caller's to abandon. */
@@ -172,10 +207,16 @@ function quarantineName({ first, last, batches }: SequenceRange & { batches: num
   return `${String(first).padStart(16, '0')}-${String(last).padStart(16, '0')}-${batches}.bad`;
 }
 
+function toldName(name: string): string {
+  return name.replace(/\.bad$/, '.told.bad');
+}
+
 /** The range and count in a file's name; undefined for any other name. */
-export function parseQuarantineName(name: string): (SequenceRange & { batches: number }) | undefined {
-  const match = /^(\d{16})-(\d{16})-(\d{1,16})\.bad$/.exec(name);
-  return match === null ? undefined : { first: Number(match[1]), last: Number(match[2]), batches: Number(match[3]) };
+export function parseQuarantineName(name: string): (SequenceRange & { batches: number; isTold: boolean }) | undefined {
+  const match = /^(\d{16})-(\d{16})-(\d{1,16})(\.told)?\.bad$/.exec(name);
+  if (match === null) return undefined;
+  const [, first, last, batches, told] = match;
+  return { first: Number(first), last: Number(last), batches: Number(batches), isTold: told !== undefined };
 }
 
 async function copyBytes(

@@ -5,11 +5,11 @@
  */
 import type { FileHandle, Files } from '../base/files.ts';
 import { isSystemError } from '../base/node-files.ts';
-import { RECORD_HEADER_BYTES } from './format.ts';
+import { RECORD_HEADER_BYTES, type SegmentHeader } from './format.ts';
 import type { ReadLimits, StoredBatch } from './hot.ts';
 import type { Quarantine } from './quarantine.ts';
 import { IDENTITY_NAME } from './recovery.ts';
-import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
+import { BlockCache, type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
 import type { Place, Segment, Segments } from './segments.ts';
 
 /** Places where reads have stopped, so that the next one goes on there: one or two for each sink. */
@@ -19,24 +19,26 @@ const STOPS_MAX = 16;
 export interface BatchPlace {
   readonly sequence: number;
   readonly appendedAtMicros: number;
-  /** Readings appended to the log before this batch. */
+  /** Readings appended to the log before this batch, and up to and with it. */
   readonly readingsBefore: number;
+  readonly readingsThrough: number;
 }
 
 export interface ReaderOptions {
   readonly files: Files;
   readonly folder: string;
-  readonly epoch: string;
-  readonly seed: number;
   readonly segments: Segments;
   readonly quarantine: Quarantine;
   /** The newest batch that may be read. */
   readonly lastSequence: () => number;
 }
 
+type Visit = (record: ScannedRecord, header: SegmentHeader) => 'go on' | 'stop' | 'stop after';
+
 export class Reader {
   readonly #options: ReaderOptions;
   #window: Buffer | undefined;
+  readonly #blocks = new BlockCache();
   #stops: { segment: Segment; place: Place }[] = [];
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -55,7 +57,8 @@ export class Reader {
       let place: BatchPlace | undefined;
       await this.#walk(sequence, { payloads: false }, ({ header }) => {
         const { readings, readingsTotal, appendedAtMicros } = header;
-        place = { sequence: header.sequence, appendedAtMicros, readingsBefore: readingsTotal - readings };
+        const counts = { readingsBefore: readingsTotal - readings, readingsThrough: readingsTotal };
+        place = { sequence: header.sequence, appendedAtMicros, ...counts };
         return 'stop';
       });
       return place;
@@ -71,24 +74,20 @@ export class Reader {
 
   async #read(from: number, { batchesMax, bytesMax }: ReadLimits): Promise<StoredBatch[]> {
     const batches: StoredBatch[] = [];
-    const { epoch } = this.#options;
     let bytes = 0;
-    await this.#walk(from, { payloads: true }, ({ header, payload }) => {
+    await this.#walk(from, { payloads: true }, ({ header, payload, block }, { epoch }) => {
       bytes += payload.length;
       if (batches.length > 0 && bytes > bytesMax) return 'stop';
       const { sequence, readings, appendedAtMicros } = header;
-      batches.push({ epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) });
+      const own = block === undefined ? new Uint8Array(payload) : payload;
+      batches.push({ epoch, sequence, readings, appendedAtMicros, payload: own });
       return batches.length < batchesMax ? 'go on' : 'stop after';
     });
     return batches;
   }
 
   /** Shows the records from `from` on, in order, until told to stop. */
-  async #walk(
-    from: number,
-    { payloads }: { payloads: boolean },
-    visit: (record: ScannedRecord) => 'go on' | 'stop' | 'stop after',
-  ): Promise<void> {
+  async #walk(from: number, { payloads }: { payloads: boolean }, visit: Visit): Promise<void> {
     const { segments, lastSequence, quarantine } = this.#options;
     const wanted = quarantine.passOver(from);
     for (const segment of segments.from(wanted)) {
@@ -109,18 +108,18 @@ export class Reader {
       from: number;
       last: number;
       payloads: boolean;
-      visit: (record: ScannedRecord) => 'go on' | 'stop' | 'stop after';
+      visit: Visit;
     },
   ): Promise<boolean> {
-    const { files, folder, seed, quarantine } = this.#options;
+    const { files, folder, quarantine } = this.#options;
     const place = this.#nearest(segment, from);
     const end = segment.bytes;
     this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
     const handle = await openIfThere(files, folder, segment.name);
-    const destroyed = (first: number, through: number, pieces: readonly ScannedDamage[]): Promise<void> => {
+    const destroyed = async (first: number, through: number, pieces: readonly ScannedDamage[]): Promise<void> => {
       const reason = pieces[0]?.reason ?? 'they are missing';
       const about = { first, last: through, batches: through - first + 1, segment: segment.name, reason, pieces };
-      return quarantine.add(about, handle);
+      await quarantine.add(about, handle);
     };
     if (handle === undefined) {
       await destroyed(Math.max(from, segment.firstSequence), last, []);
@@ -131,11 +130,13 @@ export class Reader {
         handle,
         start: place.offset,
         end,
-        seed,
+        seed: segment.seed,
         sequenceAfter: place.after,
         sequenceMax: last,
-        payloadsFrom: payloads ? from : Number.POSITIVE_INFINITY,
+        from,
+        payloads,
         window: this.#window,
+        blocks: this.#blocks,
       });
       let expected = place.after + 1;
       let damage: ScannedDamage[] = [];
@@ -144,15 +145,16 @@ export class Reader {
           damage.push(item);
           continue;
         }
-        const { sequence, payloadBytes } = item.header;
-        segment.note(sequence - 1, item.offset);
-        const todo = sequence < from ? 'go on' : visit(item);
-        if (sequence > expected) await destroyed(expected, sequence - 1, damage);
+        const first = item.kind === 'block' ? item.header.firstSequence : item.header.sequence;
+        if (first >= expected) segment.note(first - 1, item.offset);
+        // What the visitor wants is settled first: telling of damage may fail.
+        const todo = item.kind === 'block' || item.header.sequence < from ? 'go on' : visit(item, segment.header);
+        if (first > expected) await destroyed(expected, first - 1, damage);
         damage = [];
-        expected = sequence + 1;
-        if (todo === 'go on') continue;
-        const after = { after: sequence, offset: item.offset + RECORD_HEADER_BYTES + payloadBytes };
-        this.#stopAt(segment, todo === 'stop' ? { after: sequence - 1, offset: item.offset } : after);
+        // All numbers of a block are accounted for by it, whether or not they have a record.
+        expected = Math.max(expected, item.kind === 'block' ? item.header.lastSequence + 1 : first + 1);
+        if (todo === 'go on' || item.kind === 'block') continue;
+        this.#stopAt(segment, placeToGoOn(item, todo));
         return true;
       }
       if (expected <= last) await destroyed(expected, last, damage);
@@ -174,6 +176,15 @@ export class Reader {
     this.#stops.push({ segment, place });
     if (this.#stops.length > STOPS_MAX) this.#stops.shift();
   }
+}
+
+/** Where the next read finds what follows; within a block, it begins at the block again. */
+function placeToGoOn({ header, offset, block }: ScannedRecord, todo: 'stop' | 'stop after'): Place {
+  if (block !== undefined) return { after: block.firstSequence - 1, offset };
+  const { sequence, payloadBytes } = header;
+  return todo === 'stop'
+    ? { after: sequence - 1, offset }
+    : { after: sequence, offset: offset + RECORD_HEADER_BYTES + payloadBytes };
 }
 
 /**

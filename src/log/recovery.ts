@@ -17,12 +17,13 @@ import {
   parseSegmentName,
   RECORD_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
 } from './format.ts';
 import type { Quarantine, SequenceRange } from './quarantine.ts';
 import { type ScannedDamage, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
 import { Segment, Segments } from './segments.ts';
 import { readSmallFile, saveSmallFile } from '../base/small-files.ts';
-import { createSegment, GROUP_BYTES_MAX } from './writer.ts';
+import { GROUP_BYTES_MAX } from './writer.ts';
 
 export const IDENTITY_NAME = 'log.identity';
 export const LOCK_NAME = 'lock';
@@ -33,8 +34,7 @@ export interface RecoveryOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly gatewayId: string;
-  readonly newEpoch: () => string;
-  readonly segmentBytesMax: number;
+  readonly newId: () => string;
   readonly quarantine: Quarantine;
 }
 
@@ -70,47 +70,111 @@ export async function findSegments(files: Files, folder: string): Promise<FoundS
   return found;
 }
 
+/** Which log this is, and which epochs its batches have. */
+export interface LogIdentity {
+  /** The epochs of a log begin with its id. */
+  readonly id: string;
+  /** undefined: the identity was damaged, and this was learned from the segments. */
+  readonly gatewayId: string | undefined;
+  /** Oldest first. Each holds from that sequence on: for segments whose own header is damaged. */
+  readonly epochs: readonly EpochStart[];
+}
+
+export interface EpochStart {
+  readonly epoch: string;
+  readonly firstSequence: number;
+}
+
+/** Epochs that are remembered; those of older segments are known from their headers only. */
+const EPOCHS_MAX = 200;
+
 /**
- * The log's epoch, from its identity file or, where that is damaged, from the segments; undefined when there is none.
+ * The log's identity, from its file or, where that is damaged, from the segments; undefined when there is none.
  * @throws log_format for a newer version
  */
-export async function findEpoch(
+export async function findIdentity(
   files: Files,
   folder: string,
   found: readonly FoundSegment[],
-): Promise<{ epoch: string; gatewayId: string | undefined } | undefined> {
+): Promise<LogIdentity | undefined> {
   const identity = await readSmallFile(files, `${folder}/${IDENTITY_NAME}`);
   if (typeof identity === 'object') {
-    const { version, epoch, gateway_id: gatewayId } = identity;
+    const { version, epoch: id, gateway_id: gatewayId, epochs } = identity;
     if (typeof version === 'number' && version > FORMAT_VERSION) throw newerVersion(folder, version);
-    if (isEpoch(epoch)) return { epoch, gatewayId: typeof gatewayId === 'string' ? gatewayId : undefined };
+    if (isEpoch(id)) {
+      const known = Array.isArray(epochs) ? epochs.filter(isEpochEntry) : [];
+      return {
+        id,
+        gatewayId: typeof gatewayId === 'string' ? gatewayId : undefined,
+        // In version 1 a log had one epoch, its id.
+        epochs: [{ epoch: id, firstSequence: 1 }, ...known.map((one) => ({ epoch: one[1], firstSequence: one[0] }))],
+      };
+    }
   }
-  for (const { header } of found) {
-    if (header.kind === 'good') return { epoch: header.header.epoch, gatewayId: undefined };
-  }
-  return undefined;
+  const epochs = found.flatMap(({ header, firstSequence }) =>
+    header.kind === 'good' ? [{ epoch: header.header.epoch, firstSequence }] : [],
+  );
+  return epochs[0] === undefined ? undefined : { id: logIdOf(epochs[0].epoch), gatewayId: undefined, epochs };
 }
 
-/** The epoch of the log in the folder, which gets an identity when it has none. */
-export async function establishIdentity(options: RecoveryOptions, found: readonly FoundSegment[]): Promise<string> {
-  const { files, folder, clock, log, gatewayId, newEpoch } = options;
-  const known = await findEpoch(files, folder, found);
-  if (known?.gatewayId === gatewayId) return known.epoch;
-  const epoch = known?.epoch ?? newEpoch();
-  if (known !== undefined && known.gatewayId === undefined) {
-    log.warn('the identity of the log was damaged and is restored from its segments', { epoch });
-  } else if (known !== undefined) {
+/** The epoch of a segment, from its header or, where that is damaged, from the identity. */
+export function epochOf({ header, firstSequence }: FoundSegment, { id, epochs }: LogIdentity): string {
+  if (header.kind === 'good') return header.header.epoch;
+  return epochs.findLast((one) => one.firstSequence <= firstSequence)?.epoch ?? id;
+}
+
+/** An epoch is the log's id, and since version 2 an underscore and the id of one opening. */
+function logIdOf(epoch: string): string {
+  return epoch.split('_', 1)[0] ?? epoch;
+}
+
+function isEpochEntry(value: unknown): value is [number, string] {
+  return Array.isArray(value) && Number.isSafeInteger(value[0]) && isEpoch(value[1]);
+}
+
+/** The identity of the log in the folder, or of a new one. */
+export async function establishIdentity(
+  { files, folder, log, gatewayId, newId }: RecoveryOptions,
+  found: readonly FoundSegment[],
+): Promise<LogIdentity> {
+  const known = await findIdentity(files, folder, found);
+  if (known === undefined) return { id: newId(), gatewayId, epochs: [] };
+  if (known.gatewayId === undefined) {
+    log.warn('the identity of the log was damaged and is restored from its segments', { log: known.id });
+  } else if (known.gatewayId !== gatewayId) {
     log.warn('the log was kept by a gateway of another name; its batches go on under the new one', {
       before: known.gatewayId,
       now: gatewayId,
     });
   }
+  return known;
+}
+
+/**
+ * Gives what is appended from now on an epoch that no batch ever had: should the folder be a copy from a backup, or have
+ * lost its end with the power, then numbers are given again, but never the same identity.
+ * @returns the epoch, once it is remembered
+ */
+export async function beginEpoch(
+  { files, folder, clock, gatewayId, newId }: RecoveryOptions,
+  identity: LogIdentity,
+  { segments, lastSequence }: Recovered,
+): Promise<string> {
+  const epoch = `${identity.id}_${newId()}`;
+  const firstKept = segments.first?.firstSequence ?? lastSequence + 1;
+  const firstSequence = lastSequence + 1;
+  const older = identity.epochs.filter((one, index) => {
+    const end = identity.epochs[index + 1]?.firstSequence ?? firstSequence;
+    return one.epoch !== identity.id && end > one.firstSequence && end > firstKept;
+  });
+  const epochs = [...older, { epoch, firstSequence }].slice(-EPOCHS_MAX);
   const value = {
     format: 'millwright-log',
     version: FORMAT_VERSION,
-    epoch,
+    epoch: identity.id,
     gateway_id: gatewayId,
-    created_at: now(clock),
+    epochs: epochs.map((one) => [one.firstSequence, one.epoch]),
+    opened_at: now(clock),
   };
   await saveSmallFile(files, { folder, name: IDENTITY_NAME, value });
   return epoch;
@@ -122,43 +186,44 @@ export async function establishIdentity(options: RecoveryOptions, found: readonl
  */
 export async function recoverSegments(
   options: RecoveryOptions,
-  { found, epoch, settledMax }: { found: readonly FoundSegment[]; epoch: string; settledMax: number },
+  { found, identity, settledMax }: { found: readonly FoundSegment[]; identity: LogIdentity; settledMax: number },
 ): Promise<Recovered> {
-  const { files, folder, segmentBytesMax } = options;
-  const sound = await removeUseless(options, found, epoch);
+  const { files, folder } = options;
+  const sound = await removeUseless(options, found, identity);
   const last = sound.at(-1);
-  const tail = last === undefined ? undefined : await recoverLast(options, { last, sound, epoch });
+  const tail = last === undefined ? undefined : await recoverLast(options, { last, sound, identity });
   await files.syncFolder(folder);
-  const segments = sound.map(({ firstSequence, bytes }) => new Segment({ firstSequence, bytes, segmentBytesMax }));
+  const segments = sound.map((one) => new Segment(headerOf(one, identity), one.bytes));
   const newest = segments.at(-1);
   if (newest !== undefined && tail !== undefined) newest.bytes = tail.end;
+  // A last segment without a record stays on the disk, where it remembers the numbers, until the next one takes its name.
+  if (newest?.bytes === SEGMENT_HEADER_BYTES) segments.pop();
 
-  const readingsTotal = tail?.readingsTotal ?? 0;
-  const lastOfTail = tail?.lastSequence ?? 0;
-  const lastSequence = Math.max(lastOfTail + (tail?.abandoned ?? 0), settledMax);
-  if (lastSequence > lastOfTail) {
-    await abandonCursorsPart(options, { first: lastOfTail + (tail?.abandoned ?? 0) + 1, last: lastSequence });
-    // The new segment's name is what remembers that the numbers before it are used up.
-    const segment = new Segment({ firstSequence: lastSequence + 1, bytes: SEGMENT_HEADER_BYTES, segmentBytesMax });
-    const createdAtMicros = options.clock.nowMicros();
-    const header = { epoch, firstSequence: lastSequence + 1, createdAtMicros, readingsBefore: readingsTotal };
-    await (await createSegment(files, { folder, header, records: [] })).close();
-    segments.push(segment);
-  }
-  return { segments: new Segments(segments), lastSequence, readingsTotal };
+  const lastOfTail = (tail?.lastSequence ?? 0) + (tail?.abandoned ?? 0);
+  const lastSequence = Math.max(lastOfTail, settledMax);
+  await abandonCursorsPart(options, { first: lastOfTail + 1, last: lastSequence });
+  return { segments: new Segments(segments), lastSequence, readingsTotal: tail?.readingsTotal ?? 0 };
+}
+
+/** A damaged header is replaced by what is known; a segment without it was never compressed, or its blocks tell. */
+function headerOf(found: FoundSegment, identity: LogIdentity): SegmentHeader {
+  if (found.header.kind === 'good') return { ...found.header.header, firstSequence: found.firstSequence };
+  const { firstSequence } = found;
+  const epoch = epochOf(found, identity);
+  return { epoch, firstSequence, form: 'plain', thinning: 0, createdAtMicros: 0, readingsBefore: 0 };
 }
 
 /** Leaves out what is not of this log, and a last segment that was just being created. */
 async function removeUseless(
   { files, folder, quarantine }: RecoveryOptions,
   found: readonly FoundSegment[],
-  epoch: string,
+  { id }: LogIdentity,
 ): Promise<FoundSegment[]> {
   const sound: FoundSegment[] = [];
   for (const candidate of found) {
     const { name, header, bytes } = candidate;
-    if (header.kind === 'good' && header.header.epoch !== epoch) {
-      await quarantine.takeFile(name, 'it belongs to a log of another epoch');
+    if (header.kind === 'good' && logIdOf(header.header.epoch) !== id) {
+      await quarantine.takeFile(name, 'it belongs to another log');
     } else if (header.kind === 'damaged' && bytes <= SEGMENT_HEADER_BYTES && candidate === found.at(-1)) {
       await files.remove(`${folder}/${name}`);
     } else {
@@ -184,17 +249,19 @@ interface Tail {
   readonly readingsTotal: number;
 }
 
+interface Last {
+  readonly last: FoundSegment;
+  readonly sound: readonly FoundSegment[];
+  readonly identity: LogIdentity;
+}
+
 /** Reads the last segment through, cuts off its torn end, and syncs it. */
-async function recoverLast(
-  options: RecoveryOptions,
-  { last, sound, epoch }: { last: FoundSegment; sound: readonly FoundSegment[]; epoch: string },
-): Promise<Tail> {
-  const seed = epochSeed(epoch);
+async function recoverLast(options: RecoveryOptions, { last, sound, identity }: Last): Promise<Tail> {
   const handle = await options.files.open(`${options.folder}/${last.name}`, 'write');
   try {
-    const scan = await scanLast(options, { last, handle, seed });
+    const scan = await scanLast(options, { last, handle, seed: epochSeed(epochOf(last, identity)) });
     const abandoned = await judgeTail(options, { last, handle, scan });
-    // A tail that may once have been a batch is left where it is: a new segment begins after it.
+    // A tail that may once have been a batch is left where it is, and so are its numbers.
     const end = abandoned === 0 ? scan.end : last.bytes;
     if (end < last.bytes) {
       options.log.warn('the end of the log was torn and is cut off', { segment: last.name, bytes: last.bytes - end });
@@ -204,7 +271,7 @@ async function recoverLast(
     const doubtful = Math.min(scan.lastOffset, scan.end - GROUP_BYTES_MAX);
     await writeAgain(handle, doubtful > SEGMENT_HEADER_BYTES ? doubtful : 0, end);
     await handle.datasync();
-    const readingsTotal = scan.readingsTotal ?? (await readingsThrough(options, sound.slice(0, -1), seed));
+    const readingsTotal = scan.readingsTotal ?? (await readingsThrough(options, sound.slice(0, -1), identity));
     return { end, lastSequence: scan.lastSequence, abandoned, readingsTotal };
   } finally {
     await handle.close();
@@ -215,11 +282,12 @@ async function recoverLast(
 async function readingsThrough(
   options: RecoveryOptions,
   before: readonly FoundSegment[],
-  seed: number,
+  identity: LogIdentity,
 ): Promise<number> {
   for (const candidate of before.toReversed()) {
     const handle = await options.files.open(`${options.folder}/${candidate.name}`, 'read');
     try {
+      const seed = epochSeed(epochOf(candidate, identity));
       const { readingsTotal } = await scanLast(options, { last: candidate, handle, seed });
       if (readingsTotal !== undefined) return readingsTotal;
     } finally {
@@ -251,7 +319,8 @@ async function scanLast(
     seed,
     sequenceAfter: last.firstSequence - 1,
     sequenceMax: Number.MAX_SAFE_INTEGER,
-    payloadsFrom: 0,
+    from: 0,
+    payloads: true,
     window: Buffer.allocUnsafeSlow(WINDOW_BYTES),
   });
   let end = SEGMENT_HEADER_BYTES;
@@ -264,17 +333,20 @@ async function scanLast(
       tail.push(item);
       continue;
     }
-    const { sequence } = item.header;
-    if (sequence > lastSequence + 1) {
-      const range = { first: lastSequence + 1, last: sequence - 1, batches: sequence - 1 - lastSequence };
+    const { header } = item;
+    const isBlock = 'lastSequence' in header;
+    const first = isBlock ? header.firstSequence : header.sequence;
+    if (first > lastSequence + 1) {
+      const range = { first: lastSequence + 1, last: first - 1, batches: first - 1 - lastSequence };
       const reason = tail[0]?.reason ?? 'they are missing';
       await options.quarantine.add({ ...range, reason, segment: last.name, pieces: tail }, handle);
     }
     tail = [];
+    if (!isBlock && item.kind === 'record' && item.block !== undefined) continue;
     lastOffset = item.offset;
-    end = item.offset + RECORD_HEADER_BYTES + item.header.payloadBytes;
-    lastSequence = sequence;
-    readingsTotal = item.header.readingsTotal;
+    end = item.offset + RECORD_HEADER_BYTES + header.payloadBytes;
+    lastSequence = isBlock ? header.lastSequence : header.sequence;
+    readingsTotal = header.readingsTotal;
   }
   return { end, lastOffset, lastSequence, readingsTotal, tail };
 }

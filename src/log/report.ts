@@ -8,7 +8,7 @@ const SEGMENTS_LISTED_MAX = 40;
 /** The whole report, or with `verify` only what is wrong and the verdict. */
 export function describeLog(report: LogReport, { verify }: { verify: boolean }): string {
   const lines = [
-    `log       epoch ${report.epoch}${report.gatewayId === null ? '' : `, gateway ${report.gatewayId}`}`,
+    `log       ${report.id}${report.gatewayId === null ? '' : `, gateway ${report.gatewayId}`}`,
     `in use    ${report.lockedByPid === null ? 'no' : `by process ${report.lockedByPid}`}`,
     `holds     ${count(report.batches, 'batch', 'batches')}, ${count(report.readings, 'reading', 'readings')}, ${size(report.bytes)}`,
   ];

@@ -1,11 +1,20 @@
 /**
- * Walks through the records of one segment, and finds its way again after damage.
+ * Walks through the records of one segment, plain or compressed, and finds its way again after damage.
  *
- * The one place that reads records from a file: recovery, readers and inspection all use it. It holds one window of the
- * file at a time, never the whole of it.
+ * The one place that reads records from a file: recovery, readers, inspection and housekeeping all use it. It holds one
+ * window of the file and one block at a time, never the whole of it.
  */
 import type { FileHandle } from '../base/files.ts';
-import { checksum, decodeRecordHeader, RECORD_HEADER_BYTES, RECORD_MARKER, type RecordHeader } from './format.ts';
+import { decodeBlock } from './block.ts';
+import {
+  type BlockHeader,
+  checksum,
+  decodeBlockHeader,
+  decodeRecordHeader,
+  MARKER_PREFIX,
+  RECORD_HEADER_BYTES,
+  type RecordHeader,
+} from './format.ts';
 
 /** How much of a file is read at once. */
 export const WINDOW_BYTES: number = 256 * 1024;
@@ -14,9 +23,21 @@ export interface ScannedRecord {
   readonly kind: 'record';
   readonly offset: number;
   readonly header: RecordHeader;
-  /** A view that is good until the next call of `next`; empty before `payloadsFrom`. */
+  /** A view that is good until the next call of `next`, or in a block for ever; empty where none was wanted. */
   readonly payload: Uint8Array;
+  /** The block it is in, which then is at `offset`. */
+  readonly block: BlockHeader | undefined;
 }
+
+/** A block, told before the records in it. Those in it follow, unless all of them are below `from`. */
+export interface ScannedBlock {
+  readonly kind: 'block';
+  readonly offset: number;
+  readonly bytes: number;
+  readonly header: BlockHeader;
+}
+
+export type Scanned = ScannedRecord | ScannedBlock | ScannedDamage;
 
 /** Bytes that are no whole record. */
 export interface ScannedDamage {
@@ -41,10 +62,42 @@ export interface ScanOptions {
   readonly sequenceAfter: number;
   /** A record above this one ends the scan: it is left over from a failed write. */
   readonly sequenceMax: number;
-  /** Payloads before this sequence are passed over unread and unchecked. */
-  readonly payloadsFrom: number;
+  /** Payloads before this sequence, and blocks that end before it, are passed over unread and unchecked. */
+  readonly from: number;
+  /** false: only headers are wanted. */
+  readonly payloads: boolean;
   /** Reused from scan to scan; at least a record header long. */
   readonly window: Buffer;
+  /** Where the newest decompressed block is kept for the next scan. */
+  readonly blocks?: BlockCache;
+}
+
+const WRONG_CHECKSUM = 'the checksum of the payload is wrong';
+
+/** The content of one block: a reader that takes it in several pieces decompresses it once. */
+export class BlockCache {
+  #header: BlockHeader | undefined;
+  #content: Buffer | undefined;
+
+  get(header: BlockHeader): Buffer | undefined {
+    const same = this.#header;
+    const isSame =
+      same !== undefined && same.firstSequence === header.firstSequence && same.payloadCrc === header.payloadCrc;
+    return isSame ? this.#content : undefined;
+  }
+
+  keep(header: BlockHeader, content: Buffer): void {
+    this.#header = header;
+    this.#content = content;
+  }
+}
+
+/** The records of a block that are not told yet. */
+interface OpenBlock {
+  readonly header: BlockHeader;
+  readonly offset: number;
+  readonly content: Buffer;
+  at: number;
 }
 
 export class SegmentScanner {
@@ -55,6 +108,7 @@ export class SegmentScanner {
   #offset: number;
   #end: number;
   #previous: number;
+  #block: OpenBlock | undefined;
 
   constructor(options: ScanOptions) {
     this.#options = options;
@@ -64,34 +118,76 @@ export class SegmentScanner {
     this.#previous = options.sequenceAfter;
   }
 
-  /** The next record or damage; undefined at the end. Rejects only when the file cannot be read. */
-  async next(): Promise<ScannedRecord | ScannedDamage | undefined> {
+  /** The next record, block or damage; undefined at the end. Rejects only when the file cannot be read. */
+  async next(): Promise<Scanned | undefined> {
+    const inner = this.#nextOfBlock();
+    if (inner !== undefined) return inner;
     const offset = this.#offset;
     if (offset >= this.#end) return undefined;
     const header = await this.#headerAt(offset);
     if (header === undefined) return await this.#resynchronise(offset);
-    if (header.sequence > this.#options.sequenceMax) {
+    const last = 'sequence' in header ? header.sequence : header.lastSequence;
+    if (last > this.#options.sequenceMax) {
       this.#end = offset;
       return undefined;
     }
     const bytes = RECORD_HEADER_BYTES + header.payloadBytes;
     if (bytes > this.#end - offset) {
-      const damage = this.#damage(offset, this.#end, { reason: 'the record is cut short', cutShort: true });
-      return { ...damage, sequence: header.sequence };
+      return this.#damage(offset, this.#end, { reason: 'the record is cut short', cutShort: true, sequence: last });
     }
-    this.#previous = header.sequence;
-    if (header.sequence < this.#options.payloadsFrom) {
-      this.#offset = offset + bytes;
-      return { kind: 'record', offset, header, payload: this.#window.subarray(0, 0) };
-    }
-    const record = await this.#view(offset, bytes);
-    const payload = record.subarray(RECORD_HEADER_BYTES);
-    if (payload.length < header.payloadBytes || checksum(payload) !== header.payloadCrc) {
-      const damage = this.#damage(offset, offset + bytes, { reason: 'the checksum of the payload is wrong' });
-      return { ...damage, sequence: header.sequence };
+    this.#previous = last;
+    const scanned = 'sequence' in header ? this.#record(offset, header) : this.#openBlock(offset, header);
+    return (await scanned) ?? this.#damage(offset, offset + bytes, { reason: WRONG_CHECKSUM, sequence: last });
+  }
+
+  /** Undefined when the payload is damaged. */
+  async #record(offset: number, header: RecordHeader): Promise<ScannedRecord | undefined> {
+    const bytes = RECORD_HEADER_BYTES + header.payloadBytes;
+    const { from, payloads } = this.#options;
+    let payload = this.#window.subarray(0, 0);
+    if (payloads && header.sequence >= from) {
+      payload = (await this.#view(offset, bytes)).subarray(RECORD_HEADER_BYTES);
+      if (payload.length < header.payloadBytes || checksum(payload) !== header.payloadCrc) return undefined;
     }
     this.#offset = offset + bytes;
-    return { kind: 'record', offset, header, payload };
+    return { kind: 'record', offset, header, payload, block: undefined };
+  }
+
+  /** Undefined when the block is damaged. */
+  async #openBlock(offset: number, header: BlockHeader): Promise<ScannedBlock | undefined> {
+    const bytes = RECORD_HEADER_BYTES + header.payloadBytes;
+    if (header.lastSequence >= this.#options.from) {
+      const payload = (await this.#view(offset, bytes)).subarray(RECORD_HEADER_BYTES);
+      const content = payload.length < header.payloadBytes ? undefined : this.#decode(header, payload);
+      if (content === undefined) return undefined;
+      this.#block = { header, offset, content, at: 0 };
+    }
+    this.#offset = offset + bytes;
+    return { kind: 'block', offset, bytes, header };
+  }
+
+  #decode(header: BlockHeader, payload: Buffer): Buffer | undefined {
+    const { blocks } = this.#options;
+    const kept = blocks?.get(header);
+    if (kept !== undefined) return kept;
+    const content = decodeBlock(header, payload);
+    if (content !== undefined) blocks?.keep(header, content);
+    return content;
+  }
+
+  #nextOfBlock(): ScannedRecord | undefined {
+    const block = this.#block;
+    if (block === undefined) return undefined;
+    const { content, at, offset } = block;
+    const header = decodeRecordHeader(content, at, this.#options.seed);
+    // The block's checksum was right, so what does not fit here is its end.
+    if (header === undefined) {
+      this.#block = undefined;
+      return undefined;
+    }
+    const start = at + RECORD_HEADER_BYTES;
+    block.at = start + header.payloadBytes;
+    return { kind: 'record', offset, header, payload: content.subarray(start, block.at), block: block.header };
   }
 
   /** Damage from `offset` to the next place where a header is whole and its sequence is a later one. */
@@ -103,9 +199,9 @@ export class SegmentScanner {
       const held = this.#windowStart + this.#windowLength - from;
       const view = await this.#view(from, held >= RECORD_HEADER_BYTES ? held : this.#window.length);
       if (view.length < RECORD_HEADER_BYTES) break;
-      const found = view.indexOf(RECORD_MARKER);
+      const found = view.indexOf(MARKER_PREFIX);
       if (found < 0) {
-        from += view.length - (RECORD_MARKER.length - 1);
+        from += view.length - (MARKER_PREFIX.length - 1);
       } else if ((await this.#headerAt(from + found)) !== undefined) {
         return this.#damage(offset, from + found, { reason });
       } else {
@@ -115,15 +211,23 @@ export class SegmentScanner {
     return this.#damage(offset, this.#end, { reason, cutShort });
   }
 
-  #damage(offset: number, end: number, about: { reason: string; cutShort?: boolean }): ScannedDamage {
+  #damage(
+    offset: number,
+    end: number,
+    about: { reason: string; cutShort?: boolean; sequence?: number },
+  ): ScannedDamage {
     this.#offset = end;
-    const { reason, cutShort = false } = about;
-    return { kind: 'damage', offset, bytes: end - offset, sequence: undefined, cutShort, reason };
+    const { reason, cutShort = false, sequence } = about;
+    return { kind: 'damage', offset, bytes: end - offset, sequence, cutShort, reason };
   }
 
-  async #headerAt(offset: number): Promise<RecordHeader | undefined> {
-    const header = decodeRecordHeader(await this.#view(offset, RECORD_HEADER_BYTES), 0, this.#options.seed);
-    return header !== undefined && header.sequence > this.#previous ? header : undefined;
+  async #headerAt(offset: number): Promise<RecordHeader | BlockHeader | undefined> {
+    const view = await this.#view(offset, RECORD_HEADER_BYTES);
+    const { seed } = this.#options;
+    const record = decodeRecordHeader(view, 0, seed);
+    if (record !== undefined) return record.sequence > this.#previous ? record : undefined;
+    const block = decodeBlockHeader(view, 0, seed);
+    return block !== undefined && block.firstSequence > this.#previous ? block : undefined;
   }
 
   /** Up to `bytes` bytes at `offset`; fewer only at the end. */

@@ -4,12 +4,12 @@
  * Each has a sparse index (a place every so many bytes), filled in as writer and readers pass by, so that a reader that
  * starts anywhere reads over little.
  */
-import { SEGMENT_HEADER_BYTES, segmentName } from './format.ts';
+import { epochSeed, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.ts';
 
 /** Places remembered in one segment. */
 const PLACES_MAX = 32;
 
-/** A record boundary: the record at `offset` is the first one after sequence `after`. */
+/** A record or block boundary: what begins at `offset` is the first after sequence `after`. */
 export interface Place {
   readonly after: number;
   readonly offset: number;
@@ -17,33 +17,32 @@ export interface Place {
 
 export class Segment {
   readonly name: string;
+  readonly header: SegmentHeader;
   readonly firstSequence: number;
+  /** What the checksums of its record headers start from. */
+  readonly seed: number;
   /** Length of the part that is on the disk and belongs to the log. */
   bytes: number;
-  readonly #strideBytes: number;
-  readonly #places: Place[] = [];
+  #places: Place[] = [];
+  /** Bytes between two places; doubled when there are many. */
+  #strideBytes: number = 64 * 1024;
 
-  constructor({
-    firstSequence,
-    bytes,
-    segmentBytesMax,
-  }: {
-    firstSequence: number;
-    bytes: number;
-    segmentBytesMax: number;
-  }) {
-    this.name = segmentName(firstSequence);
-    this.firstSequence = firstSequence;
+  constructor(header: SegmentHeader, bytes: number) {
+    this.name = segmentName(header.firstSequence);
+    this.header = header;
+    this.firstSequence = header.firstSequence;
+    this.seed = epochSeed(header.epoch);
     this.bytes = bytes;
-    this.#strideBytes = segmentBytesMax / PLACES_MAX;
   }
 
-  /** A record begins at `offset`, and all those before it have sequences up to `after`. */
+  /** A record or block begins at `offset`, and all those before it have sequences up to `after`. */
   note(after: number, offset: number): void {
     const lastOffset = this.#places.at(-1)?.offset ?? SEGMENT_HEADER_BYTES;
-    if (offset >= lastOffset + this.#strideBytes && this.#places.length < PLACES_MAX) {
-      this.#places.push({ after, offset });
-    }
+    if (offset < lastOffset + this.#strideBytes) return;
+    this.#places.push({ after, offset });
+    if (this.#places.length < PLACES_MAX) return;
+    this.#places = this.#places.filter((_, index) => index % 2 === 1);
+    this.#strideBytes *= 2;
   }
 
   /** The nearest known place from which the first record at or after `sequence` is found by going on. */
@@ -76,8 +75,21 @@ export class Segments {
     return this.#all.reduce((sum, segment) => sum + segment.bytes, 0);
   }
 
+  /** Oldest first. */
+  get all(): readonly Segment[] {
+    return this.#all;
+  }
+
   add(segment: Segment): void {
     this.#all.push(segment);
+  }
+
+  /** Puts another form of the same batches in the segment's place; false when it is gone. */
+  replace(segment: Segment, other: Segment): boolean {
+    const index = this.#all.indexOf(segment);
+    if (index < 0) return false;
+    this.#all[index] = other;
+    return true;
   }
 
   removeFirst(): void {

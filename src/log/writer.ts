@@ -1,9 +1,12 @@
 /**
- * Group commit: all appends that wait while a sync is under way share the next write and the next sync.
+ * Group commit: all appends that wait while a write is under way share the next write and the next sync.
  *
- * Order of sequences is order of calls. An append resolves when its bytes are on the disk, never before: there is no
- * loss window. A failed write or sync rejects the whole group, frees its numbers, and closes the segment for ever (see
- * `docs/log-format.md`, "Writing"); the next group tries a new one.
+ * Order of sequences is order of calls. A failed write or sync rejects the whole group, frees its numbers, and closes the
+ * segment for ever (see `docs/log-format.md`, "Writing"); the next group tries a new one.
+ *
+ * What an append's promise means is the {@link SyncPolicy}'s matter. `batch`: the bytes are on the disk; there is no loss
+ * window. `interval`: the system has them, and they are on the disk at the latest `intervalMs` later; a power cut loses
+ * what was appended in that time, a killed process nothing. `never`: whenever the system likes; for tests.
  */
 import type { Clock } from '../base/clock.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
@@ -30,6 +33,12 @@ const GROUP_BATCHES_MAX = 256;
 /** Payloads that wait to be written; beyond it, an append is refused. */
 export const QUEUE_BYTES_MAX: number = 8 * 1024 * 1024;
 
+export interface SyncPolicy {
+  readonly kind: 'batch' | 'interval' | 'never';
+  /** For `interval`. */
+  readonly intervalMs: number;
+}
+
 export interface WriterOptions {
   readonly files: Files;
   readonly folder: string;
@@ -38,6 +47,7 @@ export interface WriterOptions {
   readonly epoch: string;
   readonly segments: Segments;
   readonly segmentBytesMax: number;
+  readonly sync: SyncPolicy;
   /** The first one is one more. */
   readonly lastSequence: number;
   readonly readingsTotal: number;
@@ -59,14 +69,17 @@ export class Writer {
   readonly #headers: Buffer = Buffer.allocUnsafeSlow(GROUP_BATCHES_MAX * RECORD_HEADER_BYTES);
   #nextSequence: number;
   #readingsTotal: number;
+  /** Of the last segment, while it may be written to: until a failure, and after the first append. */
   #handle: FileHandle | undefined;
-  /** The last segment may be written to. */
-  #segmentIsOpen = false;
   #queue: Pending[] = [];
   #queuedBytes = 0;
   #pump: Promise<void> | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
+  #syncer: Promise<void> | undefined;
+  /** There are bytes that no sync has covered. */
+  #isDirty = false;
   #bytesWritten = 0;
+  #syncs = 0;
   #lastError: string | null = null;
 
   constructor(options: WriterOptions) {
@@ -90,16 +103,12 @@ export class Writer {
     return this.#readingsTotal;
   }
 
-  /** Opens the segment that recovery found to be the last. */
-  async start(): Promise<void> {
-    const { files, folder, segments } = this.#options;
-    if (segments.last === undefined) return;
-    this.#handle = await files.open(`${folder}/${segments.last.name}`, 'write');
-    this.#segmentIsOpen = true;
+  get syncs(): number {
+    return this.#syncs;
   }
 
   append(payload: Uint8Array, readings: number): Promise<number> {
-    if (this.#closed) return Promise.reject(new MillwrightError('log_closed', 'the log is closed'));
+    if (this.#closing.signal.aborted) return Promise.reject(new MillwrightError('log_closed', 'the log is closed'));
     if (payload.length > BATCH_BYTES_MAX || this.#queuedBytes + payload.length > QUEUE_BYTES_MAX) {
       return Promise.reject(tooMuch(payload.length, this.#queuedBytes));
     }
@@ -113,8 +122,10 @@ export class Writer {
 
   /** Refuses further appends, writes those that wait, and closes the file. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     await this.#pump;
+    await this.#syncer;
+    if (this.#options.sync.kind === 'interval') await this.#syncWritten();
     // All that was promised is synced; the cursors must be saved and the lock given back whatever closing says.
     await this.#handle?.close().catch(() => {});
     this.#handle = undefined;
@@ -152,7 +163,7 @@ export class Writer {
     const { segments, segmentBytesMax } = this.#options;
     const last = segments.last;
     const isEmpty = last === undefined || last.bytes <= SEGMENT_HEADER_BYTES;
-    if (last === undefined || !this.#segmentIsOpen || (!isEmpty && last.bytes + bytes > segmentBytesMax)) {
+    if (last === undefined || this.#handle === undefined || (!isEmpty && last.bytes + bytes > segmentBytesMax)) {
       await this.#writeNewSegment(buffers, bytes);
     } else {
       await this.#writeLastSegment(last, buffers, bytes);
@@ -163,7 +174,6 @@ export class Writer {
   #encode(group: readonly Pending[]): { batches: HotBatch[]; buffers: Uint8Array[]; bytes: number } {
     const batches: HotBatch[] = [];
     const buffers: Uint8Array[] = [];
-    const { epoch } = this.#options;
     let bytes = 0;
     let sequence = this.#nextSequence;
     let readingsTotal = this.#readingsTotal;
@@ -175,7 +185,7 @@ export class Writer {
       encodeRecordHeader(this.#headers, offset, { ...header, ...payloadFields }, this.#seed);
       buffers.push(this.#headers.subarray(offset, offset + RECORD_HEADER_BYTES), payload);
       bytes += RECORD_HEADER_BYTES + payload.length;
-      batches.push({ ...header, epoch, payload });
+      batches.push({ epoch: this.#options.epoch, ...header, payload });
       sequence += 1;
     }
     return { batches, buffers, bytes };
@@ -186,34 +196,69 @@ export class Writer {
     if (handle === undefined) throw new MillwrightError('log_closed', 'the log is closed');
     try {
       await handle.write(buffers, segment.bytes);
-      await handle.datasync();
+      if (this.#options.sync.kind === 'batch') await handle.datasync();
     } catch (error) {
-      this.#segmentIsOpen = false;
       this.#handle = undefined;
       // Whether or not these succeed, the next segment's first sequence rules out what is left here.
       await handle.truncate(segment.bytes).catch(() => {});
+      if (this.#isDirty) await handle.datasync().catch(() => {});
       await handle.close().catch(() => {});
       throw error;
     }
     segment.note(this.#nextSequence - 1, segment.bytes);
     segment.bytes += bytes;
-    this.#bytesWritten += bytes;
+    this.#written(bytes);
   }
 
   async #writeNewSegment(buffers: readonly Uint8Array[], bytes: number): Promise<void> {
-    const { files, folder, segments, segmentBytesMax, epoch, clock } = this.#options;
-    const firstSequence = this.#nextSequence;
-    const segment = new Segment({ firstSequence, bytes: SEGMENT_HEADER_BYTES + bytes, segmentBytesMax });
-    const header = { epoch, firstSequence, createdAtMicros: clock.nowMicros(), readingsBefore: this.#readingsTotal };
+    const { files, folder, segments, epoch, clock } = this.#options;
+    const times = { createdAtMicros: clock.nowMicros(), readingsBefore: this.#readingsTotal };
+    const first = { firstSequence: this.#nextSequence, form: 'plain', thinning: 0 } as const;
+    const segment = new Segment({ epoch, ...first, ...times }, SEGMENT_HEADER_BYTES + bytes);
+    await this.#syncWritten();
     // A file of that name may be left by a failure, and would rule out what the old segment took after it.
-    this.#segmentIsOpen = false;
-    const handle = await createSegment(files, { folder, header, records: buffers });
     const before = this.#handle;
-    this.#handle = handle;
-    this.#segmentIsOpen = true;
-    this.#bytesWritten += segment.bytes;
-    segments.add(segment);
+    this.#handle = undefined;
     await before?.close().catch(() => {});
+    this.#handle = await createSegment(files, { folder, header: segment.header, content: buffers });
+    segments.add(segment);
+    this.#written(segment.bytes);
+    this.#isDirty = false;
+  }
+
+  #written(bytes: number): void {
+    this.#bytesWritten += bytes;
+    if (this.#options.sync.kind === 'batch') {
+      this.#syncs += 1;
+      return;
+    }
+    this.#isDirty = true;
+    if (this.#options.sync.kind === 'interval') this.#syncer ??= this.#syncLater();
+  }
+
+  async #syncLater(): Promise<void> {
+    const { clock, sync } = this.#options;
+    await clock.sleep(sync.intervalMs, this.#closing.signal);
+    this.#syncer = undefined;
+    await this.#syncWritten();
+  }
+
+  /** Never rejects: what was written in vain has been promised already, and can only be told. */
+  async #syncWritten(): Promise<void> {
+    const handle = this.#handle;
+    if (handle === undefined || !this.#isDirty || this.#options.sync.kind === 'never') return;
+    this.#isDirty = false;
+    try {
+      await handle.datasync();
+      this.#syncs += 1;
+    } catch (error) {
+      this.#options.log.error('a sync of the log failed: a power cut now would lose its newest batches', { error });
+      this.#lastError = messageOf(error);
+      // After a failed sync the file is not trusted again; see `docs/log-format.md`, "Writing".
+      if (this.#handle !== handle) return;
+      this.#handle = undefined;
+      await handle.close().catch(() => {});
+    }
   }
 
   #publish(group: readonly Pending[], batches: readonly HotBatch[]): void {
@@ -239,16 +284,16 @@ export class Writer {
 }
 
 /** A new segment with its first records, on the disk; on failure there is none. @returns its handle */
-export async function createSegment(
+async function createSegment(
   files: Files,
-  { folder, header, records }: { folder: string; header: SegmentHeader; records: readonly Uint8Array[] },
+  { folder, header, content }: { folder: string; header: SegmentHeader; content: readonly Uint8Array[] },
 ): Promise<FileHandle> {
   const path = `${folder}/${segmentName(header.firstSequence)}`;
   // Left from an earlier try: no record in it was ever durable, or its first sequence would not be free.
   await files.remove(path);
   const handle = await files.open(path, 'create');
   try {
-    await handle.write([encodeSegmentHeader(header), ...records], 0);
+    await handle.write([encodeSegmentHeader(header), ...content], 0);
     await handle.datasync();
     await files.syncFolder(folder);
     return handle;

@@ -23,8 +23,8 @@ export function mergeSamples(earlier: Sample, later: Sample): Sample {
   return { ...signals, ...later, sampling_factor: samplingFactorOf(earlier) + samplingFactorOf(later) };
 }
 
-/** The samples of one machine that are gone into others. */
-export interface Merged {
+/** Readings of one machine that are gone: merged into others, or lost. */
+export interface Gone {
   /** The earliest and the latest time of those that are gone. */
   startTime: Timestamp;
   endTime: Timestamp;
@@ -32,9 +32,10 @@ export interface Merged {
 }
 
 export interface Thinned {
-  readonly kept: Reading[];
+  /** What stands at the place of each reading now; undefined: it is gone into a later one. */
+  readonly places: readonly (Reading | undefined)[];
   /** By machine; empty when nothing could be merged. */
-  readonly merged: ReadonlyMap<string, Merged>;
+  readonly merged: ReadonlyMap<string, Gone>;
 }
 
 export interface ThinOptions {
@@ -55,7 +56,7 @@ export interface ThinOptions {
  */
 export function thinSamples(readings: readonly Reading[], { widthMicros, states = new Map() }: ThinOptions): Thinned {
   const places: (Reading | undefined)[] = [];
-  const merged = new Map<string, Merged>();
+  const merged = new Map<string, Gone>();
   const runs = new Map<string, Run>();
   for (const reading of readings) {
     const { machine_id: machineId, timestamp } = reading;
@@ -71,12 +72,12 @@ export function thinSamples(readings: readonly Reading[], { widthMicros, states 
     const sample = joins ? mergeSamples(run.sample, reading) : reading;
     if (joins) {
       places[run.place] = undefined;
-      count(merged, run.sample);
+      addGone(merged, machineId, { startTime: run.sample.timestamp, endTime: run.sample.timestamp, readings: 1 });
     }
     places.push(sample);
     runs.set(machineId, { interval, place, sample });
   }
-  return { kept: places.filter((reading) => reading !== undefined), merged };
+  return { places, merged };
 }
 
 /** Samples of one machine that have become one so far. */
@@ -94,13 +95,14 @@ export function changesState(sample: Sample, states: Map<string, MachineState | 
   return true;
 }
 
-function count(merged: Map<string, Merged>, { machine_id: machineId, timestamp }: Sample): void {
-  const sum = merged.get(machineId);
+/** Adds what is gone to the sum of its machine. */
+export function addGone(sums: Map<string, Gone>, machineId: string, gone: Readonly<Gone>): void {
+  const sum = sums.get(machineId);
   if (sum === undefined) {
-    merged.set(machineId, { startTime: timestamp, endTime: timestamp, readings: 1 });
+    sums.set(machineId, { ...gone });
     return;
   }
-  if (isAtLeast(timestamp, sum.endTime)) sum.endTime = timestamp;
-  if (isAtLeast(sum.startTime, timestamp)) sum.startTime = timestamp;
-  sum.readings += 1;
+  if (isAtLeast(gone.endTime, sum.endTime)) sum.endTime = gone.endTime;
+  if (isAtLeast(sum.startTime, gone.startTime)) sum.startTime = gone.startTime;
+  sum.readings += gone.readings;
 }

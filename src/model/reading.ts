@@ -107,8 +107,10 @@ export interface ReadingFault {
 
 export type Decoded = { readonly reading: Reading } | { readonly fault: ReadingFault };
 
+export type ReadingKind = 'sample' | 'measurement' | 'event';
+
 /** `sample` where the key is absent. */
-export function kindOf(reading: Reading): 'sample' | 'measurement' | 'event' {
+export function kindOf(reading: Reading): ReadingKind {
   return reading.kind ?? 'sample';
 }
 

@@ -51,14 +51,18 @@ export interface LogStatus {
   readonly first_sequence: number;
   readonly last_sequence: number;
   readonly bytes: number;
-  /** What the log may take on the disk; absent: no cap. */
-  readonly bytes_max?: number;
-  /** Free space where the log is, and how much of it the log leaves free; absent where it is not known. */
-  readonly free_bytes?: number;
-  readonly reserve_bytes?: number;
+  /** How large the log may become, and how large its disk lets it become; null where the system does not tell. */
+  readonly bytes_max: number;
+  readonly bytes_possible: number | null;
+  /** Given up because the log was full, since the start: merged into others, and dropped. */
+  readonly readings_thinned: number;
+  readonly readings_dropped: number;
   readonly segments: number;
   readonly quarantined_batches: number;
+  /** Of appended batches, and of all that was written to the disk, cursors and compression among it. */
+  readonly bytes_appended: number;
   readonly bytes_written: number;
+  readonly syncs: number;
   readonly last_error: string | null;
 }
 

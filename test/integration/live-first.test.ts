@@ -9,6 +9,7 @@ import type { MachineNow } from '../../src/model/api.ts';
 import { encodeFrame } from '../../src/model/frame.ts';
 import { timestampOf } from '../../src/model/time.ts';
 import { startSystem, type System, waitUntil } from '../support/system.ts';
+import { ROOMY } from '../../src/log/options.test-support.ts';
 
 const BATCHES = 300;
 const READINGS = 20;
@@ -61,7 +62,8 @@ async function fillLog(folder: string): Promise<void> {
     sinks: ['hub'],
     segmentBytesMax: 4_000_000,
     hotBytesMax: 100_000,
-    newEpoch: () => 'epoch-d',
+    ...ROOMY,
+    newId: () => 'epoch-d',
   });
   const start = systemClock.nowMicros() - HOUR_MICROS;
   for (let batch = 0; batch < BATCHES; batch += 1) {

@@ -162,7 +162,7 @@ test('a destroyed batch is excused and must be told, with its range and no more'
   assert.equal((await compare()).batchesLost, 1);
   const tell = (first: number, last: number): Promise<void> =>
     sql(`insert into events (time, machine_id, event_type, details) values
-      (now(), 'M', 'gap', '{"first_sequence": ${first}, "last_sequence": ${last}}')`);
+      (now(), 'M', 'gap', '{"reason": "destroyed", "first_sequence": ${first}, "last_sequence": ${last}}')`);
   await tell(2, 2);
   const told = await compare(excused);
   assert.deepEqual([told.batchesUntold, told.batchesToldWrongly], [0, 0]);

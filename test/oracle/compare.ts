@@ -146,7 +146,7 @@ const ARRIVED = `
   alter table oracle.arrived add primary key (epoch, sequence);
   create table oracle.gaps as select distinct details->>'epoch' as epoch,
       (details->>'first_sequence')::bigint as first, (details->>'last_sequence')::bigint as last
-    from events where event_type = 'gap' and details ? 'first_sequence';
+    from events where event_type = 'gap' and details->>'reason' = 'destroyed';
   analyze oracle.batches; analyze oracle.arrived;
   create table oracle.judged as select b.*,
       exists (select from oracle.arrived a where (a.epoch, a.sequence) = (b.epoch, b.sequence)) as arrived,

@@ -14,6 +14,7 @@ import { DurableLog } from '../../src/log/log.ts';
 import { flipBit, segmentsOf, tearTail } from './damage.ts';
 import { FailingFiles } from './failing-files.ts';
 import { openWitness, readWitness, witnessing } from './witness.ts';
+import { ROOMY } from '../../src/log/options.test-support.ts';
 
 const BATCHES = 120;
 const FLIPS = 150;
@@ -31,7 +32,8 @@ function openLog(logFolder: string, files: Files): Promise<DurableLog> {
     sinks: ['hub'],
     segmentBytesMax: 4_096,
     hotBytesMax: 4_096,
-    newEpoch: () => 'e-1',
+    ...ROOMY,
+    newId: () => 'e-1',
   });
 }
 

@@ -3,6 +3,7 @@ import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:f
 import path from 'node:path';
 import type { Random } from '../../src/base/random.ts';
 import {
+  blocksIn,
   cutRecord,
   epochOf,
   parseSegmentName,
@@ -83,6 +84,7 @@ export function flipBit(segment: SegmentFile, next: SegmentFile, random: Random)
       : recordsIn(bytes, { epoch, offset: SEGMENT_HEADER_BYTES }).filter(
           ({ sequence }) => sequence < next.firstSequence,
         );
+  const blocks = blocksIn(bytes, epoch ?? '');
   const offset = placeOfFlip(bytes, records, random);
   const before = bytes[offset] ?? 0;
   bytes[offset] = before ^ (1 << Math.floor(random() * 8));
@@ -91,6 +93,8 @@ export function flipBit(segment: SegmentFile, next: SegmentFile, random: Random)
   if (offset < SEGMENT_HEADER_BYTES) return undefined;
   const hit = records.find((record) => record.offset <= offset && offset < record.end);
   if (hit !== undefined) return { epoch: hit.epoch, first: hit.sequence, last: hit.sequence };
+  const block = blocks.find((one) => one.offset <= offset && offset < one.end);
+  if (block !== undefined) return { epoch: epoch ?? null, first: block.first, last: block.last };
   const first = (records.at(-1)?.sequence ?? segment.firstSequence - 1) + 1;
   return first < next.firstSequence ? { epoch: null, first, last: next.firstSequence - 1 } : undefined;
 }

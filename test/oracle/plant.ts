@@ -21,6 +21,8 @@ const SAMPLING_MS = 100;
 /** Small, so that a backlog of seconds has closed segments and is no longer in memory. */
 const SEGMENT_BYTES = 64 * 1024;
 const HOT_BYTES = 64 * 1024;
+/** Little, so that a few seconds of backlog are compressed. */
+const WARM_BYTES = 192 * 1024;
 /** Shorter than the longest silence of the network, so that requests are sent again which the hub has got. */
 const SINK_TIMEOUT_MS = 4_000;
 const STATUS_MS_MAX = 3_000;
@@ -134,12 +136,15 @@ export class Plant {
         type: 'simulator',
         machineId: `M-${String(index).padStart(2, '0')}`,
         samplingIntervalMs: SAMPLING_MS,
+        priority: 1,
         options: { phaseSeconds: index * 7.5 },
       })),
       sinks: [
         {
           name: SINK,
           type: 'hub',
+          from: 'oldest',
+          maxRate: null,
           options: {
             url: `http://127.0.0.1:${this.#ports.network}`,
             timeoutMs: SINK_TIMEOUT_MS,
@@ -148,7 +153,30 @@ export class Plant {
           },
         },
       ],
-      log: { folder: this.logFolder, segmentBytesMax: SEGMENT_BYTES, hotBytesMax: HOT_BYTES },
+      log: {
+        folder: this.logFolder,
+        segmentBytesMax: SEGMENT_BYTES,
+        hotBytesMax: HOT_BYTES,
+        sync: { kind: 'batch', intervalMs: 1_000 },
+        limits: {
+          warmBytesMax: WARM_BYTES,
+          // Never reached: what a full log gives up is the matter of other tests, here all must arrive.
+          bytesMax: 2 ** 30,
+          ageMsMax: null,
+          reserveBytes: 0,
+          whenFull: { samples: 'thin', measurements: 'drop_oldest', events: 'drop_oldest' },
+        },
+      },
+      cardEnduranceBytes: 1e13,
+      // A sample that is thinned away would not be lost, but it would not be there either.
+      control: {
+        enabled: false,
+        intervalMs: 5_000,
+        horizonMs: 600_000,
+        fidelityWeight: 1,
+        cpuPercentMax: 100,
+        memoryBytesMax: 2 ** 30,
+      },
       batching: { readingsMax: 100, delayMs: 200 },
       status: { host: '127.0.0.1', port: this.#ports.status },
     };

@@ -1,6 +1,7 @@
 /** The batches in the bytes of a segment. The one part of the oracle that knows how the log writes them. */
 import {
   checksum,
+  decodeBlockHeader,
   decodeRecordHeader,
   decodeSegmentHeader,
   encodeRecordHeader,
@@ -38,6 +39,27 @@ export function recordsIn(bytes: Buffer, { epoch, offset: start }: { epoch: stri
     const payload = bytes.subarray(offset + RECORD_HEADER_BYTES, end);
     if (end > bytes.length || checksum(payload) !== header.payloadCrc) return records;
     records.push({ epoch, sequence: header.sequence, offset, end, payload });
+    offset = end;
+  }
+}
+
+/** A compressed part of a segment, which stands or falls as a whole. */
+export interface SegmentBlock {
+  readonly first: number;
+  readonly last: number;
+  readonly offset: number;
+  readonly end: number;
+}
+
+/** The whole blocks of a compressed segment; none of a plain one. */
+export function blocksIn(bytes: Buffer, epoch: string): SegmentBlock[] {
+  const blocks: SegmentBlock[] = [];
+  let offset = SEGMENT_HEADER_BYTES;
+  for (;;) {
+    const header = decodeBlockHeader(bytes, offset, epochSeed(epoch));
+    if (header === undefined) return blocks;
+    const end = offset + RECORD_HEADER_BYTES + header.payloadBytes;
+    blocks.push({ first: header.firstSequence, last: header.lastSequence, offset, end });
     offset = end;
   }
 }

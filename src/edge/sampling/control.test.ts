@@ -38,7 +38,7 @@ async function control(sources: readonly TestSource[], settings = SETTINGS, logg
   const clock = new ManualClock('2026-01-01T08:00:00Z');
   const memory = { bytes: 0 };
   const usage = (): Usage => ({
-    log: { bytes: 0, bytesWritten: 0 },
+    log: { bytes: 0, bytesAppended: 0, bytesMax: 1e9, bytesPossible: null },
     waiting: { readings: 0, readingsMax: 1 },
     cpuMs: 0,
     memoryBytes: memory.bytes,
@@ -74,7 +74,12 @@ test('the source that gives most of the samples is thinned most, and all of it i
   );
   assert.deepEqual(told[0], [
     'sampling is thinned',
-    { source: 'busy', sampling_factor: 2, previous_factor: 1, use_of_limits: { waiting: 0, cpu: 0, memory: 0.92 } },
+    {
+      source: 'busy',
+      sampling_factor: 2,
+      previous_factor: 1,
+      use_of_limits: { waiting: 0, cpu: 0, memory: 0.92, log: 0 },
+    },
   ]);
   const queues = part.metrics().find(({ name }) => name === 'millwright_sampling_queue');
   const inMemory = queues?.points.find(({ labels }) => labels?.['pressure'] === 'memory');

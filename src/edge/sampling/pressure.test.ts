@@ -13,7 +13,7 @@ function measured(intervals: number, at: (interval: number) => Partial<Usage>, l
   let pressures: readonly Pressure[] = [];
   for (let interval = 0; interval < intervals; interval += 1) {
     const usage: Usage = {
-      log: { bytes: 0, bytesWritten: 0, bytesMax: CAP },
+      log: { bytes: 0, bytesAppended: 0, bytesMax: CAP, bytesPossible: null },
       waiting: { readings: 0, readingsMax: 20_000 },
       cpuMs: 0,
       memoryBytes: 70 * MB,
@@ -34,7 +34,7 @@ function queue(pressures: readonly Pressure[], name: PressureName, load = 1): nu
 function outage(bytesPerInterval: number): (interval: number) => Partial<Usage> {
   return (interval) => {
     const bytes = bytesPerInterval * interval;
-    return { log: { bytes, bytesWritten: bytes, bytesMax: CAP } };
+    return { log: { bytes, bytesAppended: bytes, bytesMax: CAP, bytesPossible: null } };
   };
 }
 
@@ -60,34 +60,34 @@ test('what has been thinned is reckoned back to the full rate', () => {
 test('neither a burst nor the removal of a settled segment is taken for a trend', () => {
   const burst = measured(25, (interval) => {
     const bytes = interval < 12 ? 0 : 80 * MB;
-    return { log: { bytes, bytesWritten: bytes, bytesMax: CAP } };
+    return { log: { bytes, bytesAppended: bytes, bytesMax: CAP, bytesPossible: null } };
   });
   assert.equal(queue(burst, 'log'), 0);
   // All is delivered, but bytes leave only by whole segments; at such a rate the cap would be full in six minutes.
   for (let intervals = 1; intervals < 200; intervals += 1) {
     const sawtooth = measured(intervals, (interval) => {
-      const bytesWritten = interval * 0.7 * MB;
-      return { log: { bytes: bytesWritten % (4 * MB), bytesWritten, bytesMax: 50 * MB } };
+      const bytesAppended = interval * 0.7 * MB;
+      return { log: { bytes: bytesAppended % (4 * MB), bytesAppended, bytesMax: 50 * MB, bytesPossible: null } };
     });
     assert.equal(queue(sawtooth, 'log'), 0, `after ${intervals} intervals`);
   }
 });
 
-test('a log without a cap and a disk that is not known are no pressure', () => {
-  const names = measured(30, () => ({ log: { bytes: 5 * CAP, bytesWritten: 5 * CAP } })).map(({ name }) => name);
-  assert.deepEqual(names, ['waiting', 'cpu', 'memory']);
+test('a disk that is not known is no pressure', () => {
+  const names = measured(30, () => ({})).map(({ name }) => name);
+  assert.deepEqual(names, ['waiting', 'cpu', 'memory', 'log']);
 });
 
-test('the disk is comfortable with two reserves above the reserve, and at its limit when that is reached', () => {
-  const disk = (freeBytes: number): number =>
+test('the disk counts by what the log has of what it may have there', () => {
+  const disk = (bytesPossible: number): number =>
     queue(
-      measured(1, () => ({ disk: { freeBytes, reserveBytes: 100 * MB } })),
+      measured(1, () => ({ log: { bytes: 60 * MB, bytesAppended: 60 * MB, bytesMax: CAP, bytesPossible } })),
       'disk',
     );
   assert.equal(disk(10_000 * MB), 0);
-  assert.equal(disk(200 * MB), 0);
-  assert.equal(disk(150 * MB), QUEUE_AT_LIMIT / 2);
-  assert.equal(disk(100 * MB), QUEUE_AT_LIMIT);
+  assert.equal(disk(120 * MB), 0);
+  assert.equal(disk(80 * MB), QUEUE_AT_LIMIT / 2);
+  assert.equal(disk(60 * MB), QUEUE_AT_LIMIT);
 });
 
 test('readings that wait for the log, and memory, count as they are', () => {

@@ -14,8 +14,6 @@ export const QUEUE_AT_LIMIT = 512;
 export const WINDOW_INTERVALS = 24;
 /** Up to this use of its limit each is comfortable. */
 const COMFORTABLE = { log: 0.5, disk: 0.5, waiting: 0.5, cpu: 0.9, memory: 0.9 } as const;
-/** The disk is comfortable with so many reserves free above the reserve itself. */
-const DISK_RESERVES = 2;
 
 export type PressureName = keyof typeof COMFORTABLE;
 
@@ -38,10 +36,15 @@ export function queueSum(pressures: readonly Pressure[], load: number): number {
 
 /** What is measured at one instant. */
 export interface Usage {
-  /** All of the log on the disk; `bytesMax` absent: no cap, and so no pressure. `bytesWritten` only ever grows. */
-  readonly log: { readonly bytes: number; readonly bytesWritten: number; readonly bytesMax?: number | undefined };
-  /** Free space where the log is, and how much of it must stay free; absent where it is not known. */
-  readonly disk?: { readonly freeBytes: number; readonly reserveBytes: number } | undefined;
+  readonly log: {
+    /** All of it on the disk. */
+    readonly bytes: number;
+    /** Only ever grows. */
+    readonly bytesAppended: number;
+    readonly bytesMax: number;
+    /** How large its disk lets it become: what it has and what is free beyond the reserve. null: not known. */
+    readonly bytesPossible: number | null;
+  };
   /** Readings that the log has not confirmed, and how many may wait before some are lost. */
   readonly waiting: { readonly readings: number; readonly readingsMax: number };
   /** Processor time of the process since its start. */
@@ -82,11 +85,11 @@ export class PressureMeter {
     this.#note(usage, load, nowMs);
     const { arrivals, departures, cpu } = this.#trend();
     const { horizonMs, cpuPercentMax, memoryBytesMax } = this.#limits;
-    const { log, disk, waiting, memoryBytes } = usage;
-    const forecast = (name: 'log' | 'disk', bytes: number, bytesMax: number): Pressure => ({
+    const { log, waiting, memoryBytes } = usage;
+    const forecast = (name: 'log' | 'disk', bytesMax: number): Pressure => ({
       name,
-      present: bytes / bytesMax,
-      fixed: (bytes - departures * horizonMs) / bytesMax,
+      present: log.bytes / bytesMax,
+      fixed: (log.bytes - departures * horizonMs) / bytesMax,
       perLoad: (arrivals * horizonMs) / bytesMax,
     });
     const pressures = [
@@ -94,11 +97,8 @@ export class PressureMeter {
       { name: 'cpu', present: 0, fixed: 0, perLoad: (cpu * 100) / cpuPercentMax } as const,
       steady('memory', memoryBytes / memoryBytesMax),
     ];
-    if (log.bytesMax !== undefined) pressures.push(forecast('log', log.bytes, log.bytesMax));
-    if (disk !== undefined && disk.reserveBytes > 0) {
-      const bytesMax = DISK_RESERVES * disk.reserveBytes;
-      pressures.push(forecast('disk', bytesMax - (disk.freeBytes - disk.reserveBytes), bytesMax));
-    }
+    pressures.push(forecast('log', log.bytesMax));
+    if (log.bytesPossible !== null) pressures.push(forecast('disk', log.bytesPossible));
     return pressures;
   }
 
@@ -107,7 +107,7 @@ export class PressureMeter {
     this.#before = { usage, atMs: nowMs };
     if (before === undefined || nowMs <= before.atMs) return;
     const ms = nowMs - before.atMs;
-    const written = usage.log.bytesWritten - before.usage.log.bytesWritten;
+    const written = usage.log.bytesAppended - before.usage.log.bytesAppended;
     this.#rates.push({
       arrivals: written / ms / load,
       departures: (written - (usage.log.bytes - before.usage.log.bytes)) / ms,

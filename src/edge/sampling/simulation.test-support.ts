@@ -75,14 +75,14 @@ export function simulate(simulation: Simulation): SimulationResult {
   const bytesMax = ARRIVALS * intervalsToFill;
   const steps: SimulationStep[] = [];
   let bytes = 0;
-  let bytesWritten = 0;
+  let bytesAppended = 0;
   for (let interval = 0; interval < intervals; interval += 1) {
     const load = controller.load(sensors);
     const arrived = ARRIVALS * load * stray(random, spread);
-    bytesWritten += arrived;
+    bytesAppended += arrived;
     bytes = Math.max(0, bytes + arrived - ARRIVALS * capacityAt(interval) * stray(random, spread));
     const usage: Usage = {
-      log: { bytes, bytesWritten, bytesMax },
+      log: { bytes, bytesAppended, bytesMax, bytesPossible: null },
       waiting: { readings: 0, readingsMax: 1 },
       cpuMs: 0,
       memoryBytes: 0,

@@ -4,7 +4,14 @@
  *
  * Per signal the newest time wins; between equals, what arrived later.
  */
-import type { ConditionLevel, JsonValue, MachineEvent, Reading, Sample } from '../../model/reading.ts';
+import {
+  type ConditionLevel,
+  isSignalKey,
+  type JsonValue,
+  type MachineEvent,
+  type Reading,
+  type Sample,
+} from '../../model/reading.ts';
 import { type MachineState, signalNamed } from '../../model/signals.ts';
 import { isAtLeast, type Timestamp } from '../../model/time.ts';
 
@@ -92,8 +99,7 @@ export class MachineChange {
   #addSample(sample: Sample): void {
     const time = sample.timestamp;
     for (const key in sample) {
-      if (key === 'machine_id' || key === 'timestamp' || key === 'kind') continue;
-      if (key === 'gateway_time' || key === 'clock_quality') continue;
+      if (!isSignalKey(key)) continue;
       const known = this.#newest.get(key);
       if (known === undefined || isAtLeast(time, known.timestamp)) this.#newest.set(key, sample);
     }

@@ -1,0 +1,370 @@
+/**
+ * Keeps the log within its limits: compresses what is not needed soon, and when the log is full, makes room.
+ *
+ * Nothing is done while sinks keep up: segments are then deleted before there are enough of them. Beyond
+ * `warmBytesMax` of plain segments the oldest is compressed. Beyond `bytesMax`, or when the disk has less than
+ * `reserveBytes` to spare, room is made in this order, one segment at a time:
+ *
+ * 1. every closed segment is compressed;
+ * 2. samples, by their policy. `thin`: they are merged into intervals that are wide in proportion to their age, as
+ *    long as that saves anything, and then dropped; `drop_oldest`: those of the oldest segment are dropped;
+ *    `drop_newest`: new ones are refused at the entrance (see {@link Keeper.refuses});
+ * 3. measurements and events, when there is no sample left to give: the oldest are dropped, or new ones are refused.
+ *
+ * Age in this is counted in readings, not by a clock that may be wrong. What is given up is counted, and noted for
+ * telling before it is done.
+ */
+import { type Clock, now } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import type { Logger } from '../base/logger.ts';
+import type { Gone } from '../model/merge.ts';
+import type { ReadingKind } from '../model/reading.ts';
+import type { Loss, LossReason, Losses } from './losses.ts';
+import type { Quarantine } from './quarantine.ts';
+import type { Reader } from './reader.ts';
+import { type RewriteOptions, type Rewritten, rewriteSegment } from './rewrite.ts';
+import type { Segment, Segments } from './segments.ts';
+import type { Shrinking } from './shrink.ts';
+
+export type FullPolicy = 'drop_oldest' | 'drop_newest';
+
+export interface LogLimits {
+  /** Plain segments beyond this are compressed. */
+  readonly warmBytesMax: number;
+  /** Of all segments together. */
+  readonly bytesMax: number;
+  /** Batches that were appended longer ago are dropped; null: never. By the gateway's clock. */
+  readonly ageMsMax: number | null;
+  /** What the log leaves free on its disk, for others. */
+  readonly reserveBytes: number;
+  readonly whenFull: {
+    readonly samples: 'thin' | FullPolicy;
+    readonly measurements: FullPolicy;
+    readonly events: FullPolicy;
+  };
+}
+
+export interface KeeperOptions {
+  readonly files: Files;
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly segments: Segments;
+  readonly reader: Pick<Reader, 'exclusively'>;
+  readonly quarantine: Quarantine;
+  readonly limits: LogLimits;
+  readonly losses: Losses;
+  /** The log's newest durable batch. */
+  readonly lastSequence: () => number;
+  readonly readingsTotal: () => number;
+  /** What every sink has settled, by what is saved. */
+  readonly settledThrough: () => number;
+  /** Sinks that have not settled everything up to that sequence. */
+  readonly sinksBehind: (sequence: number) => readonly string[];
+}
+
+/** Width of the first thinning, in microseconds; each further level doubles it. */
+const WIDTH_MICROS_FIRST = 200_000;
+/** 200 ms · 2¹⁴ is about an hour. */
+const THINNING_MAX = 15;
+/** All samples are gone from the segment. */
+const WITHOUT_SAMPLES = 254;
+/** All that may be dropped is gone from the segment. */
+const EMPTIED = 255;
+/** A thinning that leaves more than this of a segment was not worth it: the next level is tried. */
+const WORTH_SHARE = 0.8;
+/** New samples are refused above this share of the limit, so that measurements and events find room below it, */
+const REFUSED_SHARE = 0.95;
+/** until no more than this share is in use. */
+const ACCEPTED_SHARE = 0.9;
+/** How often the disk's free space is looked at, while batches come. */
+const SPACE_INTERVAL_MS = 5_000;
+/** Rest after a failure. */
+const FAILURE_REST_MS = 10_000;
+/** A clock that has jumped ahead must not cost the log: segments are too old when they have been so for this long. */
+const AGE_PATIENCE_MS = 600_000;
+/** A segment that cannot be read or rewritten is left alone so long; others may be possible. */
+const AVOIDED_MS = 300_000;
+
+/** What becomes of a segment. */
+type Change = Pick<RewriteOptions, 'thinning' | 'how' | 'bytesMax'>;
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  #running: Promise<void> | undefined;
+  #isNudged = false;
+  #closed = false;
+  #freeBytes: number | undefined;
+  #spaceLookedAtMs = Number.NEGATIVE_INFINITY;
+  #restUntilMs = Number.NEGATIVE_INFINITY;
+  #tooOldSinceMs: number | undefined;
+  #refusing: ReadonlySet<ReadingKind> = new Set();
+  /** The log is over its limit, and nothing more can be given up. */
+  #isStuck = false;
+  /** Segments that could not be rewritten, and until when they are left alone. */
+  readonly #avoided = new Map<Segment, number>();
+  #bytesWritten = 0;
+  #readingsThinned = 0;
+  #readingsDropped = 0;
+  #lastError: string | null = null;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes written by compressing and thinning. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** Samples that were merged into others. */
+  get readingsThinned(): number {
+    return this.#readingsThinned;
+  }
+
+  get readingsDropped(): number {
+    return this.#readingsDropped;
+  }
+
+  /** How large its disk lets the log become; undefined until it was looked at, and where the system does not tell. */
+  get bytesPossible(): number | undefined {
+    const { limits, segments } = this.#options;
+    if (this.#freeBytes === undefined) return undefined;
+    return Math.max(limits.warmBytesMax, segments.bytes + this.#freeBytes - limits.reserveBytes);
+  }
+
+  /** How many bytes the log may have now: its limit, or less where the disk is short of space. */
+  get bytesAllowed(): number {
+    const { bytesMax } = this.#options.limits;
+    return Math.min(bytesMax, this.bytesPossible ?? bytesMax);
+  }
+
+  /** The log is full, and its policy is to refuse new readings of that kind. */
+  refuses(kind: ReadingKind): boolean {
+    return this.#refusing.has(kind);
+  }
+
+  /** Something was appended or settled: looks whether there is work, and does it beside all else. */
+  nudge(): void {
+    if (this.#closed || !this.#maybeNeeded()) return;
+    this.#isNudged = true;
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined;
+      if (this.#isNudged) this.nudge();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  #maybeNeeded(): boolean {
+    const { clock, segments, limits } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#restUntilMs) return false;
+    return (
+      nowMs >= this.#spaceLookedAtMs + SPACE_INTERVAL_MS ||
+      segments.bytes > limits.warmBytesMax ||
+      this.#refusing.size > 0
+    );
+  }
+
+  async #work(): Promise<void> {
+    const { clock, log } = this.#options;
+    this.#isNudged = false;
+    try {
+      await this.#lookAtSpace();
+      while (!this.#closed && (await this.#step()));
+      if (this.#lastError !== null) log.info('the log keeps within its limits again');
+      this.#lastError = null;
+    } catch (error) {
+      if (this.#lastError === null) {
+        log.warn('the log could not be compressed or made smaller; it is tried again', { error });
+      }
+      this.#lastError = messageOf(error);
+      this.#restUntilMs = clock.monotonicMs() + FAILURE_REST_MS;
+    }
+  }
+
+  async #lookAtSpace(): Promise<void> {
+    const { clock, files, folder } = this.#options;
+    if (clock.monotonicMs() < this.#spaceLookedAtMs + SPACE_INTERVAL_MS) return;
+    this.#spaceLookedAtMs = clock.monotonicMs();
+    this.#freeBytes = await files.freeBytes(folder);
+  }
+
+  /** Does one thing that is needed; false when nothing is, or nothing helps. */
+  async #step(): Promise<boolean> {
+    const { segments, limits } = this.#options;
+    const isOver = segments.bytes > this.bytesAllowed;
+    this.#refusing = this.#toRefuse();
+    // The newest is being written to, or is the one that the next start reads through.
+    const closed = segments.all.slice(0, -1).filter((segment) => !this.#isAvoided(segment));
+    const plain = closed.find(({ header }) => header.form === 'plain');
+    const warmBytes = segments.all.reduce((sum, one) => (one.header.form === 'plain' ? sum + one.bytes : sum), 0);
+    if (plain !== undefined && (isOver || warmBytes > limits.warmBytesMax)) {
+      await this.#rewrite(plain, { thinning: 0, how: undefined });
+      return true;
+    }
+    const old = this.#tooOld(closed);
+    if (old !== undefined) {
+      await this.#rewrite(old, { thinning: EMPTIED, how: { kind: 'drop', kinds: ['sample', 'measurement', 'event'] } });
+      return true;
+    }
+    const makesRoom = isOver && (await this.#makeRoom(closed));
+    this.#isStuck = isOver && !makesRoom;
+    if (this.#isStuck) this.#refusing = this.#toRefuse();
+    return makesRoom;
+  }
+
+  async #makeRoom(closed: readonly Segment[]): Promise<boolean> {
+    const { whenFull } = this.#options.limits;
+    if (whenFull.samples === 'thin') {
+      const segment = this.#widestForItsAge(closed);
+      if (segment !== undefined) {
+        await this.#thin(segment);
+        return true;
+      }
+    }
+    const withSamples = closed.find(({ header }) => header.thinning < WITHOUT_SAMPLES);
+    if (whenFull.samples !== 'drop_newest' && withSamples !== undefined) {
+      await this.#rewrite(withSamples, { thinning: WITHOUT_SAMPLES, how: { kind: 'drop', kinds: ['sample'] } });
+      return true;
+    }
+    const kinds: ReadingKind[] = [];
+    if (whenFull.measurements === 'drop_oldest') kinds.push('measurement');
+    if (whenFull.events === 'drop_oldest') kinds.push('event');
+    const oldest = closed.find(({ header }) => header.thinning < EMPTIED);
+    if (kinds.length === 0 || oldest === undefined) return false;
+    await this.#rewrite(oldest, { thinning: EMPTIED, how: { kind: 'drop', kinds } });
+    return true;
+  }
+
+  /** The segment whose intervals are the narrowest for how long ago they were; undefined when none can be widened. */
+  #widestForItsAge(closed: readonly Segment[]): Segment | undefined {
+    const total = this.#options.readingsTotal();
+    const widthForAge = ({ header }: Segment): number =>
+      2 ** header.thinning / Math.max(1, total - header.readingsBefore);
+    return closed
+      .filter(({ header }) => header.thinning < THINNING_MAX)
+      .reduce<Segment | undefined>(
+        (best, one) => (best === undefined || widthForAge(one) < widthForAge(best) ? one : best),
+        undefined,
+      );
+  }
+
+  /** Merges the segment's samples, in intervals wide enough that it is worth the writing. */
+  async #thin(segment: Segment): Promise<void> {
+    for (let thinning = segment.header.thinning + 1; ; thinning += 1) {
+      const how: Shrinking = { kind: 'thin', widthMicros: WIDTH_MICROS_FIRST * 2 ** (thinning - 1) };
+      const bytesMax = thinning >= THINNING_MAX ? Number.POSITIVE_INFINITY : segment.bytes * WORTH_SHARE;
+      const rewritten = await this.#written(segment, { thinning, how, bytesMax });
+      if (rewritten !== undefined) return await this.#putInPlace(segment, rewritten, 'thinned');
+    }
+  }
+
+  async #rewrite(segment: Segment, change: Omit<Change, 'bytesMax'>): Promise<void> {
+    const rewritten = await this.#written(segment, { ...change, bytesMax: Number.POSITIVE_INFINITY });
+    if (rewritten !== undefined) await this.#putInPlace(segment, rewritten, 'dropped');
+  }
+
+  async #written(segment: Segment, change: Change): Promise<Rewritten | undefined> {
+    const { files, folder, quarantine, segments, lastSequence, settledThrough, clock } = this.#options;
+    try {
+      const rewritten = await rewriteSegment({
+        files,
+        folder,
+        quarantine,
+        segment,
+        lastSequence: segments.lastSequenceOf(segment, lastSequence()),
+        settledThrough: settledThrough(),
+        ...change,
+      });
+      this.#bytesWritten += rewritten?.bytesWritten ?? 0;
+      this.#avoided.delete(segment);
+      return rewritten;
+    } catch (error) {
+      this.#avoided.set(segment, clock.monotonicMs() + AVOIDED_MS);
+      throw error;
+    }
+  }
+
+  #isAvoided(segment: Segment): boolean {
+    return this.#options.clock.monotonicMs() < (this.#avoided.get(segment) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** The new file takes the old one's name, while nobody reads. */
+  #putInPlace(
+    segment: Segment,
+    { segment: rewritten, temporary, lost, isEmpty }: Rewritten,
+    reason: LossReason,
+  ): Promise<void> {
+    const { reader, files, folder, segments } = this.#options;
+    return reader.exclusively(async () => {
+      // All sinks may have settled it meanwhile, and then it is deleted.
+      if (!segments.all.includes(segment)) {
+        await files.remove(temporary);
+        return;
+      }
+      await this.#noteLosses(segment, lost, reason);
+      if (isEmpty && segments.first === segment) {
+        await files.remove(`${folder}/${segment.name}`);
+        segments.removeFirst();
+        await files.remove(temporary);
+      } else {
+        await files.rename(temporary, `${folder}/${segment.name}`);
+        segments.replace(segment, rewritten);
+      }
+      await files.syncFolder(folder);
+    });
+  }
+
+  async #noteLosses(segment: Segment, lost: ReadonlyMap<string, Gone>, reason: LossReason): Promise<void> {
+    if (lost.size === 0) return;
+    const { segments, sinksBehind, losses, log, lastSequence } = this.#options;
+    const last = segments.lastSequenceOf(segment, lastSequence());
+    const sequences = { firstSequence: segment.firstSequence, lastSequence: last, sinks: sinksBehind(last) };
+    await losses.add([...lost].map(([machineId, gone]): Loss => ({ reason, machineId, ...gone, ...sequences })));
+    const readings = [...lost.values()].reduce((sum, gone) => sum + gone.readings, 0);
+    if (reason === 'thinned') this.#readingsThinned += readings;
+    else this.#readingsDropped += readings;
+    const about = { segment: segment.name, readings, bytes: segments.bytes, bytes_allowed: this.bytesAllowed };
+    if (reason === 'thinned') log.warn('the log is full: old samples were merged into wider intervals', about);
+    else log.error('the log is full: old readings were dropped', about);
+  }
+
+  #tooOld(closed: readonly Segment[]): Segment | undefined {
+    const { limits, clock, segments } = this.#options;
+    if (limits.ageMsMax === null) return undefined;
+    const oldestAllowedMicros = clock.nowMicros() - limits.ageMsMax * 1000;
+    const old = closed.find((segment) => {
+      const next = segments.all[segments.all.indexOf(segment) + 1];
+      const endMicros = next?.header.createdAtMicros ?? Number.POSITIVE_INFINITY;
+      return segment.header.thinning < EMPTIED && endMicros < oldestAllowedMicros;
+    });
+    if (old === undefined) this.#tooOldSinceMs = undefined;
+    else this.#tooOldSinceMs ??= clock.monotonicMs();
+    const isPatienceOver = clock.monotonicMs() >= (this.#tooOldSinceMs ?? 0) + AGE_PATIENCE_MS;
+    return isPatienceOver ? old : undefined;
+  }
+
+  #toRefuse(): ReadonlySet<ReadingKind> {
+    const { limits, segments, log, clock } = this.#options;
+    const { whenFull } = limits;
+    const share = segments.bytes / this.bytesAllowed;
+    const isFull = this.#isStuck && share > 1;
+    const refused = new Set<ReadingKind>();
+    const samplesFull = this.#refusing.has('sample') ? share > ACCEPTED_SHARE : share > REFUSED_SHARE;
+    if (whenFull.samples === 'drop_newest' && samplesFull) refused.add('sample');
+    if (whenFull.measurements === 'drop_newest' && isFull) refused.add('measurement');
+    if (whenFull.events === 'drop_newest' && isFull) refused.add('event');
+    if (refused.size > 0 && this.#refusing.size === 0) {
+      log.error('the log is full: new readings are refused', { kinds: [...refused], since: now(clock) });
+    } else if (refused.size === 0 && this.#refusing.size > 0) {
+      log.info('the log has room again: new readings are taken');
+    }
+    return refused;
+  }
+}
