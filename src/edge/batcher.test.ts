@@ -169,22 +169,29 @@ test('while the log is slow only so many appends are under way', async () => {
   assert.equal(log.readings.length, 100);
 });
 
-test('beyond the limit the oldest samples are dropped, events stay, and gap events say so', async () => {
+test('beyond the limit older samples are merged, no value and no event is lost, and gap events say so', async () => {
   const { log, batcher, lines } = setup();
   log.failing = true;
   const surplus = 3_000;
+  // Said once, by a machine that reports on change, and then never again.
+  const once = APPENDS_MAX * 100 + 7;
   for (let index = 0; index < WAITING_READINGS_MAX + surplus; index += 1) {
-    batcher.accept(index % 1_000 === 500 ? event(index) : sample(index));
+    const change: Reading = { machine_id: 'CNC-1', timestamp: timestampOf(1.7e15 + index), tool: 'T17' };
+    batcher.accept(index === once ? change : index % 1_000 === 500 ? event(index) : sample(index));
   }
   batcher.flush();
   assert.ok(batcher.waitingReadings <= WAITING_READINGS_MAX);
   const { losses } = batcher;
-  assert.ok(losses >= surplus && losses < surplus + 200, `${losses} lost`);
+  assert.ok(losses >= surplus, `${losses} merged`);
   log.failing = false;
   await until(() => log.readings.some(isGap));
   await batcher.drain(never);
   const messages = log.readings.filter((reading) => reading.kind === 'event' && reading.event_type === 'message');
   assert.equal(messages.length, (WAITING_READINGS_MAX + surplus) / 1_000, 'no event is lost');
+  assert.equal(log.readings.filter((reading) => 'tool' in reading && reading.tool === 'T17').length, 1);
+  const weights = log.readings.map((reading) => ('sampling_factor' in reading ? reading.sampling_factor : 1));
+  const gapCount = log.readings.filter(isGap).length;
+  assert.equal(weights.reduce((sum, weight) => sum + weight, 0) - gapCount, WAITING_READINGS_MAX + surplus);
   const gaps = log.readings.filter(isGap);
   assert.deepEqual(gaps.map((gap) => gap.machine_id).toSorted(), ['CNC-0', 'CNC-1', 'CNC-2']);
   let told = 0;

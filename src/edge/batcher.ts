@@ -6,8 +6,8 @@
  * bytes. Until its append resolves a batch is in memory only: a crash loses at most what waits here.
  *
  * When the log is slow or failing, closed batches wait, up to {@link WAITING_READINGS_MAX} and {@link WAITING_BYTES_MAX}.
- * Beyond that the oldest samples are taken out of them; events and measurements stay, up to {@link WAITING_BYTES_HARD_MAX}.
- * What was lost is counted, logged, and told by one `gap` event for each machine once the log takes batches again.
+ * Beyond that the samples of the older half are merged into ever wider intervals, and in the end taken out; events and
+ * measurements stay, up to {@link WAITING_BYTES_HARD_MAX}. What was lost is counted, logged, and told by one `gap` event for each machine once the log takes batches again.
  */
 import { Backoff } from '../base/backoff.ts';
 import { type Clock, now } from '../base/clock.ts';
@@ -18,8 +18,8 @@ import type { Random } from '../base/random.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
 import { FRAME_BYTES_MAX, FRAME_HEADER_BYTES } from '../model/frame.ts';
 import { kindOf, type Reading, type ReadingKind } from '../model/reading.ts';
-import type { Timestamp } from '../model/time.ts';
-import { thinBatch } from './thinning.ts';
+import { addGone, type Gone } from '../model/merge.ts';
+import { type Shrinking, shrink } from '../model/shrink.ts';
 
 /** Readings that may wait for the log before samples are dropped. */
 export const WAITING_READINGS_MAX = 20_000;
@@ -33,6 +33,12 @@ export const WAITING_BYTES_MAX: number = 8 * 1024 * 1024;
 export const WAITING_BYTES_HARD_MAX: number = 16 * 1024 * 1024;
 /** Batches handed to the log at once, so that one sync serves several. */
 export const APPENDS_MAX = 16;
+
+/** Intervals into which samples are merged at first, and at most. */
+const WIDTH_MICROS_FIRST = 200_000;
+const WIDTH_MICROS_MAX = 3_600_000_000;
+/** A merging that leaves more than this of the readings was not worth it: wider intervals are tried. */
+const WORTH_SHARE = 0.8;
 
 const RETRY_LIMITS = { firstMs: 200, maxMs: 5_000 };
 const BUFFER_BYTES_FIRST: number = 64 * 1024;
@@ -62,16 +68,8 @@ interface ClosedBatch {
   readonly number: number;
   payload: Uint8Array;
   readings: number;
-  samples: number;
   /** When each reading was emitted, by the monotonic clock. */
   emittedMs: readonly number[];
-}
-
-interface Loss {
-  /** Of the first and the last reading lost. */
-  readonly startTime: Timestamp;
-  endTime: Timestamp;
-  readings: number;
 }
 
 export class Batcher {
@@ -81,7 +79,6 @@ export class Batcher {
 
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES_FIRST);
   #used = 0;
-  #samples = 0;
   #emittedMs: number[] = [];
   #timing = false;
   #flushing = false;
@@ -101,7 +98,9 @@ export class Batcher {
   #readings = 0;
   #losses = 0;
   /** Lost and not told yet, by machine. */
-  readonly #untold = new Map<string, Loss>();
+  readonly #untold = new Map<string, Gone>();
+  /** Of the intervals that samples are merged into while the log takes nothing. */
+  #widthMicros = WIDTH_MICROS_FIRST;
 
   constructor(options: BatcherOptions) {
     this.#options = options;
@@ -133,16 +132,16 @@ export class Batcher {
     this.#readings += 1;
     const kind = kindOf(reading);
     if (this.#options.log.refuses(kind)) {
-      this.#lose(reading, `the log is full and takes no more ${kind}s`);
+      this.#lose(reading.machine_id, oneOf(reading), `the log is full and takes no more ${kind}s`);
       return;
     }
     const json = JSON.stringify(reading);
     if (!this.#write(json)) {
-      this.#lose(reading, `a reading of ${reading.machine_id} is longer than ${FRAME_BYTES_MAX} bytes`);
+      const reason = `a reading of ${reading.machine_id} is longer than ${FRAME_BYTES_MAX} bytes`;
+      this.#lose(reading.machine_id, oneOf(reading), reason);
       return;
     }
     this.#emittedMs.push(this.#options.clock.monotonicMs());
-    if (kind === 'sample') this.#samples += 1;
     if (this.#emittedMs.length >= this.#options.readingsMax) this.flush();
     else if (kind === 'event') this.#flushSoon();
     else if (!this.#timing) void this.#flushInTime();
@@ -170,12 +169,10 @@ export class Batcher {
       number: this.#batchesClosed,
       payload,
       readings: this.#emittedMs.length,
-      samples: this.#samples,
       emittedMs: this.#emittedMs,
     });
     if (this.#buffer.length > BUFFER_BYTES_FIRST) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES_FIRST);
     this.#used = 0;
-    this.#samples = 0;
     this.#emittedMs = [];
     this.#shed();
     this.#pump();
@@ -302,6 +299,7 @@ export class Batcher {
     if (this.#lastError !== null) {
       this.#options.logger.info('the log takes batches again', { waiting_readings: this.#waitingReadings });
       this.#lastError = null;
+      this.#widthMicros = WIDTH_MICROS_FIRST;
       this.#backoff.reset();
     }
     if (this.#waitingReadings < ROOM_READINGS_MAX / 2) this.#roomWait?.over.abort();
@@ -334,45 +332,59 @@ export class Batcher {
 
   /** Keeps what waits within its limits. */
   #shed(): void {
-    let index = 0;
-    while (this.#waitingReadings > WAITING_READINGS_MAX || this.#waitingBytes > WAITING_BYTES_MAX) {
-      const batch = this.#waiting[index];
-      if (batch === undefined) break;
-      if (batch.samples > 0) this.#thin(batch);
-      if (batch.readings === 0) this.#waiting.splice(index, 1);
-      else index += 1;
+    while (this.#isOverLimit() && this.#widthMicros <= WIDTH_MICROS_MAX) this.#mergeOlderHalf();
+    for (let index = 0; this.#isOverLimit() && index < this.#waiting.length; index += 1) {
+      this.#shrink(this.#waiting.slice(index, index + 1), { kind: 'drop', kinds: ['sample'] });
     }
-    while (this.#waitingBytes > WAITING_BYTES_HARD_MAX) {
-      const batch = this.#waiting.shift();
-      if (batch === undefined) break;
-      this.#thin(batch, 'all');
+    while (this.#waitingBytes > WAITING_BYTES_HARD_MAX && this.#waiting.length > 0) {
+      this.#shrink(this.#waiting.slice(0, 1), { kind: 'drop', kinds: ['sample', 'measurement', 'event'] });
+      this.#removeEmpty();
+    }
+    this.#removeEmpty();
+  }
+
+  #isOverLimit(): boolean {
+    return this.#waitingReadings > WAITING_READINGS_MAX || this.#waitingBytes > WAITING_BYTES_MAX;
+  }
+
+  /** The older half, so that what is newest is finest, and there is room for some time afterwards. */
+  #mergeOlderHalf(): void {
+    const older = this.#waiting.slice(0, Math.ceil(this.#waiting.length / 2));
+    const before = older.reduce((sum, { readings }) => sum + readings, 0);
+    this.#shrink(older, { kind: 'thin', widthMicros: this.#widthMicros });
+    const after = older.reduce((sum, { readings }) => sum + readings, 0);
+    if (after >= before * WORTH_SHARE) this.#widthMicros *= 2;
+    this.#removeEmpty();
+  }
+
+  #shrink(batches: readonly ClosedBatch[], how: Shrinking): void {
+    const { messages, lost } = shrink(
+      batches.map(({ payload }) => payload),
+      how,
+    );
+    for (const [index, batch] of batches.entries()) {
+      const message = messages[index] ?? 'unchanged';
+      if (message === 'unchanged') continue;
+      const { payload, readings } = message;
+      this.#waitingBytes -= batch.payload.length - payload.length;
+      this.#waitingReadings -= batch.readings - readings;
+      batch.payload = payload;
+      batch.readings = readings;
+      batch.emittedMs = batch.emittedMs.slice(0, readings);
+    }
+    for (const [machineId, gone] of lost) this.#lose(machineId, gone, 'the log does not keep up');
+  }
+
+  #removeEmpty(): void {
+    for (let index = this.#waiting.length - 1; index >= 0; index -= 1) {
+      if (this.#waiting[index]?.readings === 0) this.#waiting.splice(index, 1);
     }
   }
 
-  #thin(batch: ClosedBatch, what: 'samples' | 'all' = 'samples'): void {
-    const { kept, payload, dropped } = thinBatch(batch.payload, what);
-    for (const reading of dropped) this.#lose(reading, 'the log does not keep up');
-    // A reading that no hub would understand cannot be told apart any more, and is lost with the samples.
-    this.#losses += batch.readings - kept - dropped.length;
-    this.#waitingBytes -= batch.payload.length - payload.length;
-    this.#waitingReadings -= batch.readings - kept;
-    batch.payload = payload;
-    batch.readings = kept;
-    batch.samples = 0;
-    batch.emittedMs = batch.emittedMs.slice(0, kept);
-  }
-
-  #lose(reading: Reading, reason: string): void {
-    if (this.#untold.size === 0) this.#options.logger.error('readings are being lost', { reason });
-    this.#losses += 1;
-    const loss = this.#untold.get(reading.machine_id);
-    if (loss === undefined) {
-      const { timestamp } = reading;
-      this.#untold.set(reading.machine_id, { startTime: timestamp, endTime: timestamp, readings: 1 });
-    } else {
-      loss.endTime = reading.timestamp;
-      loss.readings += 1;
-    }
+  #lose(machineId: string, gone: Readonly<Gone>, reason: string): void {
+    if (this.#untold.size === 0) this.#options.logger.error('readings are being merged or lost', { reason });
+    this.#losses += gone.readings;
+    addGone(this.#untold, machineId, gone);
   }
 
   #tellGaps(): void {
@@ -380,15 +392,19 @@ export class Batcher {
     const losses = [...this.#untold];
     this.#untold.clear();
     for (const [machineId, { startTime, endTime, readings }] of losses) {
-      this.#options.logger.error('readings were lost', { machine_id: machineId, readings });
+      this.#options.logger.error('readings were merged into others or lost', { machine_id: machineId, readings });
       this.accept({
         machine_id: machineId,
         timestamp,
         kind: 'event',
         event_type: 'gap',
-        text: `${readings} readings were lost at the gateway`,
+        text: `${readings} readings were merged into others or lost at the gateway: its log could not take them`,
         details: { start_time: startTime, end_time: endTime, readings },
       });
     }
   }
+}
+
+function oneOf({ timestamp }: Reading): Gone {
+  return { startTime: timestamp, endTime: timestamp, readings: 1 };
 }

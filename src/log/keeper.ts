@@ -20,12 +20,12 @@ import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Gone } from '../model/merge.ts';
 import type { ReadingKind } from '../model/reading.ts';
+import type { Shrinking } from '../model/shrink.ts';
 import type { Loss, LossReason, Losses } from './losses.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Reader } from './reader.ts';
 import { type RewriteOptions, type Rewritten, rewriteSegment } from './rewrite.ts';
 import type { Segment, Segments } from './segments.ts';
-import type { Shrinking } from './shrink.ts';
 
 export type FullPolicy = 'drop_oldest' | 'drop_newest';
 

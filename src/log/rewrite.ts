@@ -8,18 +8,19 @@
 import type { FileHandle, Files } from '../base/files.ts';
 import { MillwrightError } from '../base/errors.ts';
 import { addGone, type Gone } from '../model/merge.ts';
+import { type Shrinking, shrink } from '../model/shrink.ts';
 import { BLOCK_TARGET_BYTES, encodeBlock } from './block.ts';
 import {
   checksum,
   encodeRecordHeader,
   encodeSegmentHeader,
   RECORD_HEADER_BYTES,
+  type RecordHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from './format.ts';
 import type { Quarantine } from './quarantine.ts';
 import { type ScannedDamage, type ScannedRecord, SegmentScanner, WINDOW_BYTES } from './scanner.ts';
-import { type SegmentRecord, type Shrinking, shrink } from './shrink.ts';
 import { Segment } from './segments.ts';
 
 export interface RewriteOptions {
@@ -72,6 +73,12 @@ export async function rewriteSegment(options: RewriteOptions): Promise<Rewritten
   } finally {
     await source.close();
   }
+}
+
+/** A batch as it is in a segment. */
+interface SegmentRecord {
+  readonly header: Pick<RecordHeader, 'sequence' | 'readings' | 'readingsTotal' | 'appendedAtMicros'>;
+  readonly payload: Uint8Array;
 }
 
 class Rewriting {
@@ -146,11 +153,8 @@ class Rewriting {
 
   /** Writes one block, which answers for all numbers up to that one. */
   async #closeGroup(lastSequence: number): Promise<void> {
-    const { how } = this.#options;
-    const shrunk = how === undefined ? undefined : shrink(this.#group, how);
-    for (const [machineId, gone] of shrunk?.lost ?? []) addGone(this.#lost, machineId, gone);
+    const records = this.#shrunkGroup();
     const { seed } = this.#segment;
-    const records = shrunk?.records ?? this.#group;
     this.#recordsWritten += records.length;
     const content = encodeRecords(records, seed);
     const range = { firstSequence: this.#firstOfGroup, lastSequence, readingsTotal: this.#readingsTotal };
@@ -161,6 +165,23 @@ class Rewriting {
     this.#firstOfGroup = lastSequence + 1;
     this.#group = [];
     this.#groupBytes = 0;
+  }
+
+  /** The group with what is given up taken out. A batch keeps its number, also when little of it is left. */
+  #shrunkGroup(): readonly SegmentRecord[] {
+    const { how } = this.#options;
+    if (how === undefined) return this.#group;
+    const { messages, lost } = shrink(
+      this.#group.map(({ payload }) => payload),
+      how,
+    );
+    for (const [machineId, gone] of lost) addGone(this.#lost, machineId, gone);
+    return this.#group.flatMap((record, index) => {
+      const message = messages[index] ?? 'unchanged';
+      if (message === 'unchanged') return [record];
+      const { payload, readings } = message;
+      return readings === 0 ? [] : [{ header: { ...record.header, readings }, payload }];
+    });
   }
 
   async #destroyed(first: number, last: number, pieces: readonly ScannedDamage[]): Promise<void> {

@@ -22,7 +22,7 @@ const SAMPLING_MS = 100;
 const SEGMENT_BYTES = 64 * 1024;
 const HOT_BYTES = 64 * 1024;
 /** Little, so that a few seconds of backlog are compressed. */
-const WARM_BYTES = 192 * 1024;
+const WARM_BYTES = 96 * 1024;
 /** Shorter than the longest silence of the network, so that requests are sent again which the hub has got. */
 const SINK_TIMEOUT_MS = 4_000;
 const STATUS_MS_MAX = 3_000;
