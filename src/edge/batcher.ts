@@ -399,7 +399,7 @@ export class Batcher {
         kind: 'event',
         event_type: 'gap',
         text: `${readings} readings were merged into others or lost at the gateway: its log could not take them`,
-        details: { start_time: startTime, end_time: endTime, readings },
+        details: { reason: 'refused', start_time: startTime, end_time: endTime, readings },
       });
     }
   }

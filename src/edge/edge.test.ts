@@ -14,6 +14,7 @@ import { nodeFiles } from '../base/node-files.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
 import { decodeBatches } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
+import type { MachineEvent } from '../model/reading.ts';
 import { samplingFactorOf } from '../model/merge.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import { runEdge } from './edge.ts';
@@ -30,6 +31,7 @@ class HubStandIn {
   readonly reports: EdgeStatus[] = [];
   readonly refuses = new Set<number>();
   readings = 0;
+  readonly gaps: MachineEvent[] = [];
   factorMax = 1;
   port = 0;
   #server: http.Server | undefined;
@@ -72,6 +74,7 @@ class HubStandIn {
     assert.equal(faults.length, 0);
     this.readings += readings.length;
     for (const reading of readings) {
+      if (reading.kind === 'event' && reading.event_type === 'gap') this.gaps.push(reading);
       if (reading.kind === 'event' || reading.kind === 'measurement') continue;
       this.factorMax = Math.max(this.factorMax, samplingFactorOf(reading));
       const times = this.timestamps.get(reading.machine_id) ?? [];
@@ -188,6 +191,8 @@ test('readings arrive at the hub whole, and the status pages tell it', async (co
   const metrics = await (await fetch(`${edge.url}/metrics`)).text();
   assert.match(metrics, /^millwright_source_up\{source="sim-1",machine="CNC-001"\} 1$/m);
   assert.match(metrics, /^millwright_edge_state\{state="online"\} 1$/m);
+  assert.match(metrics, /^millwright_log_card_life_years [\d.e+-]+$/m);
+  assert.match(metrics, /^millwright_log_written_bytes_per_day [1-9]/m);
   assert.match(metrics, /^millwright_append_latency_seconds_count [1-9]\d*$/m);
   await until(() => hub.reports.length > 0);
   assert.equal(hub.reports[0]?.gateway_id, 'gw-1');
@@ -387,4 +392,36 @@ test('a start that cannot be says why in one sentence, and that another try woul
   const unwritable = await refusal({ ...settings, log: { ...log, folder: join(file, 'log') } });
   assert.equal(unwritable.code, 'storage_failed');
   assert.ok(unwritable.message.includes('a-file'));
+});
+
+test('an outage longer than the log is large costs old samples, is told by gap events, and stays within the limit', async (context) => {
+  const hub = await openHub(context);
+  const folder = temporaryFolder(context);
+  const limits = { ...ROOMY.limits, warmBytesMax: 64 * 1024, bytesMax: 192 * 1024 };
+  const settings = settingsFor(folder, hub.port);
+  const log = { ...settings.log, segmentBytesMax: 16 * 1024, limits };
+  // Sampling as fast as it goes: the log is to be full, not to be spared.
+  const sensors = settings.sensors.map((sensor) => ({ ...sensor, samplingIntervalMs: 1 }));
+  await hub.close();
+  const edge = await startEdge(context, {
+    ...settings,
+    sensors,
+    log,
+    control: { ...settings.control, enabled: false },
+  });
+  await until(async () => (await edge.status()).log.readings_thinned > 500);
+  const full = await edge.status();
+  assert.ok(full.log.bytes <= 1.25 * limits.bytesMax + log.segmentBytesMax, `${full.log.bytes} bytes`);
+  assert.equal(full.log.readings_dropped, 0);
+  await hub.open();
+  await until(async () => (await edge.status()).sinks[0]?.lag_batches === 0);
+  await edge.stop();
+  const machines = hub.gaps.map((gap) => gap.machine_id).toSorted();
+  assert.deepEqual([...new Set(machines)], ['CNC-001', 'CNC-002', 'CNC-003']);
+  for (const { details } of hub.gaps) {
+    assert.ok(Number(details?.['readings']) > 0);
+    // What comes faster than room can be made is refused; on so small a log it may be some.
+    assert.ok(details?.['reason'] === 'thinned' || details?.['reason'] === 'refused');
+    if (details['reason'] === 'thinned') assert.deepEqual(details['sinks'], ['hub']);
+  }
 });

@@ -78,6 +78,12 @@ const WORTH_SHARE = 0.8;
 const REFUSED_SHARE = 0.95;
 /** until no more than this share is in use. */
 const ACCEPTED_SHARE = 0.9;
+/**
+ * Where making room does not keep up (or fails, on a disk that cannot be read), new readings are refused whatever the
+ * policy: samples above this share of the limit, and all above the next. So the limit is one.
+ */
+const SAMPLES_MAX_SHARE = 1.25;
+const ALL_MAX_SHARE = 1.5;
 /** How often the disk's free space is looked at, while batches come. */
 const SPACE_INTERVAL_MS = 5_000;
 /** Rest after a failure. */
@@ -100,6 +106,8 @@ export class Keeper {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #tooOldSinceMs: number | undefined;
   #refusing: ReadonlySet<ReadingKind> = new Set();
+  /** Of the limit, as of the last append. */
+  #share = 0;
   /** The log is over its limit, and nothing more can be given up. */
   #isStuck = false;
   /** Segments that could not be rewritten, and until when they are left alone. */
@@ -142,11 +150,12 @@ export class Keeper {
 
   /** The log is full, and its policy is to refuse new readings of that kind. */
   refuses(kind: ReadingKind): boolean {
-    return this.#refusing.has(kind);
+    return this.#refusing.has(kind) || this.#share > (kind === 'sample' ? SAMPLES_MAX_SHARE : ALL_MAX_SHARE);
   }
 
   /** Something was appended or settled: looks whether there is work, and does it beside all else. */
   nudge(): void {
+    this.#share = this.#options.segments.bytes / this.bytesAllowed;
     if (this.#closed || !this.#maybeNeeded()) return;
     this.#isNudged = true;
     this.#running ??= this.#work().finally(() => {
@@ -318,6 +327,7 @@ export class Keeper {
         segments.replace(segment, rewritten);
       }
       await files.syncFolder(folder);
+      this.#share = segments.bytes / this.bytesAllowed;
     });
   }
 

@@ -231,6 +231,23 @@ test('drop_newest refuses new samples while the log is full, and takes them agai
   await log.close();
 });
 
+test('the limit holds also where no room can be made: then new readings are refused, samples first', async () => {
+  const bytesMax = 8 * SEGMENT_BYTES;
+  const unreadable: Files = {
+    ...unsynced,
+    open: (path, mode) =>
+      mode === 'read' && path.endsWith('.seg') ? Promise.reject(new Error('EIO')) : unsynced.open(path, mode),
+  };
+  const { log } = await openLimited({ warmBytesMax: 3 * SEGMENT_BYTES, bytesMax }, { files: unreadable });
+  let index = 0;
+  for (; !log.refuses('sample'); index += 1) await append(log, { from: index, through: index });
+  assert.ok(log.status().bytes > bytesMax && log.status().bytes < 1.5 * bytesMax);
+  assert.equal(log.refuses('event'), false);
+  for (; !log.refuses('event'); index += 1) await append(log, { from: index, through: index });
+  assert.ok(log.status().bytes < 2 * bytesMax);
+  await log.close();
+});
+
 test('the log makes room when its disk is short of space', async () => {
   let free = 10_000_000;
   const files: Files = { ...unsynced, freeBytes: async () => free };

@@ -153,6 +153,51 @@ test('appends that wait share a sync, and none resolves before it', async () => 
   await log.close();
 });
 
+test('with sync: interval an append does not wait for the disk, and the disk has it soon after', async () => {
+  let syncs = 0;
+  let failing = false;
+  const errors: string[] = [];
+  const files: Files = {
+    ...nodeFiles,
+    open: async (path, mode) => {
+      const handle = await nodeFiles.open(path, mode);
+      const datasync = handle.datasync.bind(handle);
+      const counted = (): Promise<void> => {
+        if (!path.endsWith('.seg')) return datasync();
+        syncs += 1;
+        return failing ? Promise.reject(new Error('the disk has failed')) : datasync();
+      };
+      return Object.assign(handle, { datasync: counted });
+    },
+  };
+  const clock = new ManualClock(START);
+  const logger = { ...silentLogger, error: (message: string) => void errors.push(message) };
+  const sync = { kind: 'interval', intervalMs: 500 } as const;
+  const folder = await newFolder();
+  const options = optionsFor(folder, { files, clock, sync, log: logger, segmentBytesMax: 1_000_000 });
+  const log = await DurableLog.open(options);
+  await appendSeveral(log, 1);
+  assert.equal(syncs, 1, 'a new segment is synced whatever the policy');
+  await appendSeveral(log, 20);
+  assert.equal(syncs, 1);
+  assert.equal((await sequencesFrom(log)).length, 21, 'what was appended may be read');
+  await clock.step(500);
+  await until(() => syncs === 2);
+  await clock.step(5000);
+  assert.equal(syncs, 2, 'nothing new, nothing to sync');
+  await appendSeveral(log, 1);
+  failing = true;
+  await clock.step(500);
+  await until(() => errors.length === 1);
+  failing = false;
+  await appendSeveral(log, 1);
+  await log.close();
+  const again = await DurableLog.open({ ...options, files: nodeFiles });
+  assert.equal((await sequencesFrom(again)).length, 23);
+  assert.equal((await readdir(folder)).filter(isSegment).length, 2, 'the file whose sync failed is not trusted again');
+  await again.close();
+});
+
 test('what waits to be written is bounded', async () => {
   const log = await DurableLog.open(optionsFor(await newFolder()));
   await assert.rejects(log.append(new Uint8Array(BATCH_BYTES_MAX + 1), 1), coded('limit_exceeded'));
