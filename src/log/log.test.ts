@@ -505,6 +505,27 @@ test('a disk that is full to the last byte is freed of what is settled, though n
   assert.equal((await inspectLog(nodeFiles, folder)).cursors[0]?.position, 12);
 });
 
+test('a log on a full disk is opened and read, for to deliver it is what makes room', async () => {
+  const { folder } = await closedLog();
+  const files: Files = {
+    ...nodeFiles,
+    open: (path, mode) =>
+      path.endsWith('log.identity.tmp')
+        ? Promise.reject(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }))
+        : nodeFiles.open(path, mode),
+  };
+  const log = await DurableLog.open(optionsFor(folder, { files, newId: () => 'open-2' }));
+  assert.equal((await sequencesFrom(log)).length, 12);
+  assert.equal(await log.append(payloadOf(13), 10), 13);
+  await log.close();
+  const again = await DurableLog.open(optionsFor(folder, { newId: () => 'open-3' }));
+  assert.deepEqual(
+    (await again.read(12, ALL)).map(({ epoch }) => epoch),
+    ['log-1_log-1', 'log-1_open-2'],
+  );
+  await again.close();
+});
+
 function isSegment(name: string): boolean {
   return name.endsWith('.seg');
 }

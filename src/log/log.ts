@@ -437,7 +437,7 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
   const loaded = await loadCursors(files, cursorsFolder(folder), identity.id);
   const settledMax = Math.max(0, ...loaded.map(settledMaxOf));
   const recovered = await recoverSegments(recovery, { found, identity, settledMax });
-  const epoch = await beginEpoch(recovery, identity, recovered);
+  const epoch = await beginEpoch(recovery, { found, identity, recovered });
   const opened = new DurableLog({ options, identity, epoch, recovered, quarantine, loaded, losses });
   try {
     await opened.start();

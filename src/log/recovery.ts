@@ -156,10 +156,10 @@ export async function establishIdentity(
  * @returns the epoch, once it is remembered
  */
 export async function beginEpoch(
-  { files, folder, clock, gatewayId, newId }: RecoveryOptions,
-  identity: LogIdentity,
-  { segments, lastSequence }: Recovered,
+  { files, folder, clock, log, gatewayId, newId }: RecoveryOptions,
+  { found, identity, recovered }: { found: readonly FoundSegment[]; identity: LogIdentity; recovered: Recovered },
 ): Promise<string> {
+  const { segments, lastSequence } = recovered;
   const epoch = `${identity.id}_${newId()}`;
   const firstKept = segments.first?.firstSequence ?? lastSequence + 1;
   const firstSequence = lastSequence + 1;
@@ -176,7 +176,13 @@ export async function beginEpoch(
     epochs: epochs.map((one) => [one.firstSequence, one.epoch]),
     opened_at: now(clock),
   };
-  await saveSmallFile(files, { folder, name: IDENTITY_NAME, value });
+  try {
+    await saveSmallFile(files, { folder, name: IDENTITY_NAME, value });
+  } catch (error) {
+    // A log that is there can be read and delivered from a disk that is full, which is what will make room on it.
+    if (found.length === 0) throw error;
+    log.warn('the identity of the log could not be saved; its segments tell the same', { error });
+  }
   return epoch;
 }
 
