@@ -37,6 +37,8 @@ export async function saveSmallFile(
   { folder, name, value }: { folder: string; name: string; value: { readonly [key: string]: unknown } },
 ): Promise<number> {
   const bytes = encodeSmallFile(value);
+  if (bytes.length > SMALL_FILE_BYTES_MAX)
+    throw new RangeError(`a small file of ${bytes.length} bytes could not be read`);
   const temporary = `${folder}/${name}.tmp`;
   await files.remove(temporary);
   await writeNewFile(files, temporary, [bytes]);

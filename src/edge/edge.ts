@@ -139,9 +139,9 @@ class Edge implements StatusSource, PressureSource {
     this.#stopSources.abort();
     if (!(await this.#within(STOP_LIMITS.sourcesMs, () => this.#runningSources)))
       log.warn('a source did not end in time');
-    await this.#tellingGaps;
     let lost = 0;
     await this.#within(STOP_LIMITS.logMs, async (limit) => {
+      await Promise.race([this.#tellingGaps, aborted(limit)]);
       lost = await this.#batcher.drain(limit);
     });
     if (lost > 0) log.error('the log did not take the last readings: they are lost', { readings: lost });

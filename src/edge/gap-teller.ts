@@ -8,9 +8,15 @@ import type { DurableLog } from '../log/log.ts';
 import type { Loss, LossReason } from '../log/losses.ts';
 import { encodeFrame } from '../model/frame.ts';
 import type { MachineEvent } from '../model/reading.ts';
+import { isAtLeast } from '../model/time.ts';
 
 /** How often it is looked whether there is something to tell: a log that stays full loses something each time. */
 export const TELL_INTERVAL_MS = 60_000;
+
+/** Events in one batch: about 200 KiB of them. */
+const EVENTS_MAX = 250;
+/** Ranges that damage has destroyed, told one by one. */
+const DESTROYED_MAX = 50;
 
 export interface GapTellerOptions {
   readonly log: Pick<DurableLog, 'hasLosses' | 'takeLosses' | 'lossesTold' | 'append'>;
@@ -28,23 +34,46 @@ export async function tellGaps(options: GapTellerOptions, signal: AbortSignal): 
     try {
       if (log.hasLosses) await tellAll(options);
     } catch (error) {
-      // It stays untold and is tried again; the log itself says why it cannot be written.
-      logger.debug('the losses of the log could not be told', { error });
+      // It stays untold and is tried again.
+      logger.warn('the losses of the log could not be told yet', { error });
     }
     if (isLast) return;
     await clock.sleep(TELL_INTERVAL_MS, signal);
   }
 }
 
-async function tellAll({ log, machineIds, clock }: GapTellerOptions): Promise<void> {
-  const losses = await log.takeLosses();
+async function tellAll({ log, machineIds, clock, logger }: GapTellerOptions): Promise<void> {
+  const losses = joinedBeyondMax(await log.takeLosses());
   const timestamp = now(clock);
   const events = losses.flatMap((loss) => {
     const machines = loss.machineId === null ? machineIds : [loss.machineId];
     return machines.map((machineId) => encodeFrame(gapEvent(loss, machineId, timestamp)));
   });
-  if (events.length > 0) await log.append(new Uint8Array(Buffer.concat(events)), events.length);
+  for (let start = 0; start < events.length; start += EVENTS_MAX) {
+    const some = events.slice(start, start + EVENTS_MAX);
+    await log.append(new Uint8Array(Buffer.concat(some)), some.length);
+  }
   await log.lossesTold();
+  logger.info('losses were told', { losses: losses.length, events: events.length });
+}
+
+/** Of many ranges that damage has destroyed, the later ones are told as one. */
+function joinedBeyondMax(losses: readonly Loss[]): readonly Loss[] {
+  const destroyed = losses.filter(({ reason }) => reason === 'destroyed');
+  const [first, ...more] = destroyed.slice(DESTROYED_MAX);
+  if (first === undefined) return losses;
+  const all = more.reduce(
+    (sum, { startTime, endTime, readings, firstSequence, lastSequence }): Loss => ({
+      ...sum,
+      startTime: isAtLeast(startTime, sum.startTime) ? sum.startTime : startTime,
+      endTime: isAtLeast(endTime, sum.endTime) ? endTime : sum.endTime,
+      readings: sum.readings + readings,
+      firstSequence: Math.min(firstSequence, sum.firstSequence),
+      lastSequence: Math.max(lastSequence, sum.lastSequence),
+    }),
+    first,
+  );
+  return [...losses.filter(({ reason }) => reason !== 'destroyed'), ...destroyed.slice(0, DESTROYED_MAX), all];
 }
 
 const WORDS: Readonly<Record<LossReason, string>> = {
@@ -53,8 +82,8 @@ const WORDS: Readonly<Record<LossReason, string>> = {
   destroyed: "readings of this gateway's machines were destroyed in its log by damage to the disk",
 };
 
-/** What stood at the damaged end of a log is not known. */
-const END_DESTROYED = "damage to the end of the gateway's log: readings may be lost";
+/** Where the neighbours of a destroyed range do not tell how many it held. */
+const UNKNOWN_NUMBER = "an unknown number of readings of this gateway's machines was destroyed in its log by damage";
 
 function gapEvent(loss: Loss, machineId: string, timestamp: string): MachineEvent {
   return {
@@ -62,7 +91,7 @@ function gapEvent(loss: Loss, machineId: string, timestamp: string): MachineEven
     timestamp,
     kind: 'event',
     event_type: 'gap',
-    text: loss.readings === 0 ? END_DESTROYED : `${loss.readings} ${WORDS[loss.reason]}`,
+    text: loss.readings === 0 ? UNKNOWN_NUMBER : `${loss.readings} ${WORDS[loss.reason]}`,
     details: {
       reason: loss.reason,
       start_time: loss.startTime,

@@ -123,7 +123,8 @@ export class SinkCursor implements Cursor {
 
   /** Finds the oldest batch that is not settled. */
   async start(): Promise<void> {
-    this.#next = await this.#options.placeOf(this.#position + 1);
+    // A disk that cannot be read there must not keep the log from opening: what comes can be written.
+    await this.lookAgain();
     if (!this.#options.start.toBeSaved) return;
     this.#revision += 1;
     await this.#save();
@@ -188,6 +189,12 @@ export class SinkCursor implements Cursor {
       readings += island.readings;
     }
     return readings;
+  }
+
+  /** Batches that were not settled may be gone. */
+  async lookAgain(): Promise<void> {
+    this.#nextIsReckoned = true;
+    await this.#findNext();
   }
 
   async #findNext(): Promise<void> {
@@ -294,9 +301,18 @@ export async function loadCursors(files: Files, folder: string, epoch: string): 
   return cursors;
 }
 
-/** The highest number that the sink has settled. */
-export function settledMaxOf({ position, islands }: LoadedCursor): number {
-  return islands.at(-1)?.last ?? (position === 'damaged' ? 0 : position);
+/** The highest sequence that every one of these sinks has settled, and that any sink has. */
+export function settledOf(
+  sinks: readonly string[],
+  loaded: readonly LoadedCursor[],
+): { settledMin: number; settledMax: number } {
+  const positionOf = ({ position }: LoadedCursor): number => (position === 'damaged' ? 0 : position);
+  const own = sinks.map((sink) => loaded.find((cursor) => cursor.sink === sink));
+  return {
+    settledMin:
+      own.length === 0 ? 0 : Math.min(...own.map((cursor) => (cursor === undefined ? 0 : positionOf(cursor)))),
+    settledMax: Math.max(0, ...loaded.map((cursor) => cursor.islands.at(-1)?.last ?? positionOf(cursor))),
+  };
 }
 
 /** What a cursor's file says of islands; none when it does not make sense, as in a file from before there were any. */

@@ -34,6 +34,11 @@ export class HotTier {
     this.#bytesMax = bytesMax;
   }
 
+  /** Of the oldest batch in memory; infinite when there is none. */
+  get firstSequence(): number {
+    return this.#oldest()?.sequence ?? Number.POSITIVE_INFINITY;
+  }
+
   add(batches: readonly HotBatch[]): void {
     for (const batch of batches) {
       this.#batches.push(batch);

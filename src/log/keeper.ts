@@ -15,7 +15,7 @@
  * telling before it is done.
  */
 import { type Clock, now } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { messageOf, MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Gone } from '../model/merge.ts';
@@ -58,6 +58,12 @@ export interface KeeperOptions {
   /** The log's newest durable batch. */
   readonly lastSequence: () => number;
   readonly readingsTotal: () => number;
+  /** The oldest batch that is served from memory, as it was appended. */
+  readonly hotFirst: () => number;
+  /** Where ranges begin and end that a sink has settled ahead of others: nothing may be merged into them, or out of them. */
+  readonly islandBorders: () => readonly number[];
+  /** Batches are gone: backlogs are to be reckoned anew. */
+  readonly onRemoved: () => void;
   /** What every sink has settled, by what is saved. */
   readonly settledThrough: () => number;
   /** Sinks that have not settled everything up to that sequence. */
@@ -90,6 +96,13 @@ const SPACE_INTERVAL_MS = 5_000;
 const FAILURE_REST_MS = 10_000;
 /** A clock that has jumped ahead must not cost the log: segments are too old when they have been so for this long. */
 const AGE_PATIENCE_MS = 600_000;
+/** 2025: no gateway of this program was ever set to an earlier time. */
+const CLOCK_SET_MICROS = 1_735_689_600_000_000;
+/**
+ * What a sink was handed may be on its way for as long as its longest timeout. A segment that was read is not thinned for
+ * longer than that: what is merged into a batch of which the far end has the old form would be lost.
+ */
+const READ_REST_MS = 900_000;
 /** A segment that cannot be read or rewritten is left alone so long; others may be possible. */
 const AVOIDED_MS = 300_000;
 
@@ -101,7 +114,8 @@ export class Keeper {
   #running: Promise<void> | undefined;
   #isNudged = false;
   #closed = false;
-  #freeBytes: number | undefined;
+  /** What the log had and what was free beyond the reserve, when it was last looked at. */
+  #bytesPossible: number | undefined;
   #spaceLookedAtMs = Number.NEGATIVE_INFINITY;
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #tooOldSinceMs: number | undefined;
@@ -111,7 +125,7 @@ export class Keeper {
   /** The log is over its limit, and nothing more can be given up. */
   #isStuck = false;
   /** Segments that could not be rewritten, and until when they are left alone. */
-  readonly #avoided = new Map<Segment, number>();
+  readonly #avoided = new WeakMap<Segment, number>();
   #bytesWritten = 0;
   #readingsThinned = 0;
   #readingsDropped = 0;
@@ -137,9 +151,8 @@ export class Keeper {
 
   /** How large its disk lets the log become; undefined until it was looked at, and where the system does not tell. */
   get bytesPossible(): number | undefined {
-    const { limits, segments } = this.#options;
-    if (this.#freeBytes === undefined) return undefined;
-    return Math.max(limits.warmBytesMax, segments.bytes + this.#freeBytes - limits.reserveBytes);
+    const { warmBytesMax } = this.#options.limits;
+    return this.#bytesPossible === undefined ? undefined : Math.max(warmBytesMax, this.#bytesPossible);
   }
 
   /** How many bytes the log may have now: its limit, or less where the disk is short of space. */
@@ -150,7 +163,10 @@ export class Keeper {
 
   /** The log is full, and its policy is to refuse new readings of that kind. */
   refuses(kind: ReadingKind): boolean {
-    return this.#refusing.has(kind) || this.#share > (kind === 'sample' ? SAMPLES_MAX_SHARE : ALL_MAX_SHARE);
+    const isRefused = this.#refusing.has(kind) || this.#share > (kind === 'sample' ? SAMPLES_MAX_SHARE : ALL_MAX_SHARE);
+    // Where all is refused nothing is appended, and nobody else would look whether there is room again.
+    if (isRefused && this.#options.clock.monotonicMs() >= this.#spaceLookedAtMs + SPACE_INTERVAL_MS) this.nudge();
+    return isRefused;
   }
 
   /** Something was appended or settled: looks whether there is work, and does it beside all else. */
@@ -184,11 +200,13 @@ export class Keeper {
     const { clock, log } = this.#options;
     this.#isNudged = false;
     try {
-      await this.#lookAtSpace();
+      // Each step changes what is free, so it is looked at again before the next.
+      do await this.#lookAtSpace();
       while (!this.#closed && (await this.#step()));
       if (this.#lastError !== null) log.info('the log keeps within its limits again');
       this.#lastError = null;
     } catch (error) {
+      if (this.#closed) return;
       if (this.#lastError === null) {
         log.warn('the log could not be compressed or made smaller; it is tried again', { error });
       }
@@ -198,10 +216,10 @@ export class Keeper {
   }
 
   async #lookAtSpace(): Promise<void> {
-    const { clock, files, folder } = this.#options;
-    if (clock.monotonicMs() < this.#spaceLookedAtMs + SPACE_INTERVAL_MS) return;
+    const { clock, files, folder, segments, limits } = this.#options;
     this.#spaceLookedAtMs = clock.monotonicMs();
-    this.#freeBytes = await files.freeBytes(folder);
+    const free = await files.freeBytes(folder);
+    this.#bytesPossible = free === undefined ? undefined : segments.bytes + free - limits.reserveBytes;
   }
 
   /** Does one thing that is needed; false when nothing is, or nothing helps. */
@@ -217,7 +235,7 @@ export class Keeper {
       await this.#rewrite(plain, { thinning: 0, how: undefined });
       return true;
     }
-    const old = this.#tooOld(closed);
+    const old = this.#tooOld();
     if (old !== undefined) {
       await this.#rewrite(old, { thinning: EMPTIED, how: { kind: 'drop', kinds: ['sample', 'measurement', 'event'] } });
       return true;
@@ -230,12 +248,11 @@ export class Keeper {
 
   async #makeRoom(closed: readonly Segment[]): Promise<boolean> {
     const { whenFull } = this.#options.limits;
-    if (whenFull.samples === 'thin') {
-      const segment = this.#widestForItsAge(closed);
-      if (segment !== undefined) {
-        await this.#thin(segment);
-        return true;
-      }
+    const thinnable = whenFull.samples === 'thin' ? closed.filter((segment) => this.#isThinnable(segment)) : [];
+    if (thinnable.length > 0) {
+      const segment = this.#narrowestForItsAge(thinnable.filter((one) => this.#isAtRest(one)));
+      if (segment !== undefined) await this.#thin(segment);
+      return segment !== undefined;
     }
     const withSamples = closed.find(({ header }) => header.thinning < WITHOUT_SAMPLES);
     if (whenFull.samples !== 'drop_newest' && withSamples !== undefined) {
@@ -251,24 +268,36 @@ export class Keeper {
     return true;
   }
 
-  /** The segment whose intervals are the narrowest for how long ago they were; undefined when none can be widened. */
-  #widestForItsAge(closed: readonly Segment[]): Segment | undefined {
+  /** What is served from memory is served as it was appended, so its segment must hold the same. */
+  #isThinnable(segment: Segment): boolean {
+    const { segments, lastSequence, hotFirst } = this.#options;
+    const isCold = segments.lastSequenceOf(segment, lastSequence()) < hotFirst();
+    return isCold && segment.header.thinning < THINNING_MAX;
+  }
+
+  #isAtRest(segment: Segment): boolean {
+    return this.#options.clock.monotonicMs() >= segment.readAtMs + READ_REST_MS;
+  }
+
+  /** The segment whose intervals are the narrowest for how long ago they were. */
+  #narrowestForItsAge(segments: readonly Segment[]): Segment | undefined {
     const total = this.#options.readingsTotal();
     const widthForAge = ({ header }: Segment): number =>
       2 ** header.thinning / Math.max(1, total - header.readingsBefore);
-    return closed
-      .filter(({ header }) => header.thinning < THINNING_MAX)
-      .reduce<Segment | undefined>(
-        (best, one) => (best === undefined || widthForAge(one) < widthForAge(best) ? one : best),
-        undefined,
-      );
+    return segments.reduce<Segment | undefined>(
+      (best, one) => (best === undefined || widthForAge(one) < widthForAge(best) ? one : best),
+      undefined,
+    );
   }
 
   /** Merges the segment's samples, in intervals wide enough that it is worth the writing. */
   async #thin(segment: Segment): Promise<void> {
-    for (let thinning = segment.header.thinning + 1; ; thinning += 1) {
+    const { thinning: before } = segment.header;
+    // A little wider first; what has no samples to merge is found out in a few tries.
+    for (const more of [1, 3, 6, THINNING_MAX]) {
+      const thinning = Math.min(THINNING_MAX, before + more);
       const how: Shrinking = { kind: 'thin', widthMicros: WIDTH_MICROS_FIRST * 2 ** (thinning - 1) };
-      const bytesMax = thinning >= THINNING_MAX ? Number.POSITIVE_INFINITY : segment.bytes * WORTH_SHARE;
+      const bytesMax = thinning === THINNING_MAX ? Number.POSITIVE_INFINITY : segment.bytes * WORTH_SHARE;
       const rewritten = await this.#written(segment, { thinning, how, bytesMax });
       if (rewritten !== undefined) return await this.#putInPlace(segment, rewritten, 'thinned');
     }
@@ -280,24 +309,30 @@ export class Keeper {
   }
 
   async #written(segment: Segment, change: Change): Promise<Rewritten | undefined> {
-    const { files, folder, quarantine, segments, lastSequence, settledThrough, clock } = this.#options;
+    const { files, folder, quarantine, segments, lastSequence, settledThrough, islandBorders } = this.#options;
     try {
-      const rewritten = await rewriteSegment({
+      return await rewriteSegment({
         files,
         folder,
         quarantine,
         segment,
         lastSequence: segments.lastSequenceOf(segment, lastSequence()),
         settledThrough: settledThrough(),
+        borders: islandBorders(),
+        onWritten: (bytes) => {
+          if (this.#closed) throw new MillwrightError('log_closed', 'the log is closed');
+          this.#bytesWritten += bytes;
+        },
         ...change,
       });
-      this.#bytesWritten += rewritten?.bytesWritten ?? 0;
-      this.#avoided.delete(segment);
-      return rewritten;
     } catch (error) {
-      this.#avoided.set(segment, clock.monotonicMs() + AVOIDED_MS);
+      this.#avoid(segment);
       throw error;
     }
+  }
+
+  #avoid(segment: Segment): void {
+    this.#avoided.set(segment, this.#options.clock.monotonicMs() + AVOIDED_MS);
   }
 
   #isAvoided(segment: Segment): boolean {
@@ -305,38 +340,50 @@ export class Keeper {
   }
 
   /** The new file takes the old one's name, while nobody reads. */
-  #putInPlace(
-    segment: Segment,
-    { segment: rewritten, temporary, lost, isEmpty }: Rewritten,
-    reason: LossReason,
-  ): Promise<void> {
-    const { reader, files, folder, segments } = this.#options;
-    return reader.exclusively(async () => {
-      // All sinks may have settled it meanwhile, and then it is deleted.
-      if (!segments.all.includes(segment)) {
-        await files.remove(temporary);
-        return;
+  async #putInPlace(segment: Segment, rewritten: Rewritten, reason: LossReason): Promise<void> {
+    const { reader, files } = this.#options;
+    const { readAtMs } = segment;
+    await reader.exclusively(async () => {
+      const { segments } = this.#options;
+      // All sinks may have settled it meanwhile, and then it is deleted; or a sink has got its old form.
+      const isOutdated = !segments.all.includes(segment) || (reason === 'thinned' && segment.readAtMs !== readAtMs);
+      if (isOutdated) return await files.remove(rewritten.temporary);
+      try {
+        await this.#noteLosses(segment, rewritten.lost, reason);
+        await this.#swap(segment, rewritten);
+      } catch (error) {
+        this.#avoid(segment);
+        throw error;
       }
-      await this.#noteLosses(segment, lost, reason);
-      if (isEmpty && segments.first === segment) {
-        await files.remove(`${folder}/${segment.name}`);
-        segments.removeFirst();
-        await files.remove(temporary);
-      } else {
-        await files.rename(temporary, `${folder}/${segment.name}`);
-        segments.replace(segment, rewritten);
-      }
-      await files.syncFolder(folder);
-      this.#share = segments.bytes / this.bytesAllowed;
+      this.#countLosses(segment, rewritten.lost, reason);
     });
   }
 
+  async #swap(segment: Segment, { segment: rewritten, temporary, isEmpty }: Rewritten): Promise<void> {
+    const { files, folder, segments, onRemoved } = this.#options;
+    if (isEmpty && segments.first === segment) {
+      await files.remove(`${folder}/${segment.name}`);
+      segments.removeFirst();
+      await files.remove(temporary);
+      onRemoved();
+    } else {
+      await files.rename(temporary, `${folder}/${segment.name}`);
+      segments.replace(segment, rewritten);
+    }
+    await files.syncFolder(folder);
+    this.#share = segments.bytes / this.bytesAllowed;
+  }
+
   async #noteLosses(segment: Segment, lost: ReadonlyMap<string, Gone>, reason: LossReason): Promise<void> {
-    if (lost.size === 0) return;
-    const { segments, sinksBehind, losses, log, lastSequence } = this.#options;
+    const { segments, sinksBehind, losses, lastSequence } = this.#options;
     const last = segments.lastSequenceOf(segment, lastSequence());
     const sequences = { firstSequence: segment.firstSequence, lastSequence: last, sinks: sinksBehind(last) };
     await losses.add([...lost].map(([machineId, gone]): Loss => ({ reason, machineId, ...gone, ...sequences })));
+  }
+
+  #countLosses(segment: Segment, lost: ReadonlyMap<string, Gone>, reason: LossReason): void {
+    if (lost.size === 0) return;
+    const { segments, log } = this.#options;
     const readings = [...lost.values()].reduce((sum, gone) => sum + gone.readings, 0);
     if (reason === 'thinned') this.#readingsThinned += readings;
     else this.#readingsDropped += readings;
@@ -345,19 +392,19 @@ export class Keeper {
     else log.error('the log is full: old readings were dropped', about);
   }
 
-  #tooOld(closed: readonly Segment[]): Segment | undefined {
+  /** The oldest segment, when it is too old. What is younger by the order of appends is never older. */
+  #tooOld(): Segment | undefined {
     const { limits, clock, segments } = this.#options;
-    if (limits.ageMsMax === null) return undefined;
+    const [first, next] = segments.all;
+    if (limits.ageMsMax === null || first === undefined || next === undefined) return undefined;
     const oldestAllowedMicros = clock.nowMicros() - limits.ageMsMax * 1000;
-    const old = closed.find((segment) => {
-      const next = segments.all[segments.all.indexOf(segment) + 1];
-      const endMicros = next?.header.createdAtMicros ?? Number.POSITIVE_INFINITY;
-      return segment.header.thinning < EMPTIED && endMicros < oldestAllowedMicros;
-    });
-    if (old === undefined) this.#tooOldSinceMs = undefined;
+    const endMicros = Math.max(first.header.createdAtMicros, next.header.createdAtMicros);
+    // A gateway without a clock of its own starts in the past; a damaged header tells no time.
+    const isOld = endMicros > CLOCK_SET_MICROS && endMicros < oldestAllowedMicros;
+    if (!isOld) this.#tooOldSinceMs = undefined;
     else this.#tooOldSinceMs ??= clock.monotonicMs();
     const isPatienceOver = clock.monotonicMs() >= (this.#tooOldSinceMs ?? 0) + AGE_PATIENCE_MS;
-    return isPatienceOver ? old : undefined;
+    return isOld && isPatienceOver && !this.#isAvoided(first) ? first : undefined;
   }
 
   #toRefuse(): ReadonlySet<ReadingKind> {

@@ -94,6 +94,14 @@ async function readAllReadings(log: DurableLog): Promise<Reading[]> {
   return batches.flatMap(({ payload }) => decodeMessage(payload).readings);
 }
 
+function isPlain({ form }: { form: string }): boolean {
+  return form === 'plain';
+}
+
+function weightOf(reading: Reading): number {
+  return 'sampling_factor' in reading ? Number(reading.sampling_factor) : 1;
+}
+
 function countOf(readings: readonly Reading[], kind: ReturnType<typeof kindOf>): number {
   return readings.filter((reading) => kindOf(reading) === kind).length;
 }
@@ -137,7 +145,7 @@ test('a full log merges old samples, keeps measurements and events, stays within
     all.filter((reading) => kindOf(reading) !== 'sample'),
   );
   const weight = kept.reduce((sum, reading) => {
-    return kindOf(reading) === 'sample' ? sum + Number(reading['sampling_factor' as keyof Reading] ?? 1) : sum;
+    return kindOf(reading) === 'sample' ? sum + weightOf(reading) : sum;
   }, 0);
   assert.equal(weight, countOf(all, 'sample'), 'each kept sample says for how many it stands');
   assert.equal(countOf(kept, 'sample') + status.readings_thinned, countOf(all, 'sample'));
@@ -248,19 +256,56 @@ test('the limit holds also where no room can be made: then new readings are refu
   await log.close();
 });
 
-test('the log makes room when its disk is short of space', async () => {
-  let free = 10_000_000;
-  const files: Files = { ...unsynced, freeBytes: async () => free };
-  const limits = { warmBytesMax: 3 * SEGMENT_BYTES, reserveBytes: 1_000_000 };
-  const { log, clock } = await openLimited(limits, { files });
-  await append(log, { from: 0, through: 199 });
+test('the log makes as much room as its disk is short of, and no more', async () => {
+  const reserveBytes = 1_000_000;
+  let others = 0;
+  let logBytes = (): number => 0;
+  // A disk of ten megabytes: what the log gives up is free again.
+  const files: Files = { ...unsynced, freeBytes: async () => 10_000_000 - others - logBytes() };
+  const { log, clock, folder } = await openLimited({ warmBytesMax: 3 * SEGMENT_BYTES, reserveBytes }, { files });
+  logBytes = () => log.status().bytes;
+  await append(log, { from: 0, through: 799 });
+  await until(async () => (await inspectLog(nodeFiles, folder)).segments.filter(isPlain).length < 4);
   assert.equal(log.status().readings_thinned, 0);
   const before = log.status().bytes;
-  free = limits.reserveBytes - 30_000;
+  others = 10_000_000 - reserveBytes - before + 20_000;
   await clock.step(6000);
-  await append(log, { from: 200, through: 230 });
-  await until(() => log.status().readings_thinned > 0);
-  assert.ok((log.status().bytes_possible ?? before) < before);
+  await append(log, { from: 800, through: 800 });
+  await until(() => log.status().bytes <= before - 20_000);
+  assert.ok(log.status().bytes > before - 40_000, `${before} bytes became ${log.status().bytes}`);
+  await log.close();
+});
+
+test('nothing is merged into what a sink was handed a while ago, or into an island', async () => {
+  const bytesMax = 10 * SEGMENT_BYTES;
+  const { log, clock } = await openLimited({ warmBytesMax: 3 * SEGMENT_BYTES, bytesMax });
+  await append(log, { from: 0, through: 39 });
+  await until(() => log.status().bytes < 4 * SEGMENT_BYTES);
+  // Under way, as far as the log can know.
+  const handed = await log.read(1, { batchesMax: 20, bytesMax: 1e9 });
+  // Settled ahead of what is before it.
+  const island = { first: 45, last: 50, readings: 0 };
+  await append(log, { from: 40, through: 59 });
+  void log.cursor('hub').settle(island);
+  await append(log, { from: 60, through: 399 });
+  await until(() => log.status().readings_thinned > 0 && log.status().bytes <= bytesMax);
+  const again = await log.read(1, { batchesMax: 20, bytesMax: 1e9 });
+  assert.deepEqual(
+    again.map(({ sequence, payload }) => [sequence, Buffer.from(payload)]),
+    handed.map(({ sequence, payload }) => [sequence, Buffer.from(payload)]),
+  );
+  await clock.step(3_600_000);
+  await append(log, { from: 400, through: 599 });
+  await until(() => log.status().bytes <= bytesMax);
+  const delivered = (await log.read(1, ALL)).filter(
+    ({ sequence }) => sequence < island.first || sequence > island.last,
+  );
+  const weight = delivered
+    .flatMap(({ payload }) => decodeMessage(payload).readings)
+    .reduce((sum, reading) => sum + (kindOf(reading) === 'sample' ? weightOf(reading) : 0), 0);
+  const all = Array.from({ length: 600 }, (_, index) => batchOf(index));
+  const inIsland = all.slice(island.first - 1, island.last).flat();
+  assert.equal(weight, countOf(all.flat(), 'sample') - countOf(inIsland, 'sample'));
   await log.close();
 });
 

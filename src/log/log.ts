@@ -30,7 +30,7 @@ import {
   type LoadedCursor,
   loadCursors,
   noSuchSink,
-  settledMaxOf,
+  settledOf,
   SinkCursor,
   type StartFrom,
   startOf,
@@ -48,6 +48,7 @@ import {
   LOCK_NAME,
   type Recovered,
   recoverSegments,
+  removeTemporaries,
 } from './recovery.ts';
 import type { Segments } from './segments.ts';
 import { type SyncPolicy, Writer } from './writer.ts';
@@ -71,7 +72,7 @@ export interface LogOptions {
   readonly hotBytesMax: number;
   readonly sync: SyncPolicy;
   readonly limits: LogLimits;
-  /** A random id of 8 to 17 letters, digits or `-`: of a new log, and of each time it is opened. */
+  /** A random id of at most 17 letters and digits: of a new log, and of each time it is opened. */
   readonly newId: () => string;
   /** Who may hold the lock; this machine's processes when absent. */
   readonly processes?: Processes;
@@ -146,7 +147,7 @@ export class DurableLog {
     this.#losses = losses;
     this.#lastSequence = recovered.lastSequence;
     this.#hot = new HotTier(options.hotBytesMax);
-    this.#reader = new Reader({ files, folder, segments, quarantine, lastSequence: () => this.#lastSequence });
+    this.#reader = new Reader({ files, folder, segments, quarantine, clock, lastSequence: () => this.#lastSequence });
     this.#writer = new Writer({
       files,
       folder,
@@ -172,6 +173,14 @@ export class DurableLog {
       losses,
       lastSequence: () => this.#lastSequence,
       readingsTotal: () => this.#writer.readingsTotal,
+      hotFirst: () => this.#hot.firstSequence,
+      islandBorders: () => {
+        const islands = [...this.#cursors.values()].flatMap((cursor) => cursor.islands);
+        return islands.flatMap(({ first, last }) => [first, last + 1]);
+      },
+      onRemoved: () => {
+        for (const cursor of this.#cursors.values()) void cursor.lookAgain();
+      },
       settledThrough: () => this.#settledAndSaved(),
       sinksBehind: (sequence) => this.#sinksBehind(sequence),
     });
@@ -392,22 +401,21 @@ export class DurableLog {
     return [...this.#cursors].flatMap(([sink, { position }]) => (position < sequence ? [sink] : []));
   }
 
-  /** Between the batches around it: when they were appended, and how many readings were appended between them. */
+  /** What the batches around it tell: when they were appended, and how many readings were appended between them. */
   async #destroyedLoss({ first, last }: { first: number; last: number }): Promise<Loss> {
-    const before = await this.#placeOf(first - 1);
+    const found = await this.#placeOf(first - 1);
+    const before = found?.sequence === first - 1 ? found : undefined;
     const after = await this.#placeOf(last + 1);
-    const segment = this.#segments.from(first)[0]?.header;
-    const isBefore = before?.sequence === first - 1;
-    const start = isBefore ? before.appendedAtMicros : (segment?.createdAtMicros ?? 0);
-    const readingsBefore = isBefore ? before.readingsThrough : (segment?.readingsBefore ?? 0);
-    const end = after?.appendedAtMicros ?? this.#options.clock.nowMicros();
-    const readingsAfter = after?.readingsBefore ?? this.#writer.readingsTotal;
+    const endMicros = after?.appendedAtMicros ?? this.#options.clock.nowMicros();
+    const startMicros = Math.min(before?.appendedAtMicros ?? endMicros, endMicros);
+    const readingsThrough = after?.readingsBefore ?? this.#writer.readingsTotal;
     return {
       reason: 'destroyed',
       machineId: null,
-      startTime: timestampOf(Math.min(start, end)),
-      endTime: timestampOf(end),
-      readings: Math.max(0, readingsAfter - readingsBefore),
+      startTime: timestampOf(startMicros),
+      endTime: timestampOf(endMicros),
+      // 0: not known.
+      readings: before === undefined ? 0 : Math.max(0, readingsThrough - before.readingsThrough),
       firstSequence: first,
       lastSequence: last,
       sinks: this.#sinksBehind(last),
@@ -427,6 +435,7 @@ function lockPath(folder: string): string {
 
 async function openLocked(options: LogOptions): Promise<DurableLog> {
   const { files, folder, clock, log } = options;
+  await removeTemporaries(files, folder);
   const found = await findSegments(files, folder);
   const quarantine = new Quarantine({ files, folder, clock, log });
   await quarantine.load();
@@ -435,8 +444,7 @@ async function openLocked(options: LogOptions): Promise<DurableLog> {
   const recovery = { ...options, quarantine };
   const identity = await establishIdentity(recovery, found);
   const loaded = await loadCursors(files, cursorsFolder(folder), identity.id);
-  const settledMax = Math.max(0, ...loaded.map(settledMaxOf));
-  const recovered = await recoverSegments(recovery, { found, identity, settledMax });
+  const recovered = await recoverSegments(recovery, { found, identity, ...settledOf(options.sinks, loaded) });
   const epoch = await beginEpoch(recovery, { found, identity, recovered });
   const opened = new DurableLog({ options, identity, epoch, recovered, quarantine, loaded, losses });
   try {

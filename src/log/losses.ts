@@ -26,14 +26,16 @@ export interface Loss {
 }
 
 const NAME = 'losses';
-/** Machines told one by one; the losses of more are told as those of any machine. */
+/** Machines told one by one, as long as the file stays within these; the losses of more are told as those of any machine. */
 const ENTRIES_MAX = 150;
+const BYTES_MAX: number = 48 * 1024;
 
 export class Losses {
   readonly #files: Files;
   readonly #folder: string;
-  #untold: Loss[] = [];
+  #untold: readonly Loss[] = [];
   #telling: readonly Loss[] = [];
+  #saving: Promise<void> = Promise.resolve();
 
   constructor(files: Files, folder: string) {
     this.#files = files;
@@ -48,25 +50,19 @@ export class Losses {
   }
 
   get isEmpty(): boolean {
-    return this.#untold.length === 0;
+    return this.#untold.length === 0 && this.#telling.length === 0;
   }
 
   /** Resolves when they are on the disk. Rejects when they cannot be saved: then nothing may be given up. */
   async add(losses: readonly Loss[]): Promise<void> {
     if (losses.length === 0) return;
-    const before = this.#untold;
-    this.#untold = losses.reduce(joined, this.#untold);
-    try {
-      await this.#save();
-    } catch (error) {
-      this.#untold = before;
-      throw error;
-    }
+    this.#untold = bounded([...this.#untold, ...losses]);
+    await this.#save();
   }
 
   /** What is to be told now; until {@link told}, it is not forgotten. */
   take(): readonly Loss[] {
-    this.#telling = [...this.#telling, ...this.#untold];
+    this.#telling = bounded([...this.#telling, ...this.#untold]);
     this.#untold = [];
     return this.#telling;
   }
@@ -78,16 +74,26 @@ export class Losses {
     await this.#save();
   }
 
-  async #save(): Promise<void> {
-    const value = { format: 'millwright-losses', version: 1, losses: [...this.#telling, ...this.#untold] };
-    await saveSmallFile(this.#files, { folder: this.#folder, name: NAME, value });
+  /** One save at a time: they share a temporary file. */
+  #save(): Promise<void> {
+    const saved = this.#saving.then(async () => {
+      const value = { format: 'millwright-losses', version: 1, losses: bounded([...this.#telling, ...this.#untold]) };
+      await saveSmallFile(this.#files, { folder: this.#folder, name: NAME, value });
+    });
+    this.#saving = saved.catch(() => {});
+    return saved;
   }
 }
 
-/** The losses with one more; those of one machine for one reason become one, so that their number is bounded. */
-function joined(losses: readonly Loss[], loss: Loss): Loss[] {
-  const isFull = losses.length >= ENTRIES_MAX;
-  const own = isFull ? { ...loss, machineId: null } : loss;
+/** One loss for each machine and reason, or where that is too much, one for each reason. */
+function bounded(losses: readonly Loss[]): readonly Loss[] {
+  const byMachine = losses.reduce(joined, []);
+  const isBounded = byMachine.length <= ENTRIES_MAX && JSON.stringify(byMachine).length <= BYTES_MAX;
+  return isBounded ? byMachine : byMachine.map((loss) => ({ ...loss, machineId: null })).reduce(joined, []);
+}
+
+/** The losses with one more; those of one machine for one reason become one. */
+function joined(losses: readonly Loss[], own: Loss): Loss[] {
   const same = losses.findIndex(({ reason, machineId }) => reason === own.reason && machineId === own.machineId);
   const other = losses[same];
   if (other === undefined) return [...losses, own];

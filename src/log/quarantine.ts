@@ -8,7 +8,7 @@ import { now } from '../base/clock.ts';
 import type { FileHandle, Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 
-/** Beyond these, damage is counted and logged, but its bytes are not kept. */
+/** Beyond the first, damage is written down without its bytes; beyond the second, the oldest that was told is deleted. */
 export const QUARANTINE_BYTES_MAX: number = 64 * 1024 * 1024;
 export const QUARANTINE_FILES_MAX = 1000;
 /** Bytes copied of one piece of damage: more than the longest record. */
@@ -72,7 +72,7 @@ export class Quarantine {
       if (known === undefined) continue;
       this.#batches += known.batches;
       this.#insert(known);
-      if (!known.isTold) this.#untold.push(known);
+      if (!known.isTold && known.batches > 0) this.#untold.push(known);
     }
   }
 
@@ -91,13 +91,19 @@ export class Quarantine {
       const numbers = range.last - range.first + 1;
       const part = { ...destroyed, ...range, batches: Math.min(destroyed.batches, numbers) };
       this.#insert(range);
-      this.#untold.push(part);
       this.#batches += part.batches;
       const { segment, reason } = part;
-      this.#options.log.error(
-        `${part.batches} batch(es) of the log are destroyed: sequences ${part.first} to ${part.last}`,
-        { segment, reason },
-      );
+      const { log } = this.#options;
+      if (part.batches === 0) {
+        log.info('numbers of batches are passed over', { first: part.first, last: part.last, reason });
+        await this.#keepOrLater(part, undefined);
+        continue;
+      }
+      this.#untold.push(part);
+      log.error(`${part.batches} batch(es) of the log are destroyed: sequences ${part.first} to ${part.last}`, {
+        segment,
+        reason,
+      });
       await this.#keepOrLater(part, handle);
     }
     for (const part of this.#unkept.splice(0)) await this.#keepOrLater(part, undefined);
@@ -143,9 +149,10 @@ export class Quarantine {
 
   async #keep(part: Destroyed, handle: FileHandle | undefined): Promise<void> {
     const { files, clock } = this.#options;
-    const pieces = handle === undefined ? [] : part.pieces;
-    const wanted = pieces.reduce((sum, { bytes }) => sum + Math.min(bytes, PIECE_BYTES_MAX), 0);
-    if (this.#filesKept >= QUARANTINE_FILES_MAX || this.#bytes + wanted > QUARANTINE_BYTES_MAX) return;
+    if (this.#filesKept >= QUARANTINE_FILES_MAX) await this.#removeOldestTold();
+    // Without room the range is still written down, only its bytes are not kept.
+    const wanted = part.pieces.reduce((sum, { bytes }) => sum + Math.min(bytes, PIECE_BYTES_MAX), 0);
+    const pieces = handle === undefined || this.#bytes + wanted > QUARANTINE_BYTES_MAX ? [] : part.pieces;
     const about = { ...part, found_at: now(clock) };
     const path = `${this.#folder}/${quarantineName(part)}`;
     await files.remove(path);
@@ -164,6 +171,14 @@ export class Quarantine {
       await copy.close();
     }
     await files.syncFolder(this.#folder);
+  }
+
+  async #removeOldestTold(): Promise<void> {
+    const { files } = this.#options;
+    const told = (await files.list(this.#folder)).filter((name) => name.endsWith(TOLD_SUFFIX)).sort();
+    if (told[0] === undefined) return;
+    await files.remove(`${this.#folder}/${told[0]}`);
+    this.#filesKept -= 1;
   }
 
   #unknownParts({ first, last }: SequenceRange): SequenceRange[] {
@@ -207,8 +222,10 @@ function quarantineName({ first, last, batches }: SequenceRange & { batches: num
   return `${String(first).padStart(16, '0')}-${String(last).padStart(16, '0')}-${batches}.bad`;
 }
 
+const TOLD_SUFFIX = '.told.bad';
+
 function toldName(name: string): string {
-  return name.replace(/\.bad$/, '.told.bad');
+  return name.replace(/\.bad$/, TOLD_SUFFIX);
 }
 
 /** The range and count in a file's name; undefined for any other name. */

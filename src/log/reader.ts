@@ -3,6 +3,7 @@
  *
  * One read of the disk at a time: they share one window of memory, and a segment is never deleted under a reader.
  */
+import type { Clock } from '../base/clock.ts';
 import type { FileHandle, Files } from '../base/files.ts';
 import { isSystemError } from '../base/node-files.ts';
 import { RECORD_HEADER_BYTES, type SegmentHeader } from './format.ts';
@@ -29,6 +30,7 @@ export interface ReaderOptions {
   readonly folder: string;
   readonly segments: Segments;
   readonly quarantine: Quarantine;
+  readonly clock: Clock;
   /** The newest batch that may be read. */
   readonly lastSequence: () => number;
 }
@@ -111,7 +113,8 @@ export class Reader {
       visit: Visit;
     },
   ): Promise<boolean> {
-    const { files, folder, quarantine } = this.#options;
+    const { files, folder, quarantine, clock } = this.#options;
+    if (payloads) segment.readAtMs = clock.monotonicMs();
     const place = this.#nearest(segment, from);
     const end = segment.bytes;
     this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);

@@ -1,13 +1,14 @@
 /**
  * Opening a folder that a crash, a power cut or damage may have left in any state.
  *
- * The rules, and why they lose nothing, are in `docs/log-format.md`, "Opening". Only the last segment is read through,
- * so the time depends on the size of one segment and not on that of the log.
+ * The rules, and why they lose nothing, are in `docs/log-format.md`, "Opening". Only the last segment is read through; of
+ * the others only the header.
  */
 import { type Clock, now } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { FileHandle, Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
+import { isSystemError } from '../base/node-files.ts';
 import {
   type DecodedSegmentHeader,
   decodeSegmentHeader,
@@ -45,6 +46,12 @@ export interface Recovered {
   readonly readingsTotal: number;
 }
 
+/** The highest sequence that every configured sink has settled, and that any has. */
+export interface Settled {
+  readonly settledMin: number;
+  readonly settledMax: number;
+}
+
 export interface FoundSegment {
   readonly name: string;
   readonly firstSequence: number;
@@ -59,8 +66,7 @@ export async function findSegments(files: Files, folder: string): Promise<FoundS
   for (const name of names) {
     const handle = await files.open(`${folder}/${name}`, 'read');
     try {
-      const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-      const header = decodeSegmentHeader(bytes.subarray(0, await handle.read(bytes, 0)));
+      const header = await readSegmentHeader(handle);
       if (header.kind === 'newer') throw newerVersion(folder, header.version);
       found.push({ name, firstSequence: parseSegmentName(name) ?? 0, bytes: await handle.size(), header });
     } finally {
@@ -68,6 +74,17 @@ export async function findSegments(files: Files, folder: string): Promise<FoundS
     }
   }
   return found;
+}
+
+/** A header on a bad sector of the disk counts as damaged: the segment is known by its name, and its epoch to the identity. */
+async function readSegmentHeader(handle: FileHandle): Promise<DecodedSegmentHeader> {
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  try {
+    return decodeSegmentHeader(bytes.subarray(0, await handle.read(bytes, 0)));
+  } catch (error) {
+    if (!isSystemError(error, 'EIO')) throw error;
+    return { kind: 'damaged', reason: 'the disk cannot read it' };
+  }
 }
 
 /** Which log this is, and which epochs its batches have. */
@@ -188,11 +205,12 @@ export async function beginEpoch(
 
 /**
  * Makes the segments sound again.
- * @param settledMax the highest sequence that any sink has settled
+ * What a power cut has taken from the end (`sync: interval`), or somebody, may be settled: by all sinks, and then nothing is
+ * lost, or by some.
  */
 export async function recoverSegments(
   options: RecoveryOptions,
-  { found, identity, settledMax }: { found: readonly FoundSegment[]; identity: LogIdentity; settledMax: number },
+  { found, identity, settledMin, settledMax }: Settled & { found: readonly FoundSegment[]; identity: LogIdentity },
 ): Promise<Recovered> {
   const { files, folder } = options;
   const sound = await removeUseless(options, found, identity);
@@ -207,7 +225,9 @@ export async function recoverSegments(
 
   const lastOfTail = (tail?.lastSequence ?? 0) + (tail?.abandoned ?? 0);
   const lastSequence = Math.max(lastOfTail, settledMax);
-  await abandonCursorsPart(options, { first: lastOfTail + 1, last: lastSequence });
+  const settledByAll = Math.min(Math.max(lastOfTail, settledMin), lastSequence);
+  await abandon(options, { first: lastOfTail + 1, last: settledByAll, batches: 0 });
+  await abandon(options, { first: settledByAll + 1, last: lastSequence, batches: lastSequence - settledByAll });
   return { segments: new Segments(segments), lastSequence, readingsTotal: tail?.readingsTotal ?? 0 };
 }
 
@@ -217,6 +237,13 @@ function headerOf(found: FoundSegment, identity: LogIdentity): SegmentHeader {
   const { firstSequence } = found;
   const epoch = epochOf(found, identity);
   return { epoch, firstSequence, form: 'plain', thinning: 0, createdAtMicros: 0, readingsBefore: 0 };
+}
+
+/** What a crash has left of a segment that was being written anew. */
+export async function removeTemporaries(files: Files, folder: string): Promise<void> {
+  for (const name of await files.list(folder)) {
+    if (name.endsWith('.seg.tmp')) await files.remove(`${folder}/${name}`);
+  }
 }
 
 /** Leaves out what is not of this log, and a last segment that was just being created. */
@@ -239,11 +266,11 @@ async function removeUseless(
   return sound;
 }
 
-async function abandonCursorsPart({ quarantine }: RecoveryOptions, range: SequenceRange): Promise<void> {
+/** Numbers beyond the end of the log that must not be given again. */
+async function abandon({ quarantine }: RecoveryOptions, range: SequenceRange & { batches: number }): Promise<void> {
   if (range.first > range.last) return;
   const reason = 'a sink has settled them, but the log ends before them';
-  const batches = range.last - range.first + 1;
-  await quarantine.add({ ...range, batches, reason, segment: '', pieces: [] }, undefined);
+  await quarantine.add({ ...range, reason, segment: '', pieces: [] }, undefined);
 }
 
 interface Tail {

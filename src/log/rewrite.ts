@@ -37,6 +37,10 @@ export interface RewriteOptions {
   readonly how: Shrinking | undefined;
   /** A result that is longer is not worth it. */
   readonly bytesMax: number;
+  /** Nothing is merged from before one of these numbers into what comes after. */
+  readonly borders: readonly number[];
+  /** Told of each write; may throw to give up. */
+  readonly onWritten: (bytes: number) => void;
 }
 
 export interface Rewritten {
@@ -46,7 +50,6 @@ export interface Rewritten {
   readonly lost: ReadonlyMap<string, Gone>;
   /** Nothing is left of what was in it. */
   readonly isEmpty: boolean;
-  readonly bytesWritten: number;
 }
 
 /** Resolves when the new file is on the disk; to undefined when it was not worth it. On failure there is none either. */
@@ -137,14 +140,16 @@ class Rewriting {
     if (expected <= lastSequence) await this.#destroyed(expected, lastSequence, damage);
     await this.#closeGroup(lastSequence);
     const isEmpty = this.#options.how !== undefined && this.#recordsWritten === 0;
-    return { segment: this.#segment, lost: this.#lost, isEmpty, bytesWritten: this.#segment.bytes };
+    return { segment: this.#segment, lost: this.#lost, isEmpty };
   }
 
   async #take({ header, payload, block }: ScannedRecord): Promise<void> {
-    const { how, settledThrough } = this.#options;
+    const { how, settledThrough, borders } = this.#options;
     if (how !== undefined && header.sequence <= settledThrough) return;
     const bytes = RECORD_HEADER_BYTES + payload.length;
-    if (this.#groupBytes > 0 && this.#groupBytes + bytes > BLOCK_TARGET_BYTES) await this.#closeGroup(this.#lastRead);
+    const isFull = this.#groupBytes + bytes > BLOCK_TARGET_BYTES;
+    const isBorder = borders.some((border) => this.#lastRead < border && border <= header.sequence);
+    if (this.#groupBytes > 0 && (isFull || isBorder)) await this.#closeGroup(this.#lastRead);
     this.#group.push({ header, payload: block === undefined ? Buffer.from(payload) : payload });
     this.#groupBytes += bytes;
     this.#lastRead = header.sequence;
@@ -160,6 +165,7 @@ class Rewriting {
     const range = { firstSequence: this.#firstOfGroup, lastSequence, readingsTotal: this.#readingsTotal };
     const block = encodeBlock(content, range, seed);
     await this.#target.write([block], this.#segment.bytes);
+    this.#options.onWritten(block.length);
     this.#segment.note(this.#firstOfGroup - 1, this.#segment.bytes);
     this.#segment.bytes += block.length;
     this.#firstOfGroup = lastSequence + 1;

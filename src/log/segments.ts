@@ -23,6 +23,8 @@ export class Segment {
   readonly seed: number;
   /** Length of the part that is on the disk and belongs to the log. */
   bytes: number;
+  /** When batches of it were last handed out, by the monotonic clock. */
+  readAtMs: number = Number.NEGATIVE_INFINITY;
   #places: Place[] = [];
   /** Bytes between two places; doubled when there are many. */
   #strideBytes: number = 64 * 1024;
@@ -54,9 +56,11 @@ export class Segment {
 
 export class Segments {
   #all: Segment[];
+  #bytes: number;
 
   constructor(all: Segment[]) {
     this.#all = all;
+    this.#bytes = all.reduce((sum, segment) => sum + segment.bytes, 0);
   }
 
   get count(): number {
@@ -72,7 +76,7 @@ export class Segments {
   }
 
   get bytes(): number {
-    return this.#all.reduce((sum, segment) => sum + segment.bytes, 0);
+    return this.#bytes;
   }
 
   /** Oldest first. */
@@ -82,18 +86,26 @@ export class Segments {
 
   add(segment: Segment): void {
     this.#all.push(segment);
+    this.#bytes += segment.bytes;
+  }
+
+  /** So many bytes were appended to the segment. */
+  grow(segment: Segment, bytes: number): void {
+    segment.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   /** Puts another form of the same batches in the segment's place; false when it is gone. */
   replace(segment: Segment, other: Segment): boolean {
     const index = this.#all.indexOf(segment);
     if (index < 0) return false;
+    this.#bytes += other.bytes - segment.bytes;
     this.#all[index] = other;
     return true;
   }
 
   removeFirst(): void {
-    this.#all.shift();
+    this.#bytes -= this.#all.shift()?.bytes ?? 0;
   }
 
   /** The segments whose every batch is at or below `sequence`, each with the one after it; never the last. */

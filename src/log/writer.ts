@@ -76,6 +76,7 @@ export class Writer {
   #pump: Promise<void> | undefined;
   readonly #closing = new AbortController();
   #syncer: Promise<void> | undefined;
+  #isSyncDue = false;
   /** There are bytes that no sync has covered. */
   #isDirty = false;
   #bytesWritten = 0;
@@ -123,8 +124,8 @@ export class Writer {
   /** Refuses further appends, writes those that wait, and closes the file. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#pump;
     await this.#syncer;
+    await this.#pump;
     if (this.#options.sync.kind === 'interval') await this.#syncWritten();
     // All that was promised is synced; the cursors must be saved and the lock given back whatever closing says.
     await this.#handle?.close().catch(() => {});
@@ -134,7 +135,10 @@ export class Writer {
   async #writeQueue(): Promise<void> {
     // What is appended in the same turn goes into the first group.
     await Promise.resolve();
-    while (this.#queue.length > 0) {
+    // Syncs stand in one line with the writes: a failed one closes the file, which no write may then be using.
+    while (this.#queue.length > 0 || this.#isSyncDue) {
+      if (this.#isSyncDue) await this.#syncWritten();
+      if (this.#queue.length === 0) continue;
       const group = this.#takeGroup();
       try {
         await this.#commit(group);
@@ -206,7 +210,7 @@ export class Writer {
       throw error;
     }
     segment.note(this.#nextSequence - 1, segment.bytes);
-    segment.bytes += bytes;
+    this.#options.segments.grow(segment, bytes);
     this.#written(bytes);
   }
 
@@ -240,11 +244,13 @@ export class Writer {
     const { clock, sync } = this.#options;
     await clock.sleep(sync.intervalMs, this.#closing.signal);
     this.#syncer = undefined;
-    await this.#syncWritten();
+    this.#isSyncDue = true;
+    this.#pump ??= this.#writeQueue();
   }
 
   /** Never rejects: what was written in vain has been promised already, and can only be told. */
   async #syncWritten(): Promise<void> {
+    this.#isSyncDue = false;
     const handle = this.#handle;
     if (handle === undefined || !this.#isDirty || this.#options.sync.kind === 'never') return;
     this.#isDirty = false;
