@@ -17,7 +17,7 @@ export function eventText(row: MachineEventRow, plant: PlantTime): string {
       return joined([level, conditionText(row), named]);
     }
     case 'gap':
-      return joined(['Gap', lossText(row.details, plant), row.text]);
+      return joined(['Gap', gapText(row, plant)]);
     case 'program':
       return joined(['Program', row.text ?? MISSING]);
     case 'part':
@@ -38,16 +38,48 @@ export function eventMark(row: MachineEventRow): ShownState | null {
   return row.level === 'unavailable' ? 'unknown' : null;
 }
 
-function lossText(details: MachineEventRow['details'], plant: PlantTime): string {
-  const { start_time: start, end_time: end, readings } = details ?? {};
-  const lost = typeof readings === 'number' ? `${formatCount(readings)} readings lost` : 'readings lost';
-  const [from, to] = [instant(start, plant), instant(end, plant)];
-  return from === null || to === null ? lost : `${lost}, ${from} to ${to}`;
+const CAUSES: ReadonlyMap<JsonValue | undefined, readonly [what: string, why: string]> = new Map([
+  ['thinned', ['merged into wider intervals', 'the gateway’s log was at its limit']],
+  ['dropped', ['dropped', 'the gateway’s log was at its limit']],
+  ['destroyed', ['destroyed', 'the gateway’s disk is damaged']],
+]);
+
+/** Other reasons, and none, come from publishers that are not this version's edge: their own words are shown as well. */
+function gapText({ details, time, text }: MachineEventRow, plant: PlantTime): string {
+  const { reason, readings, sinks } = details ?? {};
+  const count = typeof readings === 'number' ? readings : 0;
+  const cause = CAUSES.get(reason);
+  const counted = reason === 'thinned' ? countOf(count, 'sample') : countOf(count, 'reading');
+  // Nobody can read any more whose they were.
+  const whose = reason === 'destroyed' ? ' of this gateway’s machines' : '';
+  const subject = `${counted}${whose}${rangeText(details, Date.parse(time), plant)}`;
+  const verb = count === 1 ? 'was' : 'were';
+  if (cause === undefined) return joined([`${subject} ${verb} lost`, text]);
+  const [what, why] = cause;
+  if (reason === 'destroyed' && count === 0) return `${subject} may be lost: ${why}.`;
+  return `${subject} ${verb} ${what}${beforeText(sinks, count)}: ${why}.`;
 }
 
-function instant(value: JsonValue | undefined, plant: PlantTime): string | null {
+function countOf(count: number, noun: 'sample' | 'reading'): string {
+  if (count === 0) return noun === 'sample' ? 'Samples' : 'Readings';
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A sink that had them before has them still. */
+function beforeText(sinks: JsonValue | undefined, count: number): string {
+  const names = Array.isArray(sinks) ? sinks.filter((name) => typeof name === 'string') : [];
+  return names.length === 0 ? '' : ` before ${count === 1 ? 'it' : 'they'} reached ${names.join(' and ')}`;
+}
+
+/** With dates where they are not those of the event. */
+function rangeText(details: MachineEventRow['details'], toldMs: number, plant: PlantTime): string {
+  const [from, to] = [instant(details?.['start_time']), instant(details?.['end_time'])];
+  return from === null || to === null ? '' : ` from ${plant.near(from, toldMs)} to ${plant.near(to, from)}`;
+}
+
+function instant(value: JsonValue | undefined): number | null {
   const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(ms) ? null : plant.time(ms);
+  return Number.isNaN(ms) ? null : ms;
 }
 
 function joined(parts: readonly (string | null)[]): string {

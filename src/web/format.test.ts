@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  formatAbout,
   formatAge,
   formatBytes,
   formatCount,
@@ -26,6 +27,20 @@ test('ages use two units and change them at the minute, the hour and the day', (
     [2 * 86_400_000 + 4 * 3_600_000 + 60_000, '2 d 4 h'],
   ];
   for (const [age, text] of cases) assert.equal(formatAge(age), text);
+});
+
+test('how long it will take is told in one unit', () => {
+  const minute = 60;
+  const cases: [number, string][] = [
+    [0, 'under a minute'],
+    [59, 'under a minute'],
+    [61, 'about 1 min'],
+    [3.6 * minute, 'about 4 min'],
+    [100 * minute, 'about 2 h'],
+    [35 * 60 * minute, 'about 35 h'],
+    [50 * 60 * minute, 'about 2 d'],
+  ];
+  for (const [seconds, text] of cases) assert.equal(formatAbout(seconds), text);
 });
 
 test('a number that is not known is a dash and never 0', () => {

@@ -20,6 +20,15 @@ export function formatAge(ageMs: number | null): string {
   return `${Math.floor(age / DAY_MS)} d ${Math.floor((age % DAY_MS) / HOUR_MS)} h`;
 }
 
+/** How long something will take, as one says it: `under a minute`, `about 4 min`, `about 3 h`, `about 2 d`. */
+export function formatAbout(seconds: number): string {
+  const ms = seconds * SECOND_MS;
+  if (ms < MINUTE_MS) return 'under a minute';
+  if (ms < 90 * MINUTE_MS) return `about ${Math.round(ms / MINUTE_MS)} min`;
+  if (ms < 36 * HOUR_MS) return `about ${Math.round(ms / HOUR_MS)} h`;
+  return `about ${Math.round(ms / DAY_MS)} d`;
+}
+
 /** A number with fixed decimals and a true minus sign; `-0.0` is `0.0`. */
 export function formatNumber(value: number | null | undefined, decimals: number): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EdgeReport, HubStatus } from '../model/api.ts';
-import type { SinkStatus, SourceStatus } from '../model/status.ts';
+import type { LogStatus, SinkStatus, SourceStatus } from '../model/status.ts';
 import { verdictOf } from './pipeline.ts';
 
 const NOW = Date.parse('2026-01-01T08:00:00Z');
@@ -17,7 +17,12 @@ const STATUS: HubStatus = {
   dead_letters: 0,
 };
 
-function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>; heardMs?: number }): EdgeReport {
+function edge(said: {
+  source?: Partial<SourceStatus>;
+  sink?: Partial<SinkStatus>;
+  log?: Partial<LogStatus>;
+  heardMs?: number;
+}): EdgeReport {
   const source: SourceStatus = {
     name: 'lathe',
     type: 'shdr',
@@ -69,7 +74,7 @@ function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>
         bytes: 1,
         segments: 1,
         quarantined_batches: 0,
-        bytes_max: 1,
+        bytes_max: 100,
         bytes_possible: null,
         readings_thinned: 0,
         readings_dropped: 0,
@@ -77,6 +82,7 @@ function edge(said: { source?: Partial<SourceStatus>; sink?: Partial<SinkStatus>
         bytes_appended: 1,
         bytes_written: 1,
         last_error: null,
+        ...said.log,
       },
       sinks: [sink],
     },
@@ -106,6 +112,13 @@ test('a sink that fails tells how long the oldest batch waits', () => {
 test('a gateway that is not heard is the cause, not the machines it would tell of', () => {
   const silent = edge({ heardMs: NOW - 11_000 });
   assert.equal(sentence([silent]), 'First broken hop: gateways. EDGE-1 was last heard 11 s ago.');
+});
+
+test('a log that is nearly full is named, but not before what fills it', () => {
+  const full = { bytes: 92, bytes_max: 100 };
+  assert.equal(sentence([edge({ log: full })]), 'First broken hop: gateways. The log of EDGE-1 is 92 % full.');
+  const failing = edge({ log: full, sink: { state: 'failing', last_error: '503' } });
+  assert.equal(sentence([failing]), 'First broken hop: delivery. Sink hub fails: 503.');
 });
 
 test('a failing database and a page that hears nothing', () => {

@@ -2,6 +2,7 @@
 import type { EdgeReport, HubStatus } from '../model/api.ts';
 import type { SinkStatus, SourceStatus } from '../model/status.ts';
 import { formatAge, formatRate } from './format.ts';
+import { fullText } from './log-standing.ts';
 import { STALE_AFTER_MS, type ShownState } from './standing.ts';
 import type { Connection } from './stream.ts';
 
@@ -111,6 +112,8 @@ export function gatewayHop(edge: EdgeReport, nowMs: number): Hop {
   if (edge.status.log.last_error !== null) {
     return { name, state: 'broken', words: `${name} cannot write its log${because(edge.status.log.last_error)}` };
   }
+  const full = fullText(edge.status.log);
+  if (full !== null) return { name, state: 'waiting', words: `The log of ${name} is ${full}` };
   return { name, state: 'ok', words: 'heard' };
 }
 

@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible, DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
-import { ingest, startShop } from './shop.ts';
+import type { EdgeStatus, SinkStatus, SourceStatus } from '../../src/model/status.ts';
+import { ingest, report, startShop } from './shop.ts';
 
+const VIEWPORTS = { desktop: DESKTOP, phone: PHONE };
+const THEMES = ['light', 'dark'] as const;
 const PAGES = [
   { name: 'overview', path: '/', ready: '[data-machine="M-1"]' },
   { name: 'machine', path: '/machine/M-1', ready: '.charts[aria-busy=false] canvas' },
@@ -28,8 +31,8 @@ await ingest(shop.system, { machine_id: 'A-1', ...time, ...fault });
 await ingest(shop.system, { machine_id: 'S-1', ...time, machine_state: 'setup' });
 
 for (const { name, path, ready } of PAGES) {
-  for (const [width, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
-    for (const colorScheme of ['light', 'dark'] as const) {
+  for (const [width, viewport] of Object.entries(VIEWPORTS)) {
+    for (const colorScheme of THEMES) {
       test(`${name}, ${width}, ${colorScheme}`, async () => {
         const { page, errors, foreign } = await visit(browser, `${shop.system.url}${path}`, { viewport, colorScheme });
         await page.locator(ready).first().waitFor();
@@ -42,6 +45,98 @@ for (const { name, path, ready } of PAGES) {
     }
   }
 }
+
+for (const [width, viewport] of Object.entries(VIEWPORTS)) {
+  for (const colorScheme of THEMES) {
+    test(`a full log that drains, and a gateway of an older version, ${width}, ${colorScheme}`, async () => {
+      await report(shop.system, pressedEdge());
+      await report(shop.system, olderEdge());
+      const { page, errors } = await visit(browser, `${shop.system.url}/pipeline`, { viewport, colorScheme });
+      const pressed = page.locator('.part', { hasText: 'EDGE-FULL' });
+      await pressed.getByText('The log is 93 % full: 3.7 GB of 4.0 GB.').waitFor();
+      await pressed
+        .getByText(/12.000 readings were merged into wider intervals and 340 readings were dropped/)
+        .waitFor();
+      await pressed.getByText('a backlog is being delivered, drained in about 4 min').waitFor();
+      await pressed.getByText('1 of 4 samples').waitFor();
+      const older = page.locator('.part', { hasText: 'EDGE-OLD' });
+      await older.getByText('12.0 MB', { exact: true }).waitFor();
+      const calm = page.locator('.part', { hasText: 'Hall 1' });
+      await calm.getByText('Online: every source and sink works').waitFor();
+      for (const quiet of [older, calm]) {
+        assert.equal(await quiet.locator('.part-warning, .remark, .log-bar-full').count(), 0);
+        assert.doesNotMatch(await quiet.innerText(), /undefined|NaN/);
+      }
+      await assertAccessible(page, `${width}, ${colorScheme}`);
+      assert.ok((await overflowPx(page)) <= 0, 'the page is wider than the window');
+      assert.deepEqual(errors, []);
+      await page.context().close();
+    });
+  }
+}
+
+function pressedEdge(): EdgeStatus {
+  const time = new Date().toISOString();
+  const sink: SinkStatus = {
+    ...{ name: 'hub', type: 'hub', state: 'ok', last_error: null, cursor: 1, retries: 3, dead_letters: 0 },
+    ...{ lag_batches: 184_220, lag_readings: 12_804_117, oldest_unsent_age_seconds: 40_000, drained_in_seconds: 236 },
+    ...{ readings_per_second: 54_000, last_delivery: time },
+  };
+  const source: SourceStatus = {
+    ...{ name: 'lathe', type: 'shdr', machine_id: 'M-FULL', state: 'ok', last_error: null, reconnects: 0 },
+    ...{ last_contact: time, last_reading: time, readings: 884_000, readings_per_second: 2.5, sampling_factor: 4 },
+  };
+  const log = {
+    ...{ epoch: 'e', first_sequence: 1, last_sequence: 184_221, segments: 60, quarantined_batches: 0 },
+    ...{ bytes: 3.7e9, bytes_max: 4e9, bytes_possible: 9e9, readings_thinned: 12_000, readings_dropped: 340 },
+    ...{ bytes_appended: 5e9, bytes_written: 6e9, syncs: 90_000, last_error: null },
+  };
+  return {
+    ...{
+      gateway_id: 'EDGE-FULL',
+      location: 'Hall 2',
+      version: '1',
+      state: 'draining',
+      started_at: time,
+      sent_at: time,
+    },
+    ...{ memory_bytes: 9e7, readings_per_second: 2.5, losses: 340, sources: [source], log, sinks: [sink] },
+  };
+}
+
+/** As the first version told it: without limits, rates of draining and sampling factors. */
+function olderEdge(): { readonly gateway_id: string } {
+  const { log, sources, sinks, ...rest } = pressedEdge();
+  const { epoch, first_sequence, last_sequence, segments, last_error } = log;
+  const older = {
+    ...{ gateway_id: 'EDGE-OLD', state: 'online' },
+    log: { epoch, first_sequence, last_sequence, segments, last_error, bytes: 12e6 },
+    sources: sources.map(({ sampling_factor: _, ...source }) => source),
+    sinks: sinks.map(({ drained_in_seconds: _, ...sink }) => sink),
+  };
+  return { ...rest, ...older };
+}
+
+test('a gap is told in a sentence, with the time by the clock of the plant', async () => {
+  const details = {
+    reason: 'dropped',
+    start_time: '2026-01-02T06:30:00Z',
+    end_time: '2026-01-02T07:00:00Z',
+    readings: 12_000,
+  };
+  const gap = {
+    kind: 'event',
+    event_type: 'gap',
+    text: 'in the words of the gateway',
+    details: { ...details, sinks: ['hub'] },
+  };
+  await ingest(shop.system, { machine_id: 'GAP-1', timestamp: '2026-01-02T08:00:00Z', ...gap });
+  const { page } = await visit(browser, `${shop.system.url}/machine/GAP-1`, { viewport: PHONE });
+  const event = page.locator('.event-text', { hasText: /^Gap · 12.000 readings from \d\d:\d\d:\d\d to/ });
+  await event.waitFor();
+  assert.match(await event.innerText(), /were dropped before they reached hub: the gateway’s log was at its limit\.$/);
+  assert.ok((await overflowPx(page)) <= 0, 'the page is wider than the window');
+});
 
 test('on a phone what is touched is at least 56 px high', async () => {
   const { page } = await visit(browser, `${shop.system.url}/machine/M-1`, { viewport: PHONE });

@@ -282,6 +282,24 @@ test('edges: their words are kept, and a heartbeat is a sign of life by the hubâ
   assert.ok(age > 1_000 && age < 10_000, `seen ${age} ms ago`);
 });
 
+test('what an edge of any version tells of itself reaches the page unchanged', async () => {
+  const source = { machine_id: 'E', state: 'ok', last_error: null, last_contact: null, sampling_factor: 4 };
+  const status = {
+    ...{
+      gateway_id: 'newer',
+      state: 'draining',
+      sent_at: timestampOf(Date.now() * 1000),
+      of_a_later_version: { a: [1] },
+    },
+    log: { bytes: 1, bytes_max: 2, bytes_possible: null, readings_thinned: 3, readings_dropped: 4, syncs: 5 },
+    ...{ sources: [source], sinks: [{ name: 'hub', drained_in_seconds: 236.5 }] },
+  };
+  const answer = await ask(`${api}/edges/newer/status`, { method: 'PUT', body: JSON.stringify(status) });
+  assert.equal(answer.status, 204);
+  const reports = await get<{ status: { gateway_id: string } }[]>('edges');
+  assert.deepEqual(reports.find((report) => report.status.gateway_id === 'newer')?.status, status);
+});
+
 test('dead letters, status, health and metrics', async () => {
   const body = `{"machine_id":"${'bad'.repeat(40)}"}`;
   await ask(`${api}/ingest`, { method: 'POST', body });

@@ -5,6 +5,8 @@ import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { seededRandom } from '../../base/random.ts';
 import { encodeFrame } from '../../model/frame.ts';
+import type { Sample } from '../../model/reading.ts';
+import type { MachineState } from '../../model/signals.ts';
 import type { DatabaseSettings } from '../settings.ts';
 import { compactSettled } from '../store/compaction.ts';
 import { createClient } from '../store/connection.ts';
@@ -246,6 +248,37 @@ test('what the database refuses as data goes to the dead letters, and its neighb
   assert.deepEqual(JSON.parse(String(letter?.bytes)), sample(17, { temperature: 4000 }));
   const [current] = await select<{ signals: object }>(settings, 'select signals from machine_current');
   assert.deepEqual(current?.signals, { temperature: ['2026-01-01T08:00:39.000001Z', 20] });
+});
+
+test('since when a machine is in its state: as its stored words say, in whatever order they came', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const random = seededRandom(9);
+  const states: readonly (MachineState | null)[] = ['running', 'idle', null];
+  const batches: Message[] = [];
+  const expected: object[] = [];
+  for (let machine = 0; machine < 20; machine += 1) {
+    let state: MachineState | null = 'idle';
+    let begin: { state: MachineState | null; time: string } = { state, time: '' };
+    for (let second = 0; second < 60; second += 1) {
+      if (random() < 0.1) state = states[Math.floor(random() * states.length)] ?? null;
+      const told = { kind: 'event', event_type: 'state', state };
+      const said = state !== null && random() < 0.5 ? told : { machine_state: state };
+      // Other samples lie between, which say nothing of the state.
+      const readings = [sample(second, said, `M-${machine}`), sample(second, { temperature: 20 }, `M-${machine}`)];
+      batches.push(message(batches.length + 1, ...readings));
+      if (second === 0 || state !== begin.state) begin = { state, time: (readings[0] as Sample).timestamp };
+    }
+    expected.push({ machine_id: `M-${machine}`, state: begin.state, state_since: begin.time });
+  }
+  const order = batches.toSorted(() => random() - 0.5);
+  while (order.length > 0) await ingestor.submit(order.splice(0, 1 + Math.floor(random() * 30)));
+  const rows = await select<{ machine_id: string }>(
+    settings,
+    'select machine_id, state, state_since from machine_current',
+  );
+  const byName = (a: object, b: object): number => JSON.stringify(a).localeCompare(JSON.stringify(b));
+  assert.deepEqual(rows.toSorted(byName), expected.toSorted(byName));
 });
 
 test('a transaction whose server process is killed is repeated, and stored once', async () => {

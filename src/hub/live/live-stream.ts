@@ -2,13 +2,15 @@
  * One client's live stream: server-sent events (HTML standard, "Server-sent events"), named as in `LiveMessages`.
  *
  * What is committed gathers here and is sent four times a second: machines as a set of names, so that one that changes
- * quickly is sent once; events and readings up to a limit. A client that does not read fast enough gets less, never
+ * quickly is sent once; events and readings up to a limit, beyond which the newest by their own time are kept: while an
+ * edge delivers a backlog, most of what arrives is old, and must not crowd out what a chart waits for. A client that does not read fast enough gets less, never
  * later: while its socket is full nothing is sent, and one that stays full is let go.
  */
 import type { ServerResponse } from 'node:http';
 import { type Clock, now } from '../../base/clock.ts';
 import type { HubStatus, LiveMessages, MachineEventRow } from '../../model/api.ts';
 import type { JsonValue, MachineEvent, Sample } from '../../model/reading.ts';
+import { isAtLeast, type Timestamp } from '../../model/time.ts';
 import type { Committed } from '../ingest/ingestor.ts';
 import type { Reader } from '../store/reader.ts';
 import type { LiveBus, LiveSubscriber } from './bus.ts';
@@ -23,7 +25,7 @@ export interface LiveParts {
 export interface LiveLimits {
   readonly sendIntervalMs: number;
   readonly statusIntervalMs: number;
-  /** The newest of what gathers between two sends. */
+  /** The newest, by their own time, of what gathers between two sends. */
   readonly readingsMax: number;
   readonly eventsMax: number;
   /** A client whose socket holds this much unsent is sent nothing more; after so long it is let go. */
@@ -70,8 +72,8 @@ export class LiveStream implements LiveSubscriber {
     this.#events.push(...events);
     // Cut when twice as long, so that the cost of cutting is spread.
     if (this.#samples.length > 2 * this.#limits.readingsMax)
-      this.#samples = this.#samples.slice(-this.#limits.readingsMax);
-    if (this.#events.length > 2 * this.#limits.eventsMax) this.#events = this.#events.slice(-this.#limits.eventsMax);
+      this.#samples = newestOf(this.#samples, this.#limits.readingsMax);
+    if (this.#events.length > 2 * this.#limits.eventsMax) this.#events = newestOf(this.#events, this.#limits.eventsMax);
   }
 
   /** Sends until the signal is aborted, the client goes, or it has read nothing for too long. */
@@ -107,9 +109,9 @@ export class LiveStream implements LiveSubscriber {
       if (statusDue) this.#send('status', await this.#parts.hubStatus());
     }
     if (this.#samples.length > 0)
-      this.#send('readings', this.#samples.splice(0).slice(-this.#limits.readingsMax).map(wireForm));
+      this.#send('readings', newestOf(this.#samples.splice(0), this.#limits.readingsMax).map(wireForm));
     if (this.#events.length > 0)
-      this.#send('events', this.#events.splice(0).slice(-this.#limits.eventsMax).map(eventRow));
+      this.#send('events', newestOf(this.#events.splice(0), this.#limits.eventsMax).map(eventRow));
   }
 
   async #hello(): Promise<void> {
@@ -146,6 +148,14 @@ export class LiveStream implements LiveSubscriber {
   #send<Name extends keyof LiveMessages>(name: Name, data: LiveMessages[Name]): void {
     this.#response.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
   }
+}
+
+/** Between equals, what arrived later is newer. */
+function newestOf<Item extends { readonly timestamp: Timestamp }>(items: Item[], max: number): Item[] {
+  if (items.length <= max) return items;
+  // What is kept from before is in order, and a backlog comes in order: few comparisons.
+  items.sort((a, b) => (isAtLeast(a.timestamp, b.timestamp) ? (isAtLeast(b.timestamp, a.timestamp) ? 0 : 1) : -1));
+  return items.slice(-max);
 }
 
 function eventRow(event: MachineEvent): MachineEventRow {

@@ -4,6 +4,7 @@ import net, { type AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { silentLogger } from '../../base/logger.ts';
 import type { HubStatus, LiveMessages, MachineNow } from '../../model/api.ts';
+import type { MachineEvent, Sample } from '../../model/reading.ts';
 import { now, systemClock } from '../../base/clock.ts';
 import { select, startTestServer } from '../../../test/support/hub-database.ts';
 import { createReadPool } from '../store/connection.ts';
@@ -163,6 +164,44 @@ test('a client that does not read is sent nothing more, and is let go', { timeou
   assert.ok(unsentMax > 100_000 && unsentMax < 100_000 + 500 * 1_200, `${unsentMax} bytes`);
   assert.equal(bus.subscribers, 0);
   slow.destroy();
+});
+
+test('while a backlog arrives the newest readings and events are told, not those that arrived last', {
+  timeout: 20_000,
+}, async (t) => {
+  const pool = createReadPool(settings, silentLogger);
+  t.after(() => pool.end());
+  const bus = new LiveBus();
+  const health = (await ask(`${hub.url}/api/v1/status`)).json as HubStatus;
+  const parts = { bus, reader: new Reader(pool), hubStatus: () => Promise.resolve(health), clock: systemClock };
+  const streaming = new AbortController();
+  const told: { readings?: { timestamp: string }[]; events?: { time: string }[] } = {};
+  const response = new http.ServerResponse(new http.IncomingMessage(new net.Socket()));
+  t.mock.method(response, 'write', (text: string) => {
+    const [, name = '', data = ''] = /^event: (\w+)\ndata: (.*)\n\n$/s.exec(text) ?? [];
+    if (name === 'readings' || name === 'events') told[name] = JSON.parse(data);
+    if (told.readings !== undefined && told.events !== undefined) streaming.abort();
+  });
+  const stream = new LiveStream(parts, response, 'M', { ...LIVE_LIMITS, readingsMax: 4, eventsMax: 2 });
+  const at = (second: number): string => `2026-01-01T08:00:${String(second).padStart(2, '0')}.000000Z`;
+  const samples = (...seconds: number[]): Sample[] => seconds.map((s) => ({ machine_id: 'M', timestamp: at(s) }));
+  const events = (...seconds: number[]): MachineEvent[] => {
+    return seconds.map((s) => ({ kind: 'event', event_type: 'part', machine_id: 'M', timestamp: at(s) }));
+  };
+  stream.committed({ machines: [], samples: samples(50, 51), events: events(50) });
+  for (let old = 0; old < 40; old += 4) {
+    stream.committed({ machines: [], samples: samples(old, old + 1, old + 2, old + 3), events: events(old, old + 1) });
+  }
+  stream.committed({ machines: [], samples: samples(52), events: [] });
+  await stream.run(streaming.signal);
+  assert.deepEqual(
+    told.readings?.map(({ timestamp }) => timestamp),
+    [at(39), at(50), at(51), at(52)],
+  );
+  assert.deepEqual(
+    told.events?.map(({ time }) => time),
+    [at(37), at(50)],
+  );
 });
 
 test('what is committed while the machines are asked for is told with the next word', {

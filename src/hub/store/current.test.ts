@@ -3,7 +3,16 @@ import { test } from 'node:test';
 import { seededRandom } from '../../base/random.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
 import type { MachineState } from '../../model/signals.ts';
-import { type CurrentState, emptyCurrent, isRaised, MachineChange } from './current.ts';
+import { isAtLeast } from '../../model/time.ts';
+import {
+  type CurrentState,
+  emptyCurrent,
+  isRaised,
+  MachineChange,
+  settleBeginning,
+  type SoughtBeginning,
+  soughtBeginning,
+} from './current.ts';
 
 const NOW = '2026-01-02T00:00:00.000000Z';
 const at = (seconds: number): string => `2026-01-01T08:00:${seconds.toFixed(6).padStart(9, '0')}Z`;
@@ -20,15 +29,28 @@ const condition = (second: number, fields: Condition): MachineEvent => {
   return { kind: 'event', event_type: 'condition', machine_id: 'M', timestamp: at(second), ...fields };
 };
 
-/** Each inner list is one batch. */
-function merge(batches: readonly (readonly Reading[])[], now = NOW): CurrentState {
+/** Each inner list is one batch, stored by a transaction of its own where `commits` says nothing else. */
+function merge(batches: readonly (readonly Reading[])[], now = NOW, commits = (): boolean => true): CurrentState {
   const current = emptyCurrent();
-  for (const readings of batches) {
+  const stored: Reading[] = [];
+  for (const [index, readings] of batches.entries()) {
     const change = new MachineChange();
     for (const reading of readings) change.add(reading);
+    stored.push(...readings);
     change.applyTo(current, now);
+    const sought = index === batches.length - 1 || commits() ? soughtBeginning(current) : undefined;
+    if (sought !== undefined) settleBeginning(current, firstWord(stored, sought));
   }
   return current;
+}
+
+/** As the database answers. */
+function firstWord(readings: readonly Reading[], { state, after, before }: SoughtBeginning): string | null {
+  const times = readings.flatMap((reading) => {
+    const said = reading.kind === 'event' ? reading.state : (reading as Sample).machine_state;
+    return said === state && isAtLeast(reading.timestamp, after) ? [reading.timestamp] : [];
+  });
+  return times.filter((time) => !isAtLeast(time, before)).toSorted()[0] ?? null;
 }
 
 const raised = (current: CurrentState): string[] => {
@@ -64,17 +86,85 @@ test('the state is the same whatever the order in which the batches arrive', () 
     [state(6, 'alarm', 'FAULT'), state(7, 'running', 'ACTIVE again'), sample(8, { machine_state: 'running' })],
   ];
   const expected = merge(batches);
-  assert.deepEqual(expected.states.at(-1), { state: 'running', from: at(7), to: at(8), reason: 'ACTIVE again' });
+  const reason = [at(7), 'ACTIVE again'];
+  assert.deepEqual(expected.states.at(-1), { state: 'running', from: at(7), to: at(8), reason });
   const random = seededRandom(3);
   for (let round = 0; round < 50; round += 1) {
     const shuffled = batches.toSorted(() => random() - 0.5);
-    assert.deepEqual(merge(shuffled).states, expected.states);
+    assert.deepEqual(merge(shuffled).states.at(-1), expected.states.at(-1));
   }
+});
+
+test('"in this state since" is right once a backlog has arrived, whatever the order of its batches', () => {
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const random = seededRandom(seed);
+    const batches = history(random);
+    const words = batches.flat();
+    const last = words.at(-1);
+    const begin = words.findLastIndex(({ machine_state }) => machine_state !== last?.machine_state) + 1;
+    const expected = { state: last?.machine_state, from: words[begin]?.timestamp, to: last?.timestamp };
+    for (const order of [batches, drained(batches, random), batches.toSorted(() => random() - 0.5)]) {
+      const { state, from, to } = merge(order, NOW, () => random() < 0.5).states.at(-1) ?? {};
+      assert.deepEqual({ state, from, to }, expected, `seed ${seed}`);
+    }
+  }
+});
+
+/** Words on the state in batches of a few; states that last for long and short ones. */
+function history(random: () => number): Sample[][] {
+  const batches: Sample[][] = [];
+  let machine_state: MachineState | null = 'idle';
+  for (let second = 0; second < 55; ) {
+    const batch: Sample[] = [];
+    const size = 1 + Math.floor(random() * 5);
+    while (batch.length < size) {
+      if (random() < 0.2) machine_state = STATES[Math.floor(random() * STATES.length)] ?? null;
+      batch.push(sample(second, { machine_state }));
+      second += random();
+    }
+    batches.push(batch);
+  }
+  return batches;
+}
+
+const STATES: readonly (MachineState | null)[] = ['running', 'idle', 'alarm', null];
+
+/** As a sink sends them after an outage: fresh ones as they come, and between them those that waited, oldest first. */
+function drained<Batch>(batches: readonly Batch[], random: () => number): Batch[] {
+  const waiting = batches.slice(0, Math.floor(batches.length * random()));
+  const fresh = batches.slice(waiting.length);
+  const order: Batch[] = [];
+  while (waiting.length + fresh.length > 0) {
+    const next = (random() < 0.3 ? fresh.shift() : waiting.shift()) ?? fresh.shift();
+    if (next !== undefined) order.push(next);
+  }
+  return order;
+}
+
+test('the reason is that of the newest event of the interval, however late it comes', () => {
+  const batches = [
+    [state(1, 'running', 'ACTIVE')],
+    [state(2, 'idle', 'READY')],
+    [sample(3, { machine_state: 'running' })],
+    [state(4, 'running', 'ACTIVE again'), sample(5, { machine_state: 'running' })],
+    [state(6, 'running', 'ACTIVE still')],
+    [sample(7, { machine_state: 'running' })],
+  ];
+  const random = seededRandom(5);
+  for (let round = 0; round < 100; round += 1) {
+    const run = merge(batches.toSorted(() => random() - 0.5)).states.at(-1);
+    assert.deepEqual([run?.from, run?.to, run?.reason], [at(3), at(7), [at(6), 'ACTIVE still']]);
+  }
+  const before = merge([
+    [state(1, 'running', 'ACTIVE'), sample(3, { machine_state: 'running' })],
+    [state(2, 'idle', '')],
+  ]);
+  assert.equal(before.states.at(-1)?.reason, null);
 });
 
 test('a late word on the state that is already known moves its beginning and tells its reason', () => {
   const current = merge([[sample(2, { machine_state: 'running' })], [state(1.9, 'running', 'ACTIVE')]]);
-  assert.deepEqual(current.states, [{ state: 'running', from: at(1.9), to: at(2), reason: 'ACTIVE' }]);
+  assert.deepEqual(current.states, [{ state: 'running', from: at(1.9), to: at(2), reason: [at(1.9), 'ACTIVE'] }]);
   assert.equal(merge([[sample(3, { machine_state: null })]]).states.at(-1)?.state, null);
 });
 

@@ -3,6 +3,11 @@
  * are on their way at once, and an old one may come after a newer. Pure.
  *
  * Per signal the newest time wins; between equals, what arrived later.
+ *
+ * The state now is the newest word, and it began with the first word after the newest of any other state. All of that
+ * follows from one newest word for each state, but for the beginning: a late word of another state may fall anywhere
+ * into what was one interval until then, and only all words know which one came next. They are in the database, so it is
+ * asked then, and only then ({@link soughtBeginning}).
  */
 import {
   type ConditionLevel,
@@ -20,18 +25,30 @@ export interface CurrentState {
   /** The newest reading's time, never later than the hub's clock then was: a machine's clock may run ahead. */
   lastSeen: Timestamp | null;
   signals: Map<string, readonly [time: Timestamp, value: JsonValue]>;
-  /** Oldest first; the last is the state now. */
+  /** The newest interval of each state, by their ends; the last is the state now. */
   states: StateRun[];
+  /** Whether the state now may have begun before its `from`. Not in the row: it is settled within the transaction. */
+  isBeginningOpen: boolean;
   conditions: ConditionWord[];
 }
 
-/** The state was said to be this at `from` and at `to`, and nothing else was said between them. */
+/** The state was said to be this at `from` and at `to`; of the state now: and nothing else was said between them. */
 export interface StateRun {
   /** null: said to be unknown. */
   readonly state: MachineState | null;
   readonly from: Timestamp;
   readonly to: Timestamp;
-  readonly reason: string | null;
+  readonly reason: Reason | null;
+}
+
+/** The newest reason given, and when. */
+export type Reason = readonly [time: Timestamp, text: string];
+
+/** The first word of that state from `after` to before `before` is its beginning; without one `before` is. */
+export interface SoughtBeginning {
+  readonly state: MachineState | null;
+  readonly after: Timestamp;
+  readonly before: Timestamp;
 }
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
@@ -49,13 +66,11 @@ export interface ConditionWord {
 
 /** A machine that invents signals without end keeps the standard ones and its first others only. */
 const SIGNALS_MAX = 500;
-/** Late words on the state are put in their place among this many intervals. */
-const STATE_RUNS_MAX = 8;
 /** Cleared conditions are remembered too, so that a late word does not raise them again. */
 const CONDITIONS_MAX = 200;
 
 export function emptyCurrent(): CurrentState {
-  return { lastSeen: null, signals: new Map(), states: [], conditions: [] };
+  return { lastSeen: null, signals: new Map(), states: [], isBeginningOpen: false, conditions: [] };
 }
 
 /** What a number of readings say of one machine, gathered before the transaction that knows the rest. */
@@ -88,8 +103,11 @@ export class MachineChange {
         current.signals.set(signal, [time, sample[signal] ?? null]);
       }
     }
-    const runs = this.#runs.map((run) => ({ ...run, from: notAfter(now, run.from), to: notAfter(now, run.to) }));
-    if (runs.length > 0) current.states = mergeRuns(current.states, runs);
+    if (this.#runs.length > 0)
+      mergeRuns(
+        current,
+        this.#runs.map((run) => runNotAfter(now, run)),
+      );
     for (const word of this.#conditions) {
       current.conditions = withCondition(current.conditions, { ...word, time: notAfter(now, word.time) });
     }
@@ -107,8 +125,9 @@ export class MachineChange {
     if (state !== undefined) this.#addState(state, time, null);
   }
 
-  #addState(state: MachineState | null, time: Timestamp, reason: string | null): void {
+  #addState(state: MachineState | null, time: Timestamp, text: string | null): void {
     const last = this.#runs.at(-1);
+    const reason: Reason | null = text === null ? null : [time, text];
     if (last !== undefined && last.state === state && isAtLeast(time, last.to)) {
       last.to = time;
       last.reason = reason ?? last.reason;
@@ -136,22 +155,59 @@ function notAfter(now: Timestamp, time: Timestamp): Timestamp {
   return isAtLeast(time, now) ? now : time;
 }
 
-/** Puts late words in their place: every run is a word at its beginning and one at its end. */
-function mergeRuns(known: readonly StateRun[], added: readonly StateRun[]): StateRun[] {
-  const words: { state: MachineState | null; time: Timestamp; reason: string | null }[] = [];
-  for (const { state, from, to, reason } of [...known, ...added]) {
-    words.push({ state, time: from, reason });
-    if (to !== from) words.push({ state, time: to, reason: null });
+function runNotAfter(now: Timestamp, { state, from, to, reason }: StateRun): StateRun {
+  const told: Reason | null = reason === null ? null : [notAfter(now, reason[0]), reason[1]];
+  return { state, from: notAfter(now, from), to: notAfter(now, to), reason: told };
+}
+
+/** Of a run only the words at its ends are known here: what other states say between them cuts it. */
+function mergeRuns(current: CurrentState, added: readonly StateRun[]): void {
+  const runs = [...current.states, ...added];
+  const states = newestOfEach(runs);
+  const last = states.at(-1);
+  if (last === undefined) return;
+  const { state } = last;
+  const after = states.at(-2)?.to ?? '';
+  const own = runs.filter((run) => run.state === state && isAtLeast(run.to, after));
+  const cut = own.some((run) => !isAtLeast(run.from, after));
+  let from = last.to;
+  let reason: Reason | null = null;
+  for (const run of own) {
+    const known = isAtLeast(run.from, after) ? run.from : run.to;
+    if (isAtLeast(from, known)) from = known;
+    const told = run.reason;
+    if (told !== null && isAtLeast(told[0], reason === null ? after : reason[0])) reason = told;
   }
-  words.sort((a, b) => (isAtLeast(a.time, b.time) ? (isAtLeast(b.time, a.time) ? 0 : 1) : -1));
-  const runs: StateRun[] = [];
-  for (const { state, time, reason } of words) {
-    const last = runs.at(-1);
-    if (last !== undefined && last.state === state) {
-      runs[runs.length - 1] = { state, from: last.from, to: time, reason: reason ?? last.reason };
-    } else runs.push({ state, from: time, to: time, reason });
+  const wasOpen = current.isBeginningOpen && current.states.at(-1)?.state === state;
+  current.isBeginningOpen = cut || wasOpen;
+  current.states = [...states.slice(0, -1), { state, from, to: last.to, reason }];
+}
+
+/** By their ends; between equals, what arrived later comes later. */
+function newestOfEach(runs: readonly StateRun[]): StateRun[] {
+  const newest = new Map<MachineState | null, StateRun>();
+  for (const run of runs) {
+    const other = newest.get(run.state);
+    if (other !== undefined && !isAtLeast(run.to, other.to)) continue;
+    newest.delete(run.state);
+    newest.set(run.state, run);
   }
-  return runs.slice(-STATE_RUNS_MAX);
+  return [...newest.values()].sort((a, b) => (isAtLeast(a.to, b.to) ? (isAtLeast(b.to, a.to) ? 0 : 1) : -1));
+}
+
+/** What is to be looked up among all words; undefined when the beginning of the state now is known. */
+export function soughtBeginning({ states, isBeginningOpen }: CurrentState): SoughtBeginning | undefined {
+  const [other, last] = states.slice(-2);
+  if (!isBeginningOpen || other === undefined || last === undefined) return undefined;
+  return { state: last.state, after: other.to, before: last.from };
+}
+
+/** Settles the beginning of the state now. `found`: null when there is no earlier word. */
+export function settleBeginning(current: CurrentState, found: Timestamp | null): void {
+  const last = current.states.at(-1);
+  current.isBeginningOpen = false;
+  if (last === undefined || found === null) return;
+  current.states = [...current.states.slice(0, -1), { ...last, from: found }];
 }
 
 function withCondition(known: readonly ConditionWord[], word: ConditionWord): ConditionWord[] {

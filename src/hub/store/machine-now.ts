@@ -33,7 +33,7 @@ export function machineNow(row: FleetRow, edges: readonly EdgeReport[], now: Tim
     location: row.location,
     state: run?.state ?? null,
     state_since: run?.from ?? null,
-    state_reason: run?.reason ?? null,
+    state_reason: run?.reason?.[1] ?? null,
     last_seen: newest([row.last_seen, ...sources.map(({ contact }) => contact)]),
     source_state: best?.source.state ?? null,
     source_error: failing?.source.last_error ?? null,

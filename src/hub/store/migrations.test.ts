@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -18,6 +18,29 @@ test('several hubs that start at once set up an empty database once', async () =
   await Promise.all([start(), start(), start()]);
   const steps = await select<{ number: number }>(settings, 'select number from schema_migrations');
   assert.equal(steps[0]?.number, 1);
+});
+
+test('the states that a first version kept are read by this one', async () => {
+  const settings = await server.emptyDatabase();
+  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-steps-'));
+  after(() => rm(folder, { recursive: true, force: true }));
+  await cp(new URL('0001_foundation.sql', OWN), path.join(folder, '0001_foundation.sql'));
+  await withClient(settings, (client) => migrate(client, silentLogger, pathToFileURL(`${folder}/`)));
+  const [from, to] = ['2026-01-01T08:00:00Z', '2026-01-01T08:00:09Z'];
+  const run = { state: 'idle', from, to };
+  const states = [
+    { ...run, reason: null },
+    { ...run, state: 'running', reason: 'ACTIVE' },
+  ];
+  await select(
+    settings,
+    `insert into machine_current (machine_id, states) values ('M', '${JSON.stringify(states)}'), ('N', '[]')`,
+  );
+  await withClient(settings, (client) => migrate(client, silentLogger));
+  assert.deepEqual(await select(settings, 'select states from machine_current order by machine_id'), [
+    { states: [states[0], { ...run, state: 'running', reason: [from, 'ACTIVE'] }] },
+    { states: [] },
+  ]);
 });
 
 test('a newer database, and one made from other files, are refused with a sentence', async (t) => {

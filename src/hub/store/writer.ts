@@ -14,7 +14,7 @@ import type { Client } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Timestamp } from '../../model/time.ts';
 import { ADVISORY_LOCKS } from './connection.ts';
-import { type CurrentState, emptyCurrent, type MachineChange } from './current.ts';
+import { type CurrentState, emptyCurrent, type MachineChange, settleBeginning, soughtBeginning } from './current.ts';
 import type { Consignment, Identity, Parcel } from './parcel.ts';
 import { COPY_COLUMNS, COPY_HEADER, COPY_TABLES, COPY_TRAILER, type CopyTable, type EncodedRows } from './rows.ts';
 
@@ -192,6 +192,7 @@ async function mergeCurrent(
     for (const change of list) change.applyTo(current, now);
     known.set(name, current);
   }
+  await settleBeginnings(client, known);
   const states = names.map((name) => known.get(name) ?? emptyCurrent());
   await client.query({
     name: 'update current',
@@ -214,6 +215,48 @@ async function mergeCurrent(
   return names;
 }
 
+/**
+ * So many samples are looked at for one that tells the state: most machines tell it in each. Without a limit, one that
+ * seldom does could hold up the transaction, and all that comes after, for as long as a history takes to read.
+ */
+const SAMPLES_SEARCHED_MAX = 100_000;
+
+/**
+ * Looks up since when machines are in their state, where a late word has cut the interval that was known. It happens
+ * while a backlog arrives, and reads what lies between two words: the rows just copied are among them, and whoever else
+ * adds to this machine waits for the lock on its row.
+ */
+async function settleBeginnings(client: Client, known: ReadonlyMap<string, CurrentState>): Promise<void> {
+  const open = [...known].flatMap(([name, current]) => {
+    const sought = soughtBeginning(current);
+    return sought === undefined ? [] : [{ name, current, ...sought }];
+  });
+  if (open.length === 0) return;
+  const { rows } = await client.query<{ machine_id: string; time: Timestamp | null }>({
+    name: 'find beginnings',
+    text: `select machine_id, least(
+        (select time from events
+          where event_type = 'state' and machine_id = sought.machine_id and state is not distinct from sought.state
+            and time >= sought.after and time < sought.before order by time limit 1),
+        (select time from (
+            select time, machine_state, extra from sensor_data
+            where machine_id = sought.machine_id and time >= sought.after and time < sought.before
+            order by time limit ${SAMPLES_SEARCHED_MAX}) as sample
+          where machine_state = sought.state
+            or (sought.state is null and extra @> '{"machine_state": null}') order by time limit 1)) as time
+      from unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+        as sought (machine_id, state, after, before)`,
+    values: [
+      open.map(({ name }) => name),
+      open.map(({ state }) => state),
+      open.map(({ after }) => after),
+      open.map(({ before }) => before),
+    ],
+  });
+  const found = new Map(rows.map(({ machine_id, time }) => [machine_id, time]));
+  for (const { name, current } of open) settleBeginning(current, found.get(name) ?? null);
+}
+
 async function lockCurrent(client: Client, names: readonly string[]): Promise<Map<string, CurrentState>> {
   const { rows } = await client.query<CurrentRow>({
     name: 'lock current',
@@ -223,7 +266,13 @@ async function lockCurrent(client: Client, names: readonly string[]): Promise<Ma
   });
   return new Map(
     rows.map(({ machine_id, last_seen, signals, states, conditions }) => {
-      const current = { lastSeen: last_seen, signals: new Map(Object.entries(signals)), states, conditions };
+      const current = {
+        lastSeen: last_seen,
+        signals: new Map(Object.entries(signals)),
+        states,
+        isBeginningOpen: false,
+        conditions,
+      };
       return [machine_id, current];
     }),
   );

@@ -5,6 +5,7 @@ import type { EdgeState, LogStatus, SinkStatus, SourceStatus } from '../../model
 import { machineHref } from '../attention.ts';
 import { useShell } from '../context.ts';
 import { formatAge, formatBytes, formatCount, formatOffset, formatRate, MISSING } from '../format.ts';
+import { drainText, fullPart, fullText, logWarnings, sizeText } from '../log-standing.ts';
 import { HOP_MARKS, type Hop, isSilent, sinkHop, sourceHop } from '../pipeline.ts';
 import type { ShownState } from '../standing.ts';
 import { Facts } from './facts.tsx';
@@ -30,6 +31,7 @@ export function EdgeCard({ edge }: { edge: EdgeReport }): JSX.Element {
   const [mark, words] = silent
     ? (['unknown', `Last heard ${formatAge(nowMs - heardMs)} ago, ${store.plant.value.near(heardMs, nowMs)}`] as const)
     : EDGE_WORDS[status.state];
+  const drained = silent || status.state !== 'draining' ? null : drainText(status.sinks);
   const id = `edge-${status.gateway_id}`;
   return (
     <section class={silent ? 'part card part-silent' : 'part card'} aria-labelledby={id}>
@@ -37,12 +39,18 @@ export function EdgeCard({ edge }: { edge: EdgeReport }): JSX.Element {
         <h2 id={id}>{status.gateway_id}</h2>
         <p class={`part-state ink-${mark}`}>
           <StateMark state={mark} /> {words}
+          {drained === null ? null : `, ${drained}`}
         </p>
         <p class="part-notes">
           {[status.location, `version ${status.version}`].filter((part) => part !== null).join(' · ')}
         </p>
       </header>
       {status.log.last_error === null ? null : <p class="part-error">Log: {status.log.last_error}</p>}
+      {logWarnings(status.log).map((warning) => (
+        <p key={warning} class="part-warning ink-hold">
+          <StateMark state="hold" /> <span>{warning}</span>
+        </p>
+      ))}
       <Facts
         facts={[
           ['Readings a second', formatRate(status.readings_per_second)],
@@ -60,11 +68,18 @@ export function EdgeCard({ edge }: { edge: EdgeReport }): JSX.Element {
   );
 }
 
+/** The bar says again what stands above it. */
 function LogDepth({ log, sinks }: { log: LogStatus; sinks: readonly SinkStatus[] }): JSX.Element {
   const batches = Math.max(0, ...sinks.map((sink) => sink.lag_batches));
+  const part = fullPart(log);
   return (
     <>
-      {formatCount(batches)} <span class="unit">batches</span> {formatBytes(log.bytes)}
+      {formatCount(batches)} <span class="unit">batches</span> <span class="log-size">{sizeText(log)}</span>
+      {part === null ? null : (
+        <span class={fullText(log) === null ? 'log-bar' : 'log-bar log-bar-full'} aria-hidden="true">
+          <span style={{ width: `${part * 100}%` }} />
+        </span>
+      )}
     </>
   );
 }
@@ -101,6 +116,7 @@ function Sinks({ sinks, skewMs }: RowsProps & { sinks: readonly SinkStatus[] }):
               <td data-label="Waiting">
                 {formatCount(sink.lag_batches)} <span class="unit">batches</span> {formatCount(sink.lag_readings)}{' '}
                 <span class="unit">readings</span>
+                <Remark text={drainText([sink])} />
               </td>
               <td data-label="Oldest unsent">{formatSeconds(sink.oldest_unsent_age_seconds)}</td>
               <td data-label="Rate">
@@ -145,6 +161,7 @@ function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStat
               </td>
               <td data-label="Rate">
                 {formatRate(source.readings_per_second)} <span class="unit">/s</span>
+                <Remark text={source.sampling_factor > 1 ? `1 of ${source.sampling_factor} samples` : null} />
               </td>
               <td data-label="Readings">{formatCount(source.readings)}</td>
               <td data-label="Reconnects">{formatCount(source.reconnects)}</td>
@@ -155,6 +172,11 @@ function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStat
       </table>
     </div>
   );
+}
+
+/** What is out of the ordinary about a figure, below it. */
+function Remark({ text }: { text: string | null }): JSX.Element | null {
+  return text === null ? null : <span class="remark">{text}</span>;
 }
 
 function Name({ name, type }: { name: string; type: string }): JSX.Element {
