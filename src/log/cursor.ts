@@ -240,16 +240,23 @@ export class SinkCursor implements Cursor {
   }
 
   async #write(): Promise<void> {
-    const { files, folder, epoch, sink, clock } = this.#options;
     const position = this.#position;
     const revision = this.#revision;
-    const islands = this.#islands.map(({ first, last, readings }) => [first, last, readings]);
-    const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
-    const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
-    this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
+    this.#bytesWritten += await saveCursor(this.#options, { position, islands: this.#islands });
     this.#savedPosition = position;
     this.#savedRevision = revision;
   }
+}
+
+/** @returns how many bytes were written */
+export function saveCursor(
+  { files, folder, epoch, sink, clock }: Pick<CursorOptions, 'files' | 'folder' | 'epoch' | 'sink' | 'clock'>,
+  { position, islands: settled }: { position: number; islands: readonly SettledRange[] },
+): Promise<number> {
+  const islands = settled.map(({ first, last, readings }) => [first, last, readings]);
+  const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
+  const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
+  return saveSmallFile(files, { folder, name: cursorName(sink), value });
 }
 
 /** The ranges with one more, which is joined with those that it touches; at most {@link ISLANDS_MAX}. */

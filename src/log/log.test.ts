@@ -14,6 +14,7 @@ import { nodeFiles } from '../base/node-files.ts';
 import { seededRandom } from '../base/random.ts';
 import { encodeSmallFile } from '../base/small-files.ts';
 import { BATCH_BYTES_MAX } from '../model/batch.ts';
+import { microsOf } from '../model/time.ts';
 import { type Cursor, ISLANDS_MAX, SAVE_INTERVAL_MS } from './cursor.ts';
 import { FaultyFiles } from './faulty-files.test-support.ts';
 import { checksum, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.ts';
@@ -520,7 +521,17 @@ test('what is settled ahead of the position is remembered, and swallowed when th
   assert.deepEqual([log.backlog('hub').batches, log.backlog('hub').readings], [8, 80]);
   await log.close();
   assert.deepEqual((await inspectLog(nodeFiles, folder)).cursors, [
-    { sink: 'hub', position: 0, lagBatches: 8, lagReadings: 80 },
+    {
+      sink: 'hub',
+      position: 0,
+      islands: [
+        { first: 5, last: 7 },
+        { first: 9, last: 9 },
+      ],
+      lagBatches: 8,
+      lagReadings: 80,
+      oldestUnsentMicros: microsOf(START),
+    },
   ]);
   const again = await DurableLog.open(optionsFor(folder));
   const { islands } = again.cursor('hub');
@@ -699,7 +710,9 @@ test('a log is inspected while it is open, and read from outside as from within'
   await settleThrough(log.cursor('hub'), 5);
   await log.close();
   const closed = await inspectLog(nodeFiles, folder);
-  assert.deepEqual(closed.cursors, [{ sink: 'hub', position: 5, lagBatches: 1, lagReadings: 10 }]);
+  assert.deepEqual(closed.cursors, [
+    { sink: 'hub', position: 5, islands: [], lagBatches: 1, lagReadings: 10, oldestUnsentMicros: microsOf(START) },
+  ]);
   assert.equal(closed.lockedByPid, null);
   const read: number[] = [];
   for await (const { sequence } of readAll(nodeFiles, folder)) read.push(sequence);
