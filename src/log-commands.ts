@@ -23,8 +23,9 @@ const PROGRESS_INTERVAL_MS = 1000;
 const FAULTS_TOLD_MAX = 10;
 
 export async function inspect(folder: string, { json = false }: { json?: boolean }): Promise<void> {
-  const report = await inspectLog(nodeFiles, folder);
   const settings = await settingsIfThere(folder);
+  const sinks = settings?.sinks?.map(({ name }) => name);
+  const report = await inspectLog(nodeFiles, folder, sinks);
   const freeBytes = (await nodeFiles.freeBytes(folder)) ?? null;
   const limits = settings?.log?.limits ?? null;
   const outlook = outlookOf(report, { nowMicros: systemClock.nowMicros(), limits, freeBytes });
@@ -39,14 +40,8 @@ export async function verify(folder: string, { json = false }: { json?: boolean 
 
 export async function repair(folder: string): Promise<void> {
   const settings = await settingsIfThere(folder);
-  const log = processLogger('warn');
-  const repaired = await repairLog({
-    files: nodeFiles,
-    folder,
-    clock: systemClock,
-    log,
-    gatewayId: settings?.gatewayId,
-  });
+  const gatewayId = settings?.gatewayId;
+  const repaired = await repairLog({ files: nodeFiles, folder, clock: systemClock, gatewayId });
   process.stdout.write(describeRepair(repaired));
   if (!repaired.after.sound) process.exitCode = EXIT_FAILED;
 }

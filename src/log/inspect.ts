@@ -71,7 +71,7 @@ export interface SegmentReport {
 
 export interface CursorReport {
   readonly sink: string;
-  /** null: the cursor's file is damaged. */
+  /** null: the cursor's file is damaged. 0: it has settled nothing yet. */
   readonly position: number | null;
   /** Settled ahead of the position. */
   readonly islands: readonly SequenceRange[];
@@ -108,13 +108,16 @@ export interface LogReport {
 
 /**
  * Reads the whole log and checks every byte of it.
+ * @param sinks those that are configured: of one without a cursor all that is there is unsent
  * @throws not_found when there is no log in the folder
  * @throws log_format when it is of a newer version
  */
-export async function inspectLog(files: Files, folder: string): Promise<LogReport> {
+export async function inspectLog(files: Files, folder: string, sinks: readonly string[] = []): Promise<LogReport> {
   const { found, identity, foreign } = await findLog(files, folder);
   const loaded = await loadCursors(files, cursorsFolder(folder), identity.id);
-  const cursors = loaded.map((cursor) => new CursorTally(cursor));
+  const without = sinks.filter((sink) => !loaded.some((cursor) => cursor.sink === sink));
+  const begun = without.map((sink): LoadedCursor => ({ sink, position: 0, islands: [] }));
+  const cursors = [...loaded, ...begun].map((cursor) => new CursorTally(cursor));
   const quarantined = (await files.list(quarantineFolder(folder)))
     .map(parseQuarantineName)
     .filter((range) => range !== undefined)
@@ -132,6 +135,7 @@ export async function inspectLog(files: Files, folder: string): Promise<LogRepor
       hour.take(item);
       for (const cursor of cursors) cursor.take(item);
     }
+    if (tally.batches === 0 && !(await files.list(folder)).includes(segment.name)) continue;
     segments.push(tally.report());
   }
   const lock = await readSmallFile(files, `${folder}/${LOCK_NAME}`);
@@ -295,6 +299,10 @@ class SegmentTally {
     this.#last = item.header;
     this.#batches += 1;
     this.#readings += item.header.readings;
+  }
+
+  get batches(): number {
+    return this.#batches;
   }
 
   report(): SegmentReport {

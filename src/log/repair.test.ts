@@ -95,7 +95,6 @@ function repair(folder: string): Promise<Repaired> {
     files: nodeFiles,
     folder,
     clock: new ManualClock(DAY_AFTER),
-    log: silentLogger,
     gatewayId: 'gateway',
   });
 }

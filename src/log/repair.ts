@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { hasCode, MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { takeLock } from '../base/lock-file.ts';
-import type { Logger } from '../base/logger.ts';
+import { silentLogger } from '../base/logger.ts';
 import { cursorsFolder, loadCursors, saveCursor, settledMaxOf } from './cursor.ts';
 import { inspectLog, type LogReport, type SegmentReport } from './inspect.ts';
 import { Quarantine, quarantineFolder } from './quarantine.ts';
@@ -33,7 +33,6 @@ export interface RepairOptions {
   readonly files: Files;
   readonly folder: string;
   readonly clock: Clock;
-  readonly log: Logger;
   /** For an identity that is damaged; undefined when nobody knows. */
   readonly gatewayId: string | undefined;
 }
@@ -90,7 +89,7 @@ class Repair {
   constructor(options: RepairOptions, before: LogReport) {
     this.#options = options;
     this.#before = before;
-    this.#quarantine = new Quarantine(options);
+    this.#quarantine = new Quarantine({ ...options, log: silentLogger });
   }
 
   async run(): Promise<readonly string[]> {
@@ -104,7 +103,8 @@ class Repair {
     const settledMax = Math.max(0, ...loaded.map(settledMaxOf));
     for (const name of this.#before.foreignSegments) this.#done.push(`${name} of another log is moved to quarantine/`);
     const recovered = await recoverSegments(
-      { ...this.#options, quarantine: this.#quarantine },
+      // What recovery would log is in the reports.
+      { ...this.#options, log: silentLogger, quarantine: this.#quarantine },
       { found, identity, settledMax },
     );
     for (const report of this.#before.segments) await this.#mendSegment(report, recovered);
@@ -133,7 +133,9 @@ class Repair {
     } else if (missingBatches > 0) {
       for (const { firstSequence: first, lastSequence: last } of this.#missingAfter(name)) {
         const range = { first, last: last ?? first, batches: (last ?? first) - first + 1 };
-        await this.#quarantine.add({ ...range, reason: 'they are missing', segment: name, pieces: [] }, undefined);
+        const about = { ...range, reason: 'they are missing', segment: name, pieces: [] };
+        const isRemembered = await this.#quarantine.add(about, undefined);
+        if (!isRemembered) throw new MillwrightError('storage_failed', 'damage could not be written down');
       }
       this.#done.push(`${name}: the batches missing after it are written down in quarantine/`);
     }

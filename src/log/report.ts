@@ -28,7 +28,9 @@ export function describeSoundness(report: LogReport): string {
 }
 
 export function describeRepair({ before, done, after }: Repaired): string {
-  if (done.length === 0) return textOf([...headLines(before), ...damageLines(before), 'repaired  nothing had to be']);
+  // Who has the log open is this very repair.
+  if (done.length === 0)
+    return textOf([...headLines(before).slice(-1), ...damageLines(before), 'repaired  nothing had to be']);
   return textOf([
     ...before.missing.map((range) => `lost      ${missingText(range)}`),
     ...done.map((sentence) => `repaired  ${sentence}`),
@@ -98,7 +100,7 @@ function cursorLines({ cursors, segments }: LogReport, { oldestUnsentSeconds }: 
     const behind = `${count(lagBatches, 'batch', 'batches')}, ${count(lagReadings, 'reading', 'readings')} behind`;
     const ageSeconds = oldestUnsentSeconds[sink];
     const parts = [
-      `${position === null ? 'its cursor is damaged' : `settled up to ${position}`}; ${behind}`,
+      `${positionText(position)}; ${behind}`,
       ...(ageSeconds === undefined ? [] : [`the oldest unsent for ${duration(ageSeconds)}`]),
       ...(islands.length === 0 ? [] : [`settled ahead: ${islands.map(rangeText).join(', ')}`]),
       ...goneText(cursor, oldest),
@@ -107,9 +109,14 @@ function cursorLines({ cursors, segments }: LogReport, { oldestUnsentSeconds }: 
   });
 }
 
+function positionText(position: number | null): string {
+  if (position === null) return 'its cursor is damaged';
+  return position === 0 ? 'has settled nothing yet' : `settled up to ${position}`;
+}
+
 /** Batches that the log deleted or gave up before the sink had them. */
 function goneText({ position }: CursorReport, oldest: number): string[] {
-  if (position === null || position + 1 >= oldest) return [];
+  if (position === null || position === 0 || position + 1 >= oldest) return [];
   return [`the log no longer has ${rangeText({ first: position + 1, last: oldest - 1 })}`];
 }
 
