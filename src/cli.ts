@@ -5,7 +5,7 @@ import { statSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from './base/clock.ts';
 import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
@@ -62,19 +62,53 @@ simulate
   .option('--close', 'close the connections at the end (a real adapter stays connected)', false)
   .action(simulateShdr);
 
-const logTool = program.command('log').description("look into an edge's log");
+const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool
   .command('inspect')
-  .description('segments, sequences, sizes and cursors of a log')
+  .description('segments, sizes, how far behind each sink is, and for how long there is room')
   .argument('<dir>', 'folder of the log')
-  .action((folder: string) => logCommand(folder, false));
+  .option('--json', 'for programs')
+  .action(async (...given: LogArguments<'inspect'>) => (await logCommands()).inspect(...given));
 
 logTool
   .command('verify')
-  .description('check every batch of a log; exit code 1 when some are damaged')
+  .description('check every batch of a log; exit code 1 when something is damaged')
   .argument('<dir>', 'folder of the log')
-  .action((folder: string) => logCommand(folder, true));
+  .option('--json', 'for programs')
+  .action(async (...given: LogArguments<'verify'>) => (await logCommands()).verify(...given));
+
+const END = "a sequence number, or a time (RFC 3339, by the readings' own timestamps)";
+
+logTool
+  .command('export')
+  .description('every reading, to the standard output; also while the edge runs')
+  .argument('<dir>', 'folder of the log')
+  .addOption(
+    new Option('--format <format>', 'one JSON object in a line, or a table')
+      .choices(['ndjson', 'csv'])
+      .default('ndjson'),
+  )
+  .option('--from <begin>', `${END}; that one included`)
+  .option('--to <end>', `${END}; that one included`)
+  .option('--output <file>', 'write to this file instead')
+  .option('--identity', 'with gateway, epoch and sequence of its batch before each reading', false)
+  .action(async (...given: LogArguments<'exportReadings'>) => (await logCommands()).exportReadings(...given));
+
+logTool
+  .command('replay')
+  .description('deliver batches again; a hub stores only what it does not have; also while the edge runs')
+  .argument('<dir>', 'folder of the log')
+  .requiredOption('--sink <name>', "one of the edge's sinks")
+  .option('--from <begin>', `${END}: batches with readings from then on`)
+  .option('--to <end>', `${END}: batches with readings up to then`)
+  .action(async (...given: LogArguments<'replay'>) => (await logCommands()).replay(...given));
+
+logTool
+  .command('repair')
+  .description('mend a damaged log while its edge is stopped; what can be read is kept')
+  .argument('<dir>', 'folder of the log')
+  .action(async (...given: LogArguments<'repair'>) => (await logCommands()).repair(...given));
 
 const deadLettersTool = program.command('dead-letters').description('what a sink has refused for good');
 
@@ -194,13 +228,13 @@ async function simulateShdr(options: {
   });
 }
 
-async function logCommand(folder: string, verify: boolean): Promise<void> {
-  const { inspectLog } = await import('./log/inspect.ts');
-  const { describeLog } = await import('./log/report.ts');
-  const { nodeFiles } = await import('./base/node-files.ts');
-  const report = await inspectLog(nodeFiles, folder);
-  process.stdout.write(describeLog(report, { verify }));
-  if (verify && !report.sound) process.exitCode = EXIT_FAILED;
+type LogCommands = typeof import('./log-commands.ts');
+type LogArguments<Name extends 'inspect' | 'verify' | 'exportReadings' | 'replay' | 'repair'> = Parameters<
+  LogCommands[Name]
+>;
+
+function logCommands(): Promise<LogCommands> {
+  return import('./log-commands.ts');
 }
 
 async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: string, only?: string): Promise<void> {
@@ -220,9 +254,7 @@ async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: st
 async function replay(folder: string, sinks: readonly string[]): Promise<void> {
   const { replayDeadLetters } = await import('./edge/dead-letter-replay.ts');
   const { nodeFiles } = await import('./base/node-files.ts');
-  const settings: import('./edge/settings.ts').EdgeSettings = JSON.parse(
-    await readText(path.join(folder, 'settings.json')),
-  );
+  const settings = await (await logCommands()).readSettings(folder);
   const logger = processLogger('info');
   await runProcess(logger, async (signal) => {
     const parts = { logFolder: folder, settings, files: nodeFiles, clock: systemClock, logger, signal };

@@ -42,12 +42,21 @@ async function refuseLiving(
   files: Files,
   { path, what, processes }: { path: string; what: string; processes: Processes },
 ): Promise<void> {
+  const pid = await livingHolder(files, path, processes);
+  if (pid !== undefined) throw new MillwrightError('log_locked', `${what} is in use by process ${pid} (see ${path})`);
+}
+
+/** The process that holds the lock; undefined when there is none, or it is dead. */
+export async function livingHolder(
+  files: Files,
+  path: string,
+  processes: Processes = systemProcesses,
+): Promise<number | undefined> {
   const found = await readSmallFile(files, path);
   // A lock without its content is that of a process that died while it made it.
-  if (found === 'missing' || found === 'damaged' || typeof found['pid'] !== 'number') return;
+  if (found === 'missing' || found === 'damaged' || typeof found['pid'] !== 'number') return undefined;
   const living = await processes.identify(found['pid']);
-  if (living === undefined || living !== found['process']) return;
-  throw new MillwrightError('log_locked', `${what} is in use by process ${found['pid']} (see ${path})`);
+  return living === undefined || living !== found['process'] ? undefined : found['pid'];
 }
 
 /** This machine's processes. Where there is no /proc, a pid that is in use counts as the same process. */

@@ -13,7 +13,7 @@ import { writeNewFile } from '../base/small-files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Batch } from '../model/batch.ts';
 import type { Sink } from '../ports/sink.ts';
-import { SINKS } from '../sinks/registry.ts';
+import { createSinkNamed } from './configured-sink.ts';
 import { linesOf } from './dead-letter-files.ts';
 import {
   DEAD_LETTERS_BYTES_MAX,
@@ -48,26 +48,18 @@ export interface Replayed {
  */
 export async function replayDeadLetters(options: ReplayOptions): Promise<Replayed> {
   const { files, logFolder, settings, sink: name, clock, logger } = options;
-  const found = settings.sinks.find((sink) => sink.name === name);
-  const entry = found === undefined ? undefined : SINKS[found.type];
-  if (found === undefined || entry === undefined) {
-    throw new MillwrightError(
-      'not_found',
-      `no sink named ${JSON.stringify(name)} is configured; its dead letters stay`,
-    );
-  }
+  const sink = await createSinkNamed(name, settings, { clock, log: logger });
   const folder = deadLettersFolder(logFolder);
   const lock = `${folder}/${deadLetterNames(name).replaying}`;
-  await takeLock(files, { path: lock, what: 'the replay of these dead letters' });
   try {
-    const sink = (await entry.create()).create(found.options, { gatewayId: settings.gatewayId, clock, log: logger });
+    await takeLock(files, { path: lock, what: 'the replay of these dead letters' });
     try {
       return await new Replay(options, sink, folder).run();
     } finally {
-      await sink.close();
+      await files.remove(lock);
     }
   } finally {
-    await files.remove(lock);
+    await sink.close();
   }
 }
 

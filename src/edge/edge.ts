@@ -16,8 +16,8 @@ import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import type { Sink } from '../ports/sink.ts';
-import { SINKS } from '../sinks/registry.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
+import { createSink } from './configured-sink.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
 import { tellGaps } from './gap-teller.ts';
@@ -98,6 +98,7 @@ class Edge implements StatusSource, PressureSource {
 
   async start(): Promise<void> {
     const { gatewayId, sensors, sinks, status } = this.#settings;
+    const { clock, log: logger } = this.#parts;
     const pipeline = new Pipeline([], this.#batcher);
     const accept = (reading: Reading): void => {
       this.#rate.add(1, this.#parts.clock.monotonicMs());
@@ -105,7 +106,7 @@ class Edge implements StatusSource, PressureSource {
     };
     this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
     this.#control = this.#openControl();
-    this.#sinks = await Promise.all(sinks.map((sink) => this.#openSink(sink)));
+    this.#sinks = await Promise.all(sinks.map((sink) => createSink(sink, { gatewayId, clock, log: logger })));
     this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
     const port = await this.#statusServer.listen(status.host, status.port);
     const page = `http://${status.host}:${port}/status`;
@@ -124,7 +125,6 @@ class Edge implements StatusSource, PressureSource {
       ]),
     );
     const machineIds = [...new Set(sensors.map(({ machineId }) => machineId))];
-    const { clock, log: logger } = this.#parts;
     const sourcesEnd = this.#stopSources.signal;
     this.#runningSources = Promise.all([
       ...this.#sources.map((source) => source.run(sourcesEnd)),
@@ -233,14 +233,6 @@ class Edge implements StatusSource, PressureSource {
     const { clock, log: logger } = this.#parts;
     const { control: settings } = this.#settings;
     return new SamplingControl({ settings, sources: this.#sources, pressures: this, clock, logger });
-  }
-
-  async #openSink({ name, type, options }: SinkSettings): Promise<Sink> {
-    const { clock, log } = this.#parts;
-    const entry = SINKS[type];
-    if (entry === undefined) throw new MillwrightError('config_invalid', `there is no sink of type ${type}`);
-    const { gatewayId } = this.#settings;
-    return (await entry.create()).create(options, { gatewayId, clock, log: log.with({ sink: name }) });
   }
 
   #openDelivery({ name, type, maxRate }: SinkSettings, sink: Sink): Delivery {

@@ -247,16 +247,23 @@ export class SinkCursor implements Cursor {
   }
 
   async #write(): Promise<void> {
-    const { files, folder, epoch, sink, clock } = this.#options;
     const position = this.#position;
     const revision = this.#revision;
-    const islands = this.#islands.map(({ first, last, readings }) => [first, last, readings]);
-    const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
-    const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
-    this.#bytesWritten += await saveSmallFile(files, { folder, name: cursorName(sink), value });
+    this.#bytesWritten += await saveCursor(this.#options, { position, islands: this.#islands });
     this.#savedPosition = position;
     this.#savedRevision = revision;
   }
+}
+
+/** @returns how many bytes were written */
+export function saveCursor(
+  { files, folder, epoch, sink, clock }: Pick<CursorOptions, 'files' | 'folder' | 'epoch' | 'sink' | 'clock'>,
+  { position, islands: settled }: { position: number; islands: readonly SettledRange[] },
+): Promise<number> {
+  const islands = settled.map(({ first, last, readings }) => [first, last, readings]);
+  const kind = { format: 'millwright-cursor', version: FORMAT_VERSION };
+  const value = { ...kind, epoch, sink, position, islands, saved_at: now(clock) };
+  return saveSmallFile(files, { folder, name: cursorName(sink), value });
 }
 
 /** The ranges with one more, which is joined with those that it touches; at most {@link ISLANDS_MAX}. */
@@ -301,6 +308,11 @@ export async function loadCursors(files: Files, folder: string, epoch: string): 
   return cursors;
 }
 
+/** The highest number that the sink has settled. */
+export function settledMaxOf({ position, islands }: LoadedCursor): number {
+  return islands.at(-1)?.last ?? (position === 'damaged' ? 0 : position);
+}
+
 /** The highest sequence that every one of these sinks has settled, and that any sink has. */
 export function settledOf(
   sinks: readonly string[],
@@ -311,7 +323,7 @@ export function settledOf(
   return {
     settledMin:
       own.length === 0 ? 0 : Math.min(...own.map((cursor) => (cursor === undefined ? 0 : positionOf(cursor)))),
-    settledMax: Math.max(0, ...loaded.map((cursor) => cursor.islands.at(-1)?.last ?? positionOf(cursor))),
+    settledMax: Math.max(0, ...loaded.map(settledMaxOf)),
   };
 }
 

@@ -132,7 +132,7 @@ export function decodeSegmentHeader(bytes: Buffer): DecodedSegmentHeader {
   const version = bytes.readUInt16LE(8);
   if (version > FORMAT_VERSION) return { kind: 'newer', version };
   const header: SegmentHeader = {
-    epoch: bytes.toString('latin1', 41, 41 + Math.min(bytes.readUInt8(40), EPOCH_BYTES_MAX)),
+    epoch: epochIn(bytes),
     form: bytes.readUInt8(12) === 1 ? 'compressed' : 'plain',
     thinning: bytes.readUInt8(13),
     firstSequence: readUint64(bytes, 16),
@@ -140,6 +140,27 @@ export function decodeSegmentHeader(bytes: Buffer): DecodedSegmentHeader {
     readingsBefore: readUint64(bytes, 32),
   };
   return { kind: 'good', header };
+}
+
+/** The epoch's text in a segment header, right or not. */
+function epochIn(bytes: Buffer): string {
+  return bytes.toString('latin1', 41, 41 + Math.min(bytes.readUInt8(40), EPOCH_BYTES_MAX));
+}
+
+/**
+ * The epoch in a damaged segment header, when the checksum of what follows it says that it is right.
+ * @param bytes the header, and the header of the first record or block
+ */
+export function epochInDamaged(bytes: Buffer): string | undefined {
+  if (bytes.length < SEGMENT_HEADER_BYTES) return undefined;
+  const epoch = epochIn(bytes);
+  return isEpoch(epoch) && isOfEpoch(bytes, SEGMENT_HEADER_BYTES, epoch) ? epoch : undefined;
+}
+
+/** Whether the header of a record or block of that epoch stands at `offset`. */
+export function isOfEpoch(bytes: Buffer, offset: number, epoch: string): boolean {
+  const seed = epochSeed(epoch);
+  return (decodeRecordHeader(bytes, offset, seed) ?? decodeBlockHeader(bytes, offset, seed)) !== undefined;
 }
 
 export function encodeRecordHeader(into: Buffer, offset: number, header: RecordHeader, seed: number): void {
@@ -217,10 +238,10 @@ export function segmentName(firstSequence: number): string {
   return `${String(firstSequence).padStart(16, '0')}.seg`;
 }
 
-/** The first sequence in a segment's name; undefined for any other name. */
+/** The first sequence in a segment's name; undefined for any other name, and for a number that no sequence can be. */
 export function parseSegmentName(name: string): number | undefined {
-  const match = SEGMENT_NAME.exec(name);
-  return match === null ? undefined : Number(match[1]);
+  const sequence = Number(SEGMENT_NAME.exec(name)?.[1]);
+  return Number.isSafeInteger(sequence) ? sequence : undefined;
 }
 
 function writeUint64(into: Buffer, value: number, offset: number): void {

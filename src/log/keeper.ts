@@ -71,13 +71,13 @@ export interface KeeperOptions {
 }
 
 /** Width of the first thinning, in microseconds; each further level doubles it. */
-const WIDTH_MICROS_FIRST = 200_000;
+export const WIDTH_MICROS_FIRST = 200_000;
 /** 200 ms · 2¹⁴ is about an hour. */
 const THINNING_MAX = 15;
 /** All samples are gone from the segment. */
-const WITHOUT_SAMPLES = 254;
+export const WITHOUT_SAMPLES = 254;
 /** All that may be dropped is gone from the segment. */
-const EMPTIED = 255;
+export const EMPTIED = 255;
 /** A thinning that leaves more than this of a segment was not worth it: the next level is tried. */
 const WORTH_SHARE = 0.8;
 /** New samples are refused above this share of the limit, so that measurements and events find room below it, */

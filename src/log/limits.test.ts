@@ -99,7 +99,7 @@ function isPlain({ form }: { form: string }): boolean {
 }
 
 function weightOf(reading: Reading): number {
-  return 'sampling_factor' in reading ? Number(reading.sampling_factor) : 1;
+  return 'sampling_factor' in reading ? reading.sampling_factor : 1;
 }
 
 function countOf(readings: readonly Reading[], kind: ReturnType<typeof kindOf>): number {

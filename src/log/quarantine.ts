@@ -87,7 +87,7 @@ export class Quarantine {
    * @returns whether all that is known will still be known after a restart
    */
   async add(destroyed: Destroyed, handle: FileHandle | undefined): Promise<boolean> {
-    for (const range of this.#unknownParts(destroyed)) {
+    for (const range of unknownParts(destroyed, this.#ranges)) {
       const numbers = range.last - range.first + 1;
       const part = { ...destroyed, ...range, batches: Math.min(destroyed.batches, numbers) };
       this.#insert(range);
@@ -181,18 +181,6 @@ export class Quarantine {
     this.#filesKept -= 1;
   }
 
-  #unknownParts({ first, last }: SequenceRange): SequenceRange[] {
-    const parts: SequenceRange[] = [];
-    let from = first;
-    for (const known of this.#ranges) {
-      if (known.last < from || known.first > last) continue;
-      if (known.first > from) parts.push({ first: from, last: known.first - 1 });
-      from = known.last + 1;
-    }
-    if (from <= last) parts.push({ first: from, last });
-    return parts;
-  }
-
   /** Keeps the ranges sorted, and joined where they touch. */
   #insert(range: SequenceRange): void {
     const sorted = [...this.#ranges, range].sort((a, b) => a.first - b.first);
@@ -212,6 +200,19 @@ export class Quarantine {
   forget(belowSequence: number): void {
     this.#ranges = this.#ranges.filter(({ last }) => last >= belowSequence);
   }
+}
+
+/** What of the range is in none of the known ones, which are in the order of their first numbers. */
+export function unknownParts({ first, last }: SequenceRange, knownRanges: readonly SequenceRange[]): SequenceRange[] {
+  const parts: SequenceRange[] = [];
+  let from = first;
+  for (const known of knownRanges) {
+    if (known.last < from || known.first > last) continue;
+    if (known.first > from) parts.push({ first: from, last: known.first - 1 });
+    from = known.last + 1;
+  }
+  if (from <= last) parts.push({ first: from, last });
+  return parts;
 }
 
 export function quarantineFolder(folder: string): string {

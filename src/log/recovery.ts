@@ -12,9 +12,11 @@ import { isSystemError } from '../base/node-files.ts';
 import {
   type DecodedSegmentHeader,
   decodeSegmentHeader,
+  epochInDamaged,
   epochSeed,
   FORMAT_VERSION,
   isEpoch,
+  isOfEpoch,
   parseSegmentName,
   RECORD_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
@@ -34,9 +36,13 @@ export interface RecoveryOptions {
   readonly folder: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly quarantine: Quarantine;
+}
+
+/** To open the log for writing. */
+export interface OpeningOptions extends RecoveryOptions {
   readonly gatewayId: string;
   readonly newId: () => string;
-  readonly quarantine: Quarantine;
 }
 
 export interface Recovered {
@@ -57,6 +63,10 @@ export interface FoundSegment {
   readonly firstSequence: number;
   readonly bytes: number;
   readonly header: DecodedSegmentHeader;
+  /** From the header; where that is damaged, what is left of it, if the first record's checksum says that it is right. */
+  readonly epoch: string | undefined;
+  /** The first bytes of the file: its header, and that of the first record or block. */
+  readonly start: Buffer;
 }
 
 /** The segments there are, oldest first, as their names and headers tell. @throws log_format for a newer version */
@@ -66,9 +76,18 @@ export async function findSegments(files: Files, folder: string): Promise<FoundS
   for (const name of names) {
     const handle = await files.open(`${folder}/${name}`, 'read');
     try {
-      const header = await readSegmentHeader(handle);
+      const start = await readStart(handle);
+      const header = decodeSegmentHeader(start.subarray(0, SEGMENT_HEADER_BYTES));
       if (header.kind === 'newer') throw newerVersion(folder, header.version);
-      found.push({ name, firstSequence: parseSegmentName(name) ?? 0, bytes: await handle.size(), header });
+      const epoch = header.kind === 'good' ? header.header.epoch : epochInDamaged(start);
+      found.push({
+        name,
+        firstSequence: parseSegmentName(name) ?? 0,
+        bytes: await handle.size(),
+        header,
+        epoch,
+        start,
+      });
     } finally {
       await handle.close();
     }
@@ -76,14 +95,17 @@ export async function findSegments(files: Files, folder: string): Promise<FoundS
   return found;
 }
 
-/** A header on a bad sector of the disk counts as damaged: the segment is known by its name, and its epoch to the identity. */
-async function readSegmentHeader(handle: FileHandle): Promise<DecodedSegmentHeader> {
-  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+/**
+ * The segment's header and that of its first record. On a bad sector of the disk they count as damaged: the segment is
+ * known by its name, and its epoch to the identity.
+ */
+async function readStart(handle: FileHandle): Promise<Buffer> {
+  const buffer = Buffer.alloc(SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES);
   try {
-    return decodeSegmentHeader(bytes.subarray(0, await handle.read(bytes, 0)));
+    return buffer.subarray(0, await handle.read(buffer, 0));
   } catch (error) {
     if (!isSystemError(error, 'EIO')) throw error;
-    return { kind: 'damaged', reason: 'the disk cannot read it' };
+    return buffer.subarray(0, 0);
   }
 }
 
@@ -91,8 +113,10 @@ async function readSegmentHeader(handle: FileHandle): Promise<DecodedSegmentHead
 export interface LogIdentity {
   /** The epochs of a log begin with its id. */
   readonly id: string;
-  /** undefined: the identity was damaged, and this was learned from the segments. */
+  /** undefined: its file does not tell. */
   readonly gatewayId: string | undefined;
+  /** Its file is damaged or gone, and all this was learned from the segments. */
+  readonly isDamaged: boolean;
   /** Oldest first. Each holds from that sequence on: for segments whose own header is damaged. */
   readonly epochs: readonly EpochStart[];
 }
@@ -123,21 +147,33 @@ export async function findIdentity(
       return {
         id,
         gatewayId: typeof gatewayId === 'string' ? gatewayId : undefined,
+        isDamaged: false,
         // In version 1 a log had one epoch, its id.
         epochs: [{ epoch: id, firstSequence: 1 }, ...known.map((one) => ({ epoch: one[1], firstSequence: one[0] }))],
       };
     }
   }
-  const epochs = found.flatMap(({ header, firstSequence }) =>
-    header.kind === 'good' ? [{ epoch: header.header.epoch, firstSequence }] : [],
-  );
-  return epochs[0] === undefined ? undefined : { id: logIdOf(epochs[0].epoch), gatewayId: undefined, epochs };
+  const epochs = found.flatMap(({ epoch, firstSequence }) => (epoch === undefined ? [] : [{ epoch, firstSequence }]));
+  if (epochs[0] === undefined) return undefined;
+  return { id: logIdOf(epochs[0].epoch), gatewayId: undefined, isDamaged: true, epochs };
 }
 
 /** The epoch of a segment, from its header or, where that is damaged, from the identity. */
-export function epochOf({ header, firstSequence }: FoundSegment, { id, epochs }: LogIdentity): string {
-  if (header.kind === 'good') return header.header.epoch;
-  return epochs.findLast((one) => one.firstSequence <= firstSequence)?.epoch ?? id;
+export function epochOf({ epoch, firstSequence, start }: FoundSegment, { id, epochs }: LogIdentity): string {
+  if (epoch !== undefined) return epoch;
+  // What was learned from other segments may lack the one that begins here: the first record tells which it is.
+  const fitting = epochs.find((one) => isOfEpoch(start, SEGMENT_HEADER_BYTES, one.epoch));
+  return (fitting ?? epochs.findLast((one) => one.firstSequence <= firstSequence))?.epoch ?? id;
+}
+
+/** Whether the segment is one of this log, as far as is known. */
+export function isOfLog({ epoch }: FoundSegment, { id }: LogIdentity): boolean {
+  return epoch === undefined || logIdOf(epoch) === id;
+}
+
+/** A segment without anything in it, that was just being created. */
+export function isBarelyBegun({ header, bytes }: FoundSegment): boolean {
+  return header.kind === 'damaged' && bytes <= SEGMENT_HEADER_BYTES;
 }
 
 /** An epoch is the log's id, and since version 2 an underscore and the id of one opening. */
@@ -151,14 +187,14 @@ function isEpochEntry(value: unknown): value is [number, string] {
 
 /** The identity of the log in the folder, or of a new one. */
 export async function establishIdentity(
-  { files, folder, log, gatewayId, newId }: RecoveryOptions,
+  { files, folder, log, gatewayId, newId }: OpeningOptions,
   found: readonly FoundSegment[],
 ): Promise<LogIdentity> {
   const known = await findIdentity(files, folder, found);
-  if (known === undefined) return { id: newId(), gatewayId, epochs: [] };
-  if (known.gatewayId === undefined) {
+  if (known === undefined) return { id: newId(), gatewayId, isDamaged: false, epochs: [] };
+  if (known.isDamaged) {
     log.warn('the identity of the log was damaged and is restored from its segments', { log: known.id });
-  } else if (known.gatewayId !== gatewayId) {
+  } else if (known.gatewayId !== undefined && known.gatewayId !== gatewayId) {
     log.warn('the log was kept by a gateway of another name; its batches go on under the new one', {
       before: known.gatewayId,
       now: gatewayId,
@@ -173,9 +209,10 @@ export async function establishIdentity(
  * @returns the epoch, once it is remembered
  */
 export async function beginEpoch(
-  { files, folder, clock, log, gatewayId, newId }: RecoveryOptions,
+  options: OpeningOptions,
   { found, identity, recovered }: { found: readonly FoundSegment[]; identity: LogIdentity; recovered: Recovered },
 ): Promise<string> {
+  const { log, gatewayId, newId } = options;
   const { segments, lastSequence } = recovered;
   const epoch = `${identity.id}_${newId()}`;
   const firstKept = segments.first?.firstSequence ?? lastSequence + 1;
@@ -185,22 +222,29 @@ export async function beginEpoch(
     return one.epoch !== identity.id && end > one.firstSequence && end > firstKept;
   });
   const epochs = [...older, { epoch, firstSequence }].slice(-EPOCHS_MAX);
-  const value = {
-    format: 'millwright-log',
-    version: FORMAT_VERSION,
-    epoch: identity.id,
-    gateway_id: gatewayId,
-    epochs: epochs.map((one) => [one.firstSequence, one.epoch]),
-    opened_at: now(clock),
-  };
   try {
-    await saveSmallFile(files, { folder, name: IDENTITY_NAME, value });
+    await saveIdentity(options, { id: identity.id, gatewayId, epochs });
   } catch (error) {
     // A log that is there can be read and delivered from a disk that is full, which is what will make room on it.
     if (found.length === 0) throw error;
     log.warn('the identity of the log could not be saved; its segments tell the same', { error });
   }
   return epoch;
+}
+
+export async function saveIdentity(
+  { files, folder, clock }: Pick<RecoveryOptions, 'files' | 'folder' | 'clock'>,
+  { id, gatewayId, epochs }: Omit<LogIdentity, 'isDamaged'>,
+): Promise<void> {
+  const value = {
+    format: 'millwright-log',
+    version: FORMAT_VERSION,
+    epoch: id,
+    gateway_id: gatewayId,
+    epochs: epochs.map((one) => [one.firstSequence, one.epoch]),
+    opened_at: now(clock),
+  };
+  await saveSmallFile(files, { folder, name: IDENTITY_NAME, value });
 }
 
 /**
@@ -248,16 +292,16 @@ export async function removeTemporaries(files: Files, folder: string): Promise<v
 
 /** Leaves out what is not of this log, and a last segment that was just being created. */
 async function removeUseless(
-  { files, folder, quarantine }: RecoveryOptions,
+  { files, folder, quarantine }: Pick<RecoveryOptions, 'files' | 'folder' | 'quarantine'>,
   found: readonly FoundSegment[],
-  { id }: LogIdentity,
+  identity: LogIdentity,
 ): Promise<FoundSegment[]> {
   const sound: FoundSegment[] = [];
   for (const candidate of found) {
-    const { name, header, bytes } = candidate;
-    if (header.kind === 'good' && logIdOf(header.header.epoch) !== id) {
+    const { name } = candidate;
+    if (!isOfLog(candidate, identity)) {
       await quarantine.takeFile(name, 'it belongs to another log');
-    } else if (header.kind === 'damaged' && bytes <= SEGMENT_HEADER_BYTES && candidate === found.at(-1)) {
+    } else if (isBarelyBegun(candidate) && candidate === found.at(-1)) {
       await files.remove(`${folder}/${name}`);
     } else {
       sound.push(candidate);

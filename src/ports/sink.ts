@@ -15,6 +15,8 @@ import type { EdgeStatus } from '../model/status.ts';
 export interface Settlement {
   /** Batches that the far end will never take, and why. Empty when all is stored. */
   readonly refused: readonly { readonly sequence: number; readonly reason: string }[];
+  /** How many of the batches the far end had already; absent when it does not tell. */
+  readonly known?: number;
 }
 
 export interface Sink {

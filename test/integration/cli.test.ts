@@ -29,7 +29,10 @@ test('every command has a help text with its options', async () => {
     [['hub'], /--config <file>/],
     [['check'], /<file>/],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
-    [['log', 'inspect'], /<dir>/],
+    [['log', 'inspect'], /<dir>.*--json/s],
+    [['log', 'export'], /<dir>.*--format.*ndjson.*csv.*--from.*--to.*--output.*--identity/s],
+    [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],
+    [['log', 'repair'], /<dir>/],
     [['dead-letters', 'replay'], /<dir>.*--sink/s],
   ];
   for (const [args, pattern] of expected) {

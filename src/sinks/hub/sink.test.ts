@@ -89,7 +89,7 @@ function deliver(batches: readonly Batch[], options: Partial<HubSinkOptions> = {
 
 test('one request carries the batches with their identities, lengths and checksums', async () => {
   const batches = [batch(4), batch(5, 5_000), batch(6)];
-  assert.deepEqual(await deliver(batches), { refused: [] });
+  assert.deepEqual(await deliver(batches), { refused: [], known: 0 });
   const [request] = seen;
   assert.ok(request !== undefined && seen.length === 1);
   assert.equal(request.method, 'POST');
@@ -131,7 +131,7 @@ test('a kept connection that the hub has closed is no failure', async () => {
     response.socket?.resetAndDestroy();
     request.destroy();
   };
-  assert.deepEqual(await sink.deliver([batch(2)], never), { refused: [] });
+  assert.deepEqual(await sink.deliver([batch(2)], never), { refused: [], known: 0 });
   assert.equal(connections, 2);
 });
 
@@ -169,6 +169,7 @@ test('of several batches only the guilty one is refused', async () => {
     };
     assert.deepEqual(await deliver([batch(1), batch(2), batch(3)]), {
       refused: [{ sequence: 2, reason: `HTTP ${status}: bad frame` }],
+      known: 0,
     });
     assert.equal(seen.length, 4);
   }
@@ -176,7 +177,10 @@ test('of several batches only the guilty one is refused', async () => {
 
 test('a single batch that is refused is not sent twice', async () => {
   answer = (_, response) => json(response, 400, { error: { code: 'bad_request', message: 'what is this?' } });
-  assert.deepEqual(await deliver([batch(9)]), { refused: [{ sequence: 9, reason: 'HTTP 400: what is this?' }] });
+  assert.deepEqual(await deliver([batch(9)]), {
+    refused: [{ sequence: 9, reason: 'HTTP 400: what is this?' }],
+    known: 0,
+  });
   assert.equal(seen.length, 1);
 });
 

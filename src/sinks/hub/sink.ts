@@ -31,7 +31,8 @@ const REASON_LENGTH_MAX = 500;
 /** 4xx that say nothing of the batches themselves. */
 const MAY_PASS: readonly number[] = [401, 403, 404, 405, 407, 408, 415, 425, 429];
 
-const STORED: Settlement = { refused: [] };
+/** All is stored, of which the hub knew so many batches already; or the content is refused. */
+type Sent = { readonly known: number } | { readonly reason: string };
 
 class HubSink implements Sink, StatusReporter {
   readonly limits: Sink['limits'] = REQUEST_LIMITS;
@@ -49,17 +50,19 @@ class HubSink implements Sink, StatusReporter {
   }
 
   async deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement> {
-    const reason = await this.#send(batches, signal);
-    if (reason === undefined) return STORED;
     const [first] = batches;
-    if (first === undefined) return STORED;
-    if (batches.length === 1) return { refused: [{ sequence: first.sequence, reason }] };
+    if (first === undefined) return { refused: [] };
+    const sent = await this.#send(batches, signal);
+    if ('known' in sent) return { refused: [], known: sent.known };
+    if (batches.length === 1) return { refused: [{ sequence: first.sequence, reason: sent.reason }], known: 0 };
     const refused: { sequence: number; reason: string }[] = [];
+    let known = 0;
     for (const batch of batches) {
-      const ownReason = await this.#send([batch], signal);
-      if (ownReason !== undefined) refused.push({ sequence: batch.sequence, reason: ownReason });
+      const own = await this.#send([batch], signal);
+      if ('known' in own) known += own.known;
+      else refused.push({ sequence: batch.sequence, reason: own.reason });
     }
-    return { refused };
+    return { refused, known };
   }
 
   async report(status: EdgeStatus, signal: AbortSignal): Promise<void> {
@@ -80,11 +83,11 @@ class HubSink implements Sink, StatusReporter {
     this.#client.close();
   }
 
-  /** Undefined when all is stored; the reason when the content is refused. Rejects when it may pass. */
-  async #send(batches: readonly Batch[], signal: AbortSignal): Promise<string | undefined> {
+  /** Rejects when it may pass. */
+  async #send(batches: readonly Batch[], signal: AbortSignal): Promise<Sent> {
     const first = batches[0];
     const last = batches.at(-1);
-    if (first === undefined || last === undefined) return undefined;
+    if (first === undefined || last === undefined) return { known: 0 };
     const body: Uint8Array[] = [];
     for (const batch of batches) body.push(encodeBatchHeader(batch, this.#crc32(batch.payload)), batch.payload);
     const key = `${first.gatewayId}/${first.epoch}/${first.sequence}-${last.sequence}`;
@@ -100,19 +103,19 @@ class HubSink implements Sink, StatusReporter {
     );
     if (answer.status === 200) return this.#checkStored(answer);
     const isOfContent = answer.status >= 400 && answer.status < 500 && !MAY_PASS.includes(answer.status);
-    if (isOfContent && hubsSentence(answer) !== undefined) return reasonOf(answer);
+    if (isOfContent && hubsSentence(answer) !== undefined) return { reason: reasonOf(answer) };
     throw mayPass(answer, this.#context.clock.nowMicros());
   }
 
   /** A 200 counts only when it is the hub's own: a captive proxy says 200 to everything. */
-  #checkStored(answer: Answer): undefined {
-    const { stored, dead_letters, refused } = fieldsOf(answer);
+  #checkStored(answer: Answer): Sent {
+    const { stored, duplicate_batches: known, dead_letters, refused } = fieldsOf(answer);
     if (typeof stored !== 'number' || typeof dead_letters !== 'number') {
       throw new MillwrightError('protocol_violation', `${this.#options.url} answered 200, but not as a hub does`);
     }
     if (dead_letters > 0)
       this.#context.log.warn('the hub has put readings into its dead letters', { dead_letters, refused });
-    return undefined;
+    return { known: typeof known === 'number' ? known : 0 };
   }
 }
 
