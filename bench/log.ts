@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- log [PART ...]`: what the log does in a second, beside the bare calls that it stands on.
  *
- * Parts are append, compress and open (which also reads); all when none is named. Each measurement is a process of its own on the built
+ * Parts are append, compress, plain and compressed (which open and read a log of such segments); all when none is named. Each measurement is a process of its own on the built
  * program (`log-parts.support.ts`), so its peak of memory is its own; with the flags of an edge, which has no optimizing
  * compiler, and with Node's own. Batches hold 100 readings of simulated machines, and are made before any clock starts.
  *
@@ -46,7 +46,12 @@ const NODE_FLAGS: { readonly [name: string]: readonly string[] } = {
   "Node's own": [],
 };
 
-const PARTS: { readonly [part: string]: () => Promise<void> } = { append, compress, open: openAndRead };
+const PARTS: { readonly [part: string]: () => Promise<void> } = {
+  append,
+  compress,
+  plain: () => openAndRead('plain', null),
+  compressed: () => openAndRead('compressed', WARM_BYTES_MAX),
+};
 
 const base = mkdtempSync(path.join(tmpdir(), 'millwright-bench-'));
 const program = path.join(base, 'log-parts.mjs');
@@ -83,7 +88,7 @@ try {
 async function append(): Promise<void> {
   for (const [name, flags] of Object.entries(NODE_FLAGS)) {
     say(
-      `\nappends, ${name}, ${ROUNDS} turns: median (least to most), and ratio to the bare peer of 1 and of 16 batches`,
+      `\nappends, ${name}, ${ROUNDS} turns: median (least to most), and ratio to the bare peers: 1, 1 not blocking, 16`,
     );
     const turns = new Map<string, PartResult[]>(Object.keys(APPENDS).map((way) => [way, []]));
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -94,11 +99,12 @@ async function append(): Promise<void> {
     for (const [way, results] of turns) {
       const rates = results.map(perSecond);
       const ofOne = ratioTo('bare, 1 batch a sync', rates);
+      const ofOneAsync = ratioTo('bare, 1 batch a sync, not blocking', rates);
       const ofSixteen = ratioTo('bare, 16 batches a sync', rates);
       const spread = `(${thousands(Math.min(...rates))} to ${thousands(Math.max(...rates))})`;
       const rate = `${thousands(median(rates))} readings/s ${spread}`;
       const isMet = way === 'log, 1 waiting' ? ofOne >= LIMITS.syncedRatio : ofSixteen >= LIMITS.syncedRatio;
-      const ratios = `ratio ${ofOne.toFixed(2)}, ${ofSixteen.toFixed(2)}`;
+      const ratios = [ofOne, ofOneAsync, ofSixteen].map((ratio) => ratio.toFixed(2)).join(', ');
       row([way, rate, ratios, memoryOf(results), appendVerdict(way, isMet, median(rates))]);
     }
   }
@@ -123,34 +129,29 @@ async function compress(): Promise<void> {
   }
 }
 
-async function openAndRead(): Promise<void> {
-  for (const [form, warmBytesMax] of [
-    ['plain', null],
-    ['compressed', WARM_BYTES_MAX],
-  ] as const) {
-    const folder = newFolder();
-    await fillAndKill(folder, warmBytesMax);
-    const { segments, bytes, lock } = dirtOf(folder);
-    say(
-      `\n${(bytes / 1e6).toFixed(0)} MB, ${segments} segments, ${form}; opened after kill -9, then read from end to end`,
-    );
-    for (const [name, flags] of Object.entries(NODE_FLAGS)) {
-      writeFileSync(path.join(folder, 'log/lock'), lock);
-      tear(folder);
-      const cache = dropCaches();
-      const opened = await runPart({ part: 'open', folder, warmBytesMax }, flags);
-      const millis = `${(opened.seconds * 1000).toFixed(0)} ms`;
-      const isQuick = opened.seconds < LIMITS.openSeconds;
-      row([`open, ${name}`, millis, cache, memoryOf([opened]), verdict(isQuick, `${LIMITS.openSeconds} s`)]);
-      const cacheOfRead = dropCaches();
-      const read = await runPart({ part: 'read', folder, warmBytesMax }, flags);
-      const isFast = perSecond(read) >= LIMITS.coldReadPerSecond;
-      const limit = verdict(isFast, `${thousands(LIMITS.coldReadPerSecond)} readings/s`);
-      const rate = `${thousands(perSecond(read))} readings/s`;
-      row([`read, ${name}`, `${rate}, ${read.seconds.toFixed(1)} s`, cacheOfRead, memoryOf([read]), limit]);
-    }
-    rmSync(folder, { recursive: true });
+async function openAndRead(form: string, warmBytesMax: number | null): Promise<void> {
+  const folder = newFolder();
+  await fillAndKill(folder, warmBytesMax);
+  const { segments, bytes, lock } = dirtOf(folder);
+  say(
+    `\n${(bytes / 1e6).toFixed(0)} MB, ${segments} segments, ${form}; opened after kill -9, then read from end to end`,
+  );
+  for (const [name, flags] of Object.entries(NODE_FLAGS)) {
+    writeFileSync(path.join(folder, 'log/lock'), lock);
+    tear(folder);
+    const cache = dropCaches();
+    const opened = await runPart({ part: 'open', folder, warmBytesMax }, flags);
+    const millis = `${(opened.seconds * 1000).toFixed(0)} ms`;
+    const isQuick = opened.seconds < LIMITS.openSeconds;
+    row([`open, ${name}`, millis, cache, memoryOf([opened]), verdict(isQuick, `${LIMITS.openSeconds} s`)]);
+    const cacheOfRead = dropCaches();
+    const read = await runPart({ part: 'read', folder, warmBytesMax }, flags);
+    const isFast = perSecond(read) >= LIMITS.coldReadPerSecond;
+    const limit = verdict(isFast, `${thousands(LIMITS.coldReadPerSecond)} readings/s`);
+    const rate = `${thousands(perSecond(read))} readings/s, ${read.seconds.toFixed(1)} s`;
+    row([`read, ${name}`, rate, cacheOfRead, memoryOf([read]), limit]);
   }
+  rmSync(folder, { recursive: true });
 }
 
 /** Kills the process in the midst of its appends. */
