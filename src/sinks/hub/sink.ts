@@ -24,8 +24,8 @@ export const create: CreateSink<HubSinkOptions> = (options, context) => new HubS
 export const REQUEST_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
 /**
  * Requests under way at once; the client has a connection for each, and one for the status. The hub stores what comes
- * during one transaction with the next one: with six a backlog takes an eighth less processor time of all three than with
- * three, and the hub is never without work. In the edge's memory the difference is not seen.
+ * during one transaction with the next one: with six, a backlog of an hour took an eighth less processor time of edge, hub
+ * and database than with three, and the edge's memory was the same.
  */
 const REQUESTS_MAX = 6;
 const REPORT_TIMEOUT_MS = 5_000;
