@@ -77,12 +77,11 @@ export class Reader {
   async #read(from: number, { batchesMax, bytesMax }: ReadLimits): Promise<StoredBatch[]> {
     const batches: StoredBatch[] = [];
     let bytes = 0;
-    await this.#walk(from, { payloads: true }, ({ header, payload, block }, { epoch }) => {
+    await this.#walk(from, { payloads: true }, ({ header, payload }, { epoch }) => {
       bytes += payload.length;
       if (batches.length > 0 && bytes > bytesMax) return 'stop';
       const { sequence, readings, appendedAtMicros } = header;
-      const own = block === undefined ? new Uint8Array(payload) : payload;
-      batches.push({ epoch, sequence, readings, appendedAtMicros, payload: own });
+      batches.push({ epoch, sequence, readings, appendedAtMicros, payload: new Uint8Array(payload) });
       return batches.length < batchesMax ? 'go on' : 'stop after';
     });
     return batches;

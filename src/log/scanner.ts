@@ -5,7 +5,7 @@
  * window of the file and one block at a time, never the whole of it.
  */
 import type { FileHandle } from '../base/files.ts';
-import { decodeBlock } from './block.ts';
+import { decodeBlock, freeBlock } from './block.ts';
 import {
   type BlockHeader,
   checksum,
@@ -23,7 +23,10 @@ export interface ScannedRecord {
   readonly kind: 'record';
   readonly offset: number;
   readonly header: RecordHeader;
-  /** A view that is good until the next call of `next`, or in a block for ever; empty where none was wanted. */
+  /**
+   * A view that is good until the next call of `next`, or in a block for as long as {@link BlockCache} keeps that, and for
+   * ever where there is no cache; empty where none was wanted.
+   */
   readonly payload: Uint8Array;
   /** The block it is in, which then is at `offset`. */
   readonly block: BlockHeader | undefined;
@@ -86,7 +89,9 @@ export class BlockCache {
     return isSame ? this.#content : undefined;
   }
 
+  /** Frees the one before. */
   keep(header: BlockHeader, content: Buffer): void {
+    if (this.#content !== undefined) freeBlock(this.#content);
     this.#header = header;
     this.#content = content;
   }

@@ -113,9 +113,10 @@ export async function makeFolder(): Promise<string> {
   return folder;
 }
 
-export async function startSystem(): Promise<System> {
+/** @param durable whether the database syncs what it commits: for tests it need not */
+export async function startSystem({ durable = false }: { durable?: boolean } = {}): Promise<System> {
   const folder = await makeFolder();
-  const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable: false });
+  const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable });
   const { host, port, user, password, database: dbname } = postgres;
   const database = new Pool({ host, port, user, password, database: dbname, max: 4 });
   database.on('error', () => {}); // The server may be stopped under an idle connection; a query tells.

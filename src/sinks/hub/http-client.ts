@@ -8,8 +8,8 @@ import { MillwrightError, messageOf } from '../../base/errors.ts';
 
 /** Longest answer that is read. */
 export const ANSWER_BYTES_MAX: number = 64 * 1024;
-/** Connections to one hub: three for batches, one for the status. */
-const CONNECTIONS_MAX = 4;
+/** Connections to one hub: six for batches, one for the status. */
+const CONNECTIONS_MAX = 7;
 
 export interface ClientOptions {
   readonly url: string;

@@ -22,8 +22,12 @@ export const create: CreateSink<HubSinkOptions> = (options, context) => new HubS
  * 1 MiB left the process 3 MB larger for good.
  */
 export const REQUEST_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
-/** Requests under way at once; the client has a connection for each, and one for the status. */
-const REQUESTS_MAX = 3;
+/**
+ * Requests under way at once; the client has a connection for each, and one for the status. The hub stores what comes
+ * during one transaction with the next one: with six, a backlog of an hour took an eighth less processor time of edge, hub
+ * and database than with three, and the edge's memory was the same.
+ */
+const REQUESTS_MAX = 6;
 const REPORT_TIMEOUT_MS = 5_000;
 /** Longest reason that is kept with a refused batch, in UTF-16 units. */
 const REASON_LENGTH_MAX = 500;
