@@ -333,8 +333,9 @@ function canBeEntered(folder: string): boolean {
 try {
   await program.parseAsync();
 } catch (error) {
-  const message =
-    error instanceof MillwrightError ? error.message : String(error instanceof Error ? error.stack : error);
+  // The system's own words (no such folder, no right to read it) name the file; a stack would only hide them.
+  const isPlain = error instanceof MillwrightError || (error instanceof Error && 'syscall' in error);
+  const message = isPlain ? error.message : String(error instanceof Error ? error.stack : error);
   process.stderr.write(`${message}\n`);
   process.exitCode = isDiskTrouble(error) ? EXIT_FAILED : EXIT_CANNOT_START;
 }

@@ -1,6 +1,6 @@
 /** `millwright log …`: what the command line does with the folder of a log, open or not. */
 import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -39,11 +39,20 @@ export async function verify(folder: string, { json = false }: { json?: boolean 
 }
 
 export async function repair(folder: string): Promise<void> {
+  await becomeOwner(folder);
   const settings = await settingsIfThere(folder);
   const gatewayId = settings?.gatewayId;
   const repaired = await repairLog({ files: nodeFiles, folder, clock: systemClock, gatewayId });
   process.stdout.write(describeRepair(repaired));
   if (!repaired.after.sound) process.exitCode = EXIT_FAILED;
+}
+
+/** What root would write, the edge's own user could not open. */
+async function becomeOwner(folder: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = await stat(folder);
+  process.setegid?.(gid);
+  process.seteuid?.(uid);
 }
 
 export interface ExportArguments {

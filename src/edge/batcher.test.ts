@@ -254,3 +254,36 @@ test('a source that can wait is made to while the log does not keep up, and lose
   assert.equal(log.readings.length, given);
   assert.equal(batcher.losses, 0);
 });
+
+test('a reading that no hub would understand does not hang what must be given up', async () => {
+  const { log, batcher } = setup();
+  log.failing = true;
+  const broken: Reading = { machine_id: 'CNC-1', timestamp: 'yesterday', kind: 'event', event_type: 'message' };
+  const text = 'x'.repeat(4_000);
+  const count = Math.ceil((WAITING_BYTES_HARD_MAX * 1.2) / text.length);
+  for (let index = 0; index < count; index += 1) batcher.accept(index % 50 === 0 ? broken : event(index, text));
+  batcher.flush();
+  assert.ok(batcher.losses > 0);
+  assert.equal(batcher.readings, batcher.waitingReadings + batcher.losses);
+  await batcher.drain(AbortSignal.timeout(1));
+});
+
+test('after a stall the next one begins with narrow intervals again', async () => {
+  const { log, batcher } = setup();
+  for (let stall = 0; stall < 2; stall += 1) {
+    log.held = [];
+    const start = stall * 10 * WAITING_READINGS_MAX;
+    // One machine at 10 Hz, for so long that all of it waits.
+    for (let index = 0; index < WAITING_READINGS_MAX * 1.2; index += 1) {
+      const timestamp = timestampOf(1.7e15 + (start + index) * 100_000);
+      batcher.accept({ machine_id: 'CNC-0', timestamp, temperature: index });
+    }
+    const { held } = log;
+    log.held = undefined;
+    for (const release of held) release();
+    await until(() => batcher.waitingReadings === 0);
+  }
+  const factors = log.readings.map((reading) => ('sampling_factor' in reading ? (reading.sampling_factor ?? 1) : 1));
+  assert.equal(Math.max(...factors), 2, 'the narrowest intervals were enough both times');
+  await batcher.drain(never);
+});

@@ -7,7 +7,8 @@
  *
  * When the log is slow or failing, closed batches wait, up to {@link WAITING_READINGS_MAX} and {@link WAITING_BYTES_MAX}.
  * Beyond that the samples of the older half are merged into ever wider intervals, and in the end taken out; events and
- * measurements stay, up to {@link WAITING_BYTES_HARD_MAX}. What was lost is counted, logged, and told by one `gap` event for each machine once the log takes batches again.
+ * measurements stay, up to {@link WAITING_BYTES_HARD_MAX}. What was lost is counted, logged, and told by one `gap` event
+ * for each machine once the log takes batches again.
  */
 import { Backoff } from '../base/backoff.ts';
 import { type Clock, now } from '../base/clock.ts';
@@ -21,13 +22,13 @@ import { kindOf, type Reading, type ReadingKind } from '../model/reading.ts';
 import { addGone, type Gone } from '../model/merge.ts';
 import { type Shrinking, shrink } from '../model/shrink.ts';
 
-/** Readings that may wait for the log before samples are dropped. */
+/** Readings that may wait for the log before samples are merged. */
 export const WAITING_READINGS_MAX = 20_000;
 /** Sources that can wait are made to when so many readings wait for the log, */
 export const ROOM_READINGS_MAX: number = WAITING_READINGS_MAX / 4;
 /** but never for longer than this at once. */
 export const ROOM_WAIT_MS_MAX = 5_000;
-/** Bytes that may wait for the log before samples are dropped. */
+/** Bytes that may wait for the log before samples are merged. */
 export const WAITING_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Bytes that may wait when all that waits is events and measurements; beyond it the oldest of them are lost. */
 export const WAITING_BYTES_HARD_MAX: number = 16 * 1024 * 1024;
@@ -70,6 +71,8 @@ interface ClosedBatch {
   readings: number;
   /** When each reading was emitted, by the monotonic clock. */
   emittedMs: readonly number[];
+  /** There is nothing more to merge or drop but events and measurements. */
+  isWithoutSamples: boolean;
 }
 
 export class Batcher {
@@ -170,6 +173,7 @@ export class Batcher {
       payload,
       readings: this.#emittedMs.length,
       emittedMs: this.#emittedMs,
+      isWithoutSamples: false,
     });
     if (this.#buffer.length > BUFFER_BYTES_FIRST) this.#buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES_FIRST);
     this.#used = 0;
@@ -200,7 +204,11 @@ export class Batcher {
     };
     return [
       counter('millwright_readings_total', 'Readings taken from sources.', this.#readings),
-      counter('millwright_readings_lost_total', 'Readings lost because the log did not take them.', this.#losses),
+      counter(
+        'millwright_readings_lost_total',
+        'Readings merged into others or lost because the log did not take them.',
+        this.#losses,
+      ),
       {
         name: 'millwright_readings_waiting',
         help: 'Readings that the log has not confirmed.',
@@ -299,10 +307,12 @@ export class Batcher {
     if (this.#lastError !== null) {
       this.#options.logger.info('the log takes batches again', { waiting_readings: this.#waitingReadings });
       this.#lastError = null;
-      this.#widthMicros = WIDTH_MICROS_FIRST;
       this.#backoff.reset();
     }
-    if (this.#waitingReadings < ROOM_READINGS_MAX / 2) this.#roomWait?.over.abort();
+    if (this.#waitingReadings < ROOM_READINGS_MAX / 2) {
+      this.#widthMicros = WIDTH_MICROS_FIRST;
+      this.#roomWait?.over.abort();
+    }
     if (this.#untold.size > 0 && this.#waitingReadings < WAITING_READINGS_MAX / 2) this.#tellGaps();
   }
 
@@ -334,13 +344,13 @@ export class Batcher {
   #shed(): void {
     while (this.#isOverLimit() && this.#widthMicros <= WIDTH_MICROS_MAX) this.#mergeOlderHalf();
     for (let index = 0; this.#isOverLimit() && index < this.#waiting.length; index += 1) {
-      this.#shrink(this.#waiting.slice(index, index + 1), { kind: 'drop', kinds: ['sample'] });
-    }
-    while (this.#waitingBytes > WAITING_BYTES_HARD_MAX && this.#waiting.length > 0) {
-      this.#shrink(this.#waiting.slice(0, 1), { kind: 'drop', kinds: ['sample', 'measurement', 'event'] });
-      this.#removeEmpty();
+      const batch = this.#waiting[index]!;
+      if (batch.isWithoutSamples) continue;
+      this.#shrink([batch], { kind: 'drop', kinds: ['sample'] });
+      batch.isWithoutSamples = true;
     }
     this.#removeEmpty();
+    while (this.#waitingBytes > WAITING_BYTES_HARD_MAX && this.#waiting.length > 0) this.#loseOldest();
   }
 
   #isOverLimit(): boolean {
@@ -373,6 +383,18 @@ export class Batcher {
       batch.emittedMs = batch.emittedMs.slice(0, readings);
     }
     for (const [machineId, gone] of lost) this.#lose(machineId, gone, 'the log does not keep up');
+  }
+
+  /** The whole batch, also what no hub would understand in it. */
+  #loseOldest(): void {
+    const batch = this.#waiting.shift();
+    if (batch === undefined) return;
+    const { messages, lost } = shrink([batch.payload], { kind: 'drop', kinds: ['sample', 'measurement', 'event'] });
+    this.#waitingBytes -= batch.payload.length;
+    this.#waitingReadings -= batch.readings;
+    for (const [machineId, gone] of lost) this.#lose(machineId, gone, 'the log does not keep up');
+    // Of a batch with a reading that cannot be decoded, nobody can say whose the others are.
+    if (messages[0] === 'unchanged') this.#losses += batch.readings;
   }
 
   #removeEmpty(): void {

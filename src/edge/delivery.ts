@@ -10,6 +10,7 @@ import { MillwrightError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import { Rate } from '../base/rate.ts';
+import { ISLANDS_MAX } from '../log/cursor.ts';
 import type { Cursor, DurableLog, ReadLimits, StoredBatch } from '../log/log.ts';
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus, SinkStatus } from '../model/status.ts';
@@ -252,7 +253,8 @@ export class Delivery {
     try {
       lot = lane === 'live' ? await this.#liveLot() : await this.#backlogLot(hasTwo);
     } catch (error) {
-      this.#failed(error);
+      if (signal.aborted) return;
+      this.#cannotRead(error, lane);
       return;
     }
     const startedMs = clock.monotonicMs();
@@ -278,8 +280,10 @@ export class Delivery {
     const stored = await this.#readLive(sink.limits);
     const oldest = stored[0];
     const isLate = oldest !== undefined && this.#ageMs(oldest.appendedAtMicros) > LIVE_LATE_MS;
-    if (isLate && oldest.sequence < newest) this.#lanes.startLive(newest);
-    const batches = isLate && oldest.sequence < newest ? await this.#readLive(sink.limits) : stored;
+    // Each new beginning leaves an island behind, and the cursor remembers but so many: then the lane stays late.
+    const startsAnew = isLate && oldest.sequence < newest && this.#cursor.islands.length < ISLANDS_MAX / 2;
+    if (startsAnew) this.#lanes.startLive(newest);
+    const batches = startsAnew ? await this.#readLive(sink.limits) : stored;
     const first = this.#lanes.liveFirst;
     const last = batches.at(-1)?.sequence;
     if (first === undefined || last === undefined) {
@@ -374,7 +378,24 @@ export class Delivery {
   }
 
   /** One wait for the whole sink, however many calls fail together. Without a call: the log could not be read. */
-  #failed(error: unknown, call?: Call): void {
+  /** The log cannot be read there: a lane beside another waits alone, with growing waits. */
+  #cannotRead(error: unknown, lane: Lane): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const reason = messageOf(error);
+    if (this.#lastError !== reason)
+      this.#logger.warn('the log cannot be read for the sink; it is tried again', { reason });
+    this.#lastError = reason;
+    this.#state = 'failing';
+    this.#retries += 1;
+    if (lane === 'backlog' && this.#lanes.liveFirst !== undefined) {
+      this.#backlogResumeAtMs = nowMs + this.#backlogBackoff.nextMs();
+      return;
+    }
+    this.#round += 1;
+    this.#resumeAtMs = nowMs + this.#backoff.nextMs();
+  }
+
+  #failed(error: unknown, call: Call): void {
     const nowMs = this.#options.clock.monotonicMs();
     const reason = messageOf(error);
     if (this.#lastError !== reason) this.#logger.warn('the sink takes nothing now; it is tried again', { reason });
@@ -383,14 +404,13 @@ export class Delivery {
     this.#retries += 1;
     const retryAfterMs = error instanceof MillwrightError ? error.retryAfterMs : undefined;
     const askedMs = Math.min(retryAfterMs ?? 0, RETRY_AFTER_MS_MAX);
-    if (call !== undefined && call.paceBytes !== null) {
-      this.#pace.ended(call.paceBytes, nowMs - call.startedMs);
-      this.#backlogResumeAtMs = nowMs + this.#backlogBackoff.nextMs(askedMs);
-    }
-    if (call !== undefined && call.round !== this.#round) {
+    if (call.paceBytes !== null) this.#pace.ended(call.paceBytes, nowMs - call.startedMs);
+    // One wait, however many calls fail together.
+    if (call.round !== this.#round) {
       this.#resumeAtMs = Math.max(this.#resumeAtMs, nowMs + askedMs);
       return;
     }
+    if (call.paceBytes !== null) this.#backlogResumeAtMs = nowMs + this.#backlogBackoff.nextMs(askedMs);
     this.#round += 1;
     this.#resumeAtMs = nowMs + this.#backoff.nextMs(askedMs);
   }

@@ -206,10 +206,15 @@ class Edge implements StatusSource, PressureSource {
   }
 
   usage(): Usage {
+    const { warmBytesMax } = this.#settings.log.limits;
     const { bytes, bytes_appended, bytes_max, bytes_possible } = this.#log.status();
+    // A log whose sinks keep up stays within its warm size, and moves in it by whole segments: that is no backlog.
+    const backlog = Math.max(0, bytes - warmBytesMax);
+    const room = bytes_possible === null ? null : bytes_possible - warmBytesMax;
+    const bytesPossible = room === null || room > 0 ? room : backlog > 0 ? backlog : null;
     const { user, system } = process.cpuUsage();
     return {
-      log: { bytes, bytesAppended: bytes_appended, bytesMax: bytes_max, bytesPossible: bytes_possible },
+      log: { bytes: backlog, bytesAppended: bytes_appended, bytesMax: bytes_max - warmBytesMax, bytesPossible },
       waiting: { readings: this.#batcher.waitingReadings, readingsMax: WAITING_READINGS_MAX },
       cpuMs: (user + system) / 1000,
       memoryBytes: process.memoryUsage.rss(),

@@ -84,7 +84,7 @@ test('every reading is a line of JSON as it was read; what is no reading is told
   assert.deepEqual(parsed(await exported()), [sample, event, measurement, last]);
   assert.deepEqual(faults, ['2 machine_id is text, found 7']);
   const [first] = parsed(await exported({ identity: { gatewayId: 'gw' } }));
-  assert.deepEqual(first, { gateway_id: 'gw', epoch: 'id_id', sequence: 1, ...sample });
+  assert.deepEqual(first, { gateway_id: 'gw', epoch: 'id_id', sequence: 1, reading: sample });
 });
 
 test('a part is named by sequences or by the readings’ own times, both ends included', async () => {

@@ -36,8 +36,9 @@ export async function* exportedText(options: ExportOptions): AsyncGenerator<stri
   }
 }
 
+/** With an identity, the reading stands beside it: a machine may have signals of those names. */
 function jsonLine(reading: Reading, about: Identity): string {
-  return `${JSON.stringify({ ...about, ...reading })}\n`;
+  return `${JSON.stringify('sequence' in about ? { ...about, reading } : reading)}\n`;
 }
 
 const IDENTITY_COLUMNS = ['gateway_id', 'epoch', 'sequence'];

@@ -110,6 +110,8 @@ export class DurableLog {
   readonly #waiters = new Set<Waiter>();
   #lastSequence: number;
   #telling: Quarantine['untold'] = [];
+  /** What is known of destroyed ranges, learned while the batches around them are there. */
+  readonly #destroyed = new WeakMap<object, Loss>();
   #closing: Promise<void> | undefined;
 
   /**
@@ -285,11 +287,9 @@ export class DurableLog {
    * {@link lossesTold}.
    */
   async takeLosses(): Promise<readonly Loss[]> {
-    const ranges = [...this.#quarantine.untold];
-    const destroyed: Loss[] = [];
-    for (const range of ranges) destroyed.push(await this.#destroyedLoss(range));
-    this.#telling = ranges;
-    return [...this.#losses.take(), ...destroyed];
+    await this.#describeDestroyed();
+    this.#telling = this.#quarantine.untold.filter((range) => this.#destroyed.has(range));
+    return [...this.#losses.take(), ...this.#telling.flatMap((range) => this.#destroyed.get(range) ?? [])];
   }
 
   /** The `gap` events that tell of what was taken are in the log. */
@@ -375,8 +375,9 @@ export class DurableLog {
    * the oldest batch kept; on a full disk, where nothing can be saved before something is deleted, by what is known.
    * @returns whether there was any
    */
-  #deleteThrough(settledThrough: () => number): Promise<boolean> {
-    return this.#reader.exclusively(async () => {
+  async #deleteThrough(settledThrough: () => number): Promise<boolean> {
+    await this.#describeDestroyed();
+    return await this.#reader.exclusively(async () => {
       const { files, folder } = this.#options;
       let deleted = 0;
       for (const [segment, next] of this.#segments.settledThrough(settledThrough())) {
@@ -399,6 +400,18 @@ export class DurableLog {
 
   #sinksBehind(sequence: number): string[] {
     return [...this.#cursors].flatMap(([sink, { position }]) => (position < sequence ? [sink] : []));
+  }
+
+  async #describeDestroyed(): Promise<void> {
+    for (const range of this.#quarantine.untold) {
+      if (this.#destroyed.has(range)) continue;
+      try {
+        this.#destroyed.set(range, await this.#destroyedLoss(range));
+      } catch (error) {
+        // A disk that cannot be read now may be later; the range stays untold until then.
+        this.#options.log.debug('what damage has destroyed could not be looked up', { error });
+      }
+    }
   }
 
   /** What the batches around it tell: when they were appended, and how many readings were appended between them. */

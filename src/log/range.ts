@@ -17,6 +17,11 @@ export interface LogRange {
 export function parseRange({ from = '0', to }: { from?: string | undefined; to?: string | undefined }): LogRange {
   const start = parseEnd('--from', from);
   const end = to === undefined ? Number.MAX_SAFE_INTEGER : parseEnd('--to', to);
+  const isBackwards =
+    typeof start === 'number'
+      ? typeof end === 'number' && start > end
+      : typeof end === 'string' && !isAtLeast(end, start);
+  if (isBackwards) throw new MillwrightError('bad_request', `--from ${from} is after --to ${to}`);
   return {
     sequences: {
       first: typeof start === 'number' ? start : 0,

@@ -141,7 +141,7 @@ function damageLines(report: LogReport): string[] {
     lines.push(`lost      ${rangeText({ first, last })} (${what}), ${told}; what is left is in quarantine/`);
   }
   const verdict = 'not sound something is damaged; the batches that are not named are not affected';
-  return [...lines, report.sound ? 'sound     every batch can be read' : verdict];
+  return [...lines, report.sound ? 'sound     every batch that is left can be read' : verdict];
 }
 
 function missingText({ segment, firstSequence, lastSequence, afterMicros, beforeMicros }: MissingRange): string {

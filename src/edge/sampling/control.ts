@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Metric } from '../../base/prometheus.ts';
 import type { ControlSettings } from '../settings.ts';
-import { SamplingController, type SensorLoad } from './controller.ts';
+import { DOWN_INTERVALS, SamplingController, type SensorLoad } from './controller.ts';
 import { type Pressure, PressureMeter, type PressureSource, queueOf, WINDOW_INTERVALS } from './pressure.ts';
 
 /** A source as the control sees it. */
@@ -37,7 +37,8 @@ export class SamplingControl {
   constructor(options: SamplingControlOptions) {
     const { intervalMs, horizonMs, fidelityWeight } = options.settings;
     this.#options = options;
-    this.#controller = new SamplingController({ fidelityWeight, probeIntervals: Math.ceil(horizonMs / intervalMs) });
+    const probeIntervals = Math.max(DOWN_INTERVALS + 1, Math.ceil(horizonMs / intervalMs));
+    this.#controller = new SamplingController({ fidelityWeight, probeIntervals });
     this.#meter = new PressureMeter(options.settings);
     this.#flows = options.sources.map(({ samplesInFull }) => ({ perInterval: 0, counted: samplesInFull }));
   }

@@ -37,7 +37,7 @@ export function queueSum(pressures: readonly Pressure[], load: number): number {
 /** What is measured at one instant. */
 export interface Usage {
   readonly log: {
-    /** All of it on the disk. */
+    /** On the disk, beyond what a log has whose sinks keep up. */
     readonly bytes: number;
     /** Only ever grows. */
     readonly bytesAppended: number;
