@@ -141,7 +141,8 @@ function damageLines(report: LogReport): string[] {
     lines.push(`lost      ${rangeText({ first, last })} (${what}), ${told}; what is left is in quarantine/`);
   }
   const verdict = 'not sound something is damaged; the batches that are not named are not affected';
-  return [...lines, report.sound ? 'sound     every batch that is left can be read' : verdict];
+  const sound = `sound     every batch ${report.quarantined.length > 0 ? 'that is left ' : ''}can be read`;
+  return [...lines, report.sound ? sound : verdict];
 }
 
 function missingText({ segment, firstSequence, lastSequence, afterMicros, beforeMicros }: MissingRange): string {
