@@ -13,7 +13,6 @@ import { encodeFrame } from '../model/frame.ts';
 import { deadLetters, describeDeadLetter, exportedLines, sinksWithDeadLetters } from './dead-letter-files.ts';
 import { replayDeadLetters, type Replayed } from './dead-letter-replay.ts';
 import { DeadLetters } from './dead-letters.ts';
-import type { EdgeSettings } from './settings.ts';
 
 interface Setup {
   readonly folder: string;
@@ -47,7 +46,8 @@ async function setup(context: TestContext, bytesMax = 1_000_000): Promise<Setup>
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const options = { url, timeoutMs: 5_000, token: null, tlsCaFile: null };
-  const settings = { gatewayId: 'gw', sinks: [{ name: 'hub', type: 'hub', options }] } as unknown as EdgeSettings;
+  const sinks = [{ name: 'hub', type: 'hub', from: 'oldest', maxRate: null, options } as const];
+  const settings = { gatewayId: 'gw', sinks };
   const common = { logFolder: folder, files: nodeFiles, clock: systemClock, logger: silentLogger };
   const { signal } = new AbortController();
   const made: Setup = {

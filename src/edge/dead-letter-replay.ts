@@ -27,7 +27,7 @@ import type { EdgeSettings } from './settings.ts';
 
 export interface ReplayOptions {
   readonly logFolder: string;
-  readonly settings: EdgeSettings;
+  readonly settings: Pick<EdgeSettings, 'gatewayId' | 'sinks'>;
   readonly sink: string;
   readonly files: Files;
   readonly clock: Clock;
@@ -126,7 +126,7 @@ class Replay {
     throw new MillwrightError('connection_failed', what, { cause: failure });
   }
 
-  /** As many letters of one log's life as the sink takes at once. */
+  /** As many letters of one epoch as the sink takes at once. */
   async *#lots(name: string): AsyncGenerator<DeadLetterLine[]> {
     const { batchesMax, bytesMax } = this.#sink.limits;
     let lot: DeadLetterLine[] = [];

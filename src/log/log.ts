@@ -373,7 +373,7 @@ export class DurableLog {
   /**
    * Deletes the segments that are settled whole. Usually by what is saved, so that after a crash no cursor stands before
    * the oldest batch kept; on a full disk, where nothing can be saved before something is deleted, by what is known.
-   * @returns whether there was any
+   * @returns whether a segment was deleted
    */
   async #deleteThrough(settledThrough: () => number): Promise<boolean> {
     await this.#describeDestroyed();

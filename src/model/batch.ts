@@ -19,9 +19,9 @@ export const FRAMES_MEDIA_TYPE = 'application/vnd.millwright.frames';
 
 export interface BatchId {
   readonly gatewayId: string;
-  /** Random id of one log's life. */
+  /** Random id of one opening of the gateway's log. */
   readonly epoch: string;
-  /** From 1, without gaps. */
+  /** Rises through the log; numbers may be missing. */
   readonly sequence: number;
 }
 
