@@ -1,0 +1,64 @@
+/** The keys by which a configuration names NATS servers and how to log in there: the same at the edge and at the hub. */
+import { z } from 'zod';
+import { text } from './config.ts';
+import { MillwrightError } from './errors.ts';
+import type { NatsConnectionSettings } from './nats.ts';
+
+type Text = ReturnType<typeof text>;
+type Optional = z.ZodOptional<Text>;
+
+/** To be spread into a section. */
+export const natsConnectionKeys: {
+  readonly url: Text;
+  readonly user: Optional;
+  readonly password: Optional;
+  readonly token: Optional;
+  readonly nkey_seed_file: Optional;
+  readonly creds_file: Optional;
+  readonly tls_ca_file: Optional;
+  readonly tls_cert_file: Optional;
+  readonly tls_key_file: Optional;
+} = {
+  url: text('one or several URLs such as nats://host:4222 or tls://host:4222, divided by commas').describe(
+    'NATS servers, divided by commas; any one that answers is used. A user and password may stand in it',
+  ),
+  user: text().optional().describe('User; better than in the URL'),
+  password: text().optional().describe('Password; better given by the environment where there is a variable for it'),
+  token: text().optional().describe('Token, instead of user and password'),
+  nkey_seed_file: text('a path').optional().describe('File with the seed of an nkey (SU…)'),
+  creds_file: text('a path').optional().describe('Credentials file (.creds) of a user with a JWT'),
+  tls_ca_file: text('a path').optional().describe("PEM file of the authority that signed the servers' certificates"),
+  tls_cert_file: text('a path').optional().describe('PEM file of our own certificate, where the servers ask for one'),
+  tls_key_file: text('a path').optional().describe('PEM file of its key'),
+};
+
+type NatsConnectionKeys = z.output<z.ZodObject<typeof natsConnectionKeys>>;
+
+/** @throws config_invalid for what is no URL of a NATS server */
+export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettings {
+  return {
+    servers: keys.url.split(',').map((server) => checkedServer(server.trim())),
+    user: keys.user ?? null,
+    password: keys.password ?? null,
+    token: keys.token ?? null,
+    nkeySeedFile: keys.nkey_seed_file ?? null,
+    credsFile: keys.creds_file ?? null,
+    tlsCaFile: keys.tls_ca_file ?? null,
+    tlsCertFile: keys.tls_cert_file ?? null,
+    tlsKeyFile: keys.tls_key_file ?? null,
+  };
+}
+
+const SCHEMES: readonly string[] = ['nats:', 'tls:'];
+
+function checkedServer(server: string): string {
+  const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
+  if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') {
+    const found = server.replace(/\/\/[^@/]*@/, '//…@');
+    throw new MillwrightError(
+      'config_invalid',
+      `found "${found}"; allowed: the URL of a NATS server, nats://host:4222 or tls://host:4222`,
+    );
+  }
+  return parsed.href.replace(/\/$/, '');
+}
