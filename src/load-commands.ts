@@ -39,17 +39,9 @@ export async function publish(options: PublishOptions): Promise<void> {
         return value === undefined ? [] : [[name, value]];
       }),
     );
-    const isGiven = json !== undefined || machine !== undefined || Object.keys(signals).length > 0;
-    if (!isGiven && process.stdin.isTTY) {
-      const message =
-        'give a reading: --machine NAME with --temperature and so on, or --json, or on the standard input';
-      throw new MillwrightError('config_invalid', message);
-    }
-    const text = isGiven ? json : await textOf(process.stdin);
-    const bytes = readingBytes(
-      { ...(text !== undefined && { json: text }), ...given({ machine, timestamp }), signals },
-      systemClock,
-    );
+    const isInput = json === undefined && Object.keys(signals).length === 0;
+    const text = isInput ? await input() : json;
+    const bytes = readingBytes({ ...given({ json: text, machine, timestamp }), signals }, systemClock);
     const parts = { subject, id, clock: systemClock, random: Math.random };
     const published = await publishReading(targetOf(options), bytes, parts);
     process.stdout.write(`${published.text}\n`);
@@ -59,6 +51,13 @@ export async function publish(options: PublishOptions): Promise<void> {
     process.stderr.write(`not published: ${messageOf(error)}\n`);
     process.exitCode = exitCodeOf(error);
   }
+}
+
+/** @throws config_invalid when there is none */
+async function input(): Promise<string> {
+  const text = process.stdin.isTTY ? '' : await textOf(process.stdin);
+  if (text.trim() !== '') return text;
+  throw invalid('give a reading: --machine NAME with --temperature and so on, or --json, or on the standard input');
 }
 
 export interface LoadOptions extends ConnectionOptions {

@@ -119,7 +119,7 @@ export class Checker {
 }
 
 /** Rows come in the order of time, so those of a reading stand together and a gap is a gap. */
-class Count {
+export class Count {
   readonly #machine: PlannedMachine;
   /** The number of the reading that should come. */
   #next = 0;

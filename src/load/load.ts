@@ -84,9 +84,9 @@ export interface LoadReport {
 }
 
 const PROGRESS_INTERVAL_MS = 100;
-/** The hub is asked for what is visible this much less often than its answer takes, so that asking is no load. */
+/** While publishing, the hub is asked for what is visible so much less often than its answer takes: asking is no load. */
 const ASK_FACTOR = 20;
-const ASK_INTERVAL_MS = 100;
+const ASK_INTERVAL_MS = { least: 100, most: 1_000 };
 /** Before what was not there is counted again. */
 const COUNT_AGAIN_MS = 500;
 /** Machines counted at once: a hub sends four long answers at a time, and somebody else may want one. */
@@ -317,8 +317,9 @@ class LoadRun {
         this.#hubTrouble = messageOf(error);
       }
       const tookMs = clock.monotonicMs() - askedMs;
-      const isWaiting = this.#phase === 'awaiting the hub';
-      await clock.sleep(Math.max(ASK_INTERVAL_MS, isWaiting ? 0 : ASK_FACTOR * tookMs), signal);
+      const factor = this.#phase === 'publishing' ? ASK_FACTOR : 1;
+      const { least, most } = ASK_INTERVAL_MS;
+      await clock.sleep(Math.min(most, Math.max(least, factor * tookMs)), signal);
     }
   }
 

@@ -250,7 +250,8 @@ class WindowedPublisher implements NatsPublisher {
       } else if (status.type === 'reconnect') {
         this.#isConnected = true;
         this.#probeDueMs = 0;
-      } else if (status.type === 'error') this.#troubled(`NATS: ${messageOf(status.error)}`);
+        this.#backoff.reset();
+      } else if (status.type === 'error') this.#troubled(`NATS: ${messageOf(status.error, 0)}`);
     }
   }
 }

@@ -126,7 +126,7 @@ async function askStream(
   } catch (cause) {
     const { NoRespondersError, RequestError } = await import('@nats-io/transport-node').then(({ errors }) => errors);
     const isNobody = cause instanceof NoRespondersError || (cause instanceof RequestError && cause.isNoResponders());
-    const why = isNobody ? NO_STREAM : messageOf(cause);
+    const why = isNobody ? NO_STREAM : messageOf(cause, 0);
     throw new MillwrightError(isNobody ? 'not_found' : 'connection_failed', `${subject}: ${why}`);
   }
   return JSON.parse(text) as StreamAnswer;

@@ -8,7 +8,7 @@ const MACHINES_TOLD_MAX = 20;
 
 /** Lines of a title and what there is to say, for the terminal. */
 export function describeReport(report: LoadReport, where: Where): string {
-  const lines = factsOf(report, where).map(([title, text]) => `${title.padEnd(14)}${text}`);
+  const lines = factsOf(report, where).map(([title, text]) => `${title.padEnd(16)}${text}`);
   return `${lines.join('\n')}\n`;
 }
 

@@ -28,7 +28,7 @@ export function targetOf(options: ConnectionOptions): Target {
   if (/^https?:/i.test(options.url)) return { kind: 'http', hub: hubOf(options) };
   if (!/^(nats|tls):\/\/./i.test(options.url)) {
     const allowed = "nats://host:4222 or tls://host:4222 (several divided by commas), or a hub's http://host:8081";
-    throw new MillwrightError('config_invalid', `--url: found "${options.url}"; allowed: ${allowed}`);
+    throw new MillwrightError('config_invalid', `--url: found "${withoutLogin(options.url)}"; allowed: ${allowed}`);
   }
   const connection = natsConnectionOf({
     url: options.url,
@@ -56,7 +56,10 @@ export function hubOf({
 }: ConnectionOptions): HubAddress {
   const parsed = URL.parse(url);
   if (parsed === null || !['http:', 'https:'].includes(parsed.protocol)) {
-    throw new MillwrightError('config_invalid', `found "${url}"; allowed: the address of a hub, http://host:8081`);
+    throw new MillwrightError(
+      'config_invalid',
+      `found "${withoutLogin(url)}"; allowed: the address of a hub, http://host:8081`,
+    );
   }
   const name = user ?? decodeURIComponent(parsed.username);
   const secret = password ?? decodeURIComponent(parsed.password);
@@ -76,6 +79,10 @@ export function hubOf({
 export function toldAddress(target: Target): string {
   if (target.kind === 'http') return URL.parse(target.hub.url)?.origin ?? '';
   return target.connection.servers.map((server) => `${new URL(server).protocol}//${new URL(server).host}`).join(', ');
+}
+
+function withoutLogin(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, '//…@');
 }
 
 function pem(file: string): string {
