@@ -1,7 +1,13 @@
 /** For tests: a stream of its own on a real NATS server, a reader of it into a real database, and a publisher. */
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { type ConsumerConfig, type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
+import {
+  type ConsumerConfig,
+  type ConsumerInfo,
+  type JetStreamManager,
+  jetstreamManager,
+  type StreamConfig,
+} from '@nats-io/jetstream';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { systemClock } from '../../base/clock.ts';
 import { createLogger } from '../../base/logger.ts';
@@ -88,6 +94,8 @@ export interface PublishOptions {
   /** Default: a batch of the gateway `gw`, whose sequence rises. null: none. */
   readonly messageId?: string | null;
   readonly encoding?: string;
+  /** How long the stream's answer may take. */
+  readonly timeoutMs?: number;
 }
 
 /** Publishes to one stream, and asks the server about it. */
@@ -104,12 +112,15 @@ export class TestPublisher {
   }
 
   /** Resolves when the stream has it. @throws what the stream answers instead */
-  async publish(payload: Uint8Array | string, { messageId, encoding }: PublishOptions = {}): Promise<void> {
+  async publish(
+    payload: Uint8Array | string,
+    { messageId, encoding, timeoutMs = 20_000 }: PublishOptions = {},
+  ): Promise<void> {
     const given = headers();
     if (messageId !== null) given.set(MESSAGE_ID_HEADER, messageId ?? this.batchId((this.#sequence += 1)));
     if (encoding !== undefined) given.set('Content-Encoding', encoding);
     const subject = `${this.#settings.streamName}.edge.gw`;
-    const answer = await this.connection.request(subject, payload, { headers: given, timeout: 20_000 });
+    const answer = await this.connection.request(subject, payload, { headers: given, timeout: timeoutMs });
     const { error } = answer.json<{ error?: { description: string } }>();
     if (error !== undefined) throw new Error(error.description);
   }
@@ -139,6 +150,10 @@ export class TestPublisher {
     await this.manager.consumers.add(streamName, { durable_name: consumerName, ack_policy: 'explicit', ...changes });
   }
 
+  consumerInfo(): Promise<ConsumerInfo> {
+    return this.manager.consumers.info(this.#settings.streamName, this.#settings.consumerName);
+  }
+
   /** Messages that the stream still has. */
   async left(): Promise<number> {
     return (await this.manager.streams.info(this.#settings.streamName)).state.messages;
@@ -151,12 +166,12 @@ export class TestPublisher {
 
   /** Resolves when the hub has created the stream. */
   async created(): Promise<void> {
-    await until(() =>
-      this.manager.consumers.info(this.#settings.streamName, 'PROCESSOR').then(
+    const isThere = (): Promise<boolean> =>
+      this.consumerInfo().then(
         () => true,
         () => false,
-      ),
-    );
+      );
+    await until(isThere);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   sample,
   startReader,
 } from './jetstream.test-support.ts';
-import { startNats } from './nats-server.test-support.ts';
+import { startNats } from '../../../test/support/nats-server.ts';
 
 const database = await startTestServer();
 const nats = await startNats({ config: { text: '' } });
