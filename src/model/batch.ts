@@ -35,7 +35,7 @@ export interface Batch extends BatchId {
 /** Longest payload of a batch, in bytes. */
 export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024;
 
-/** `gateway/epoch/sequence`: the Idempotency-Key of one batch, and its Nats-Msg-Id. */
+/** `gateway/epoch/sequence`: the Idempotency-Key of one batch. */
 export function batchKey(id: BatchId): string {
   return `${id.gatewayId}/${id.epoch}/${id.sequence}`;
 }
