@@ -34,6 +34,8 @@ test('every command has a help text with its options', async () => {
     [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],
     [['log', 'repair'], /<dir>/],
     [['dead-letters', 'replay'], /<dir>.*--sink/s],
+    [['publish'], /--json.*--machine.*--id.*--temperature.*--url.*MILLWRIGHT_URL.*--password/s],
+    [['load'], /--hub.*--publishers.*--machines.*--rate.*--batch.*--malformed.*--no-check.*--report.*--url/s],
   ];
   for (const [args, pattern] of expected) {
     const { code, said } = await run(...args, '--help');
