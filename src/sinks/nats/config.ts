@@ -14,7 +14,7 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
   readonly subject_prefix: WithDefault<Scalar<string>>;
   readonly ack_timeout: WithDefault<Scalar<number>>;
   readonly compression: WithDefault<z.ZodEnum<{ zstd: 'zstd'; none: 'none' }>>;
-  readonly reconnect_delay: z.ZodOptional<Scalar<number>>;
+  readonly reconnect_delay: WithDefault<Scalar<number>>;
 } = {
   ...natsConnectionKeys,
   stream: scalar('the name of a stream: no white space, dot, slash or wildcard', (value) => {
@@ -36,8 +36,8 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
       'Of the batches on their way and in the stream; what the server would find too large is compressed anyway',
     ),
   reconnect_delay: duration({ minMs: 1, maxMs: 3_600_000 })
-    .optional()
-    .describe('First wait before connecting again; waits grow and vary. Default: 250ms'),
+    .prefault('250ms')
+    .describe('First wait before connecting again; waits grow and vary'),
 };
 
 export type NatsSinkKeys = z.output<z.ZodObject<typeof natsSinkKeys>>;
@@ -51,7 +51,7 @@ export function natsSinkOptionsOf(keys: NatsSinkKeys): NatsSinkOptions {
     subjectPrefix: keys.subject_prefix,
     ackTimeoutMs: keys.ack_timeout,
     compression: keys.compression,
-    reconnectFirstMs: keys.reconnect_delay ?? null,
+    reconnectFirstMs: keys.reconnect_delay,
   };
 }
 
@@ -62,6 +62,6 @@ export interface NatsSinkOptions {
   readonly subjectPrefix: string;
   readonly ackTimeoutMs: number;
   readonly compression: 'zstd' | 'none';
-  /** Null: as the connection has it. */
-  readonly reconnectFirstMs: number | null;
+  /** Wait before the first attempt to connect again. */
+  readonly reconnectFirstMs: number;
 }
