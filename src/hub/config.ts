@@ -13,9 +13,7 @@ import {
   text,
   withEnvironment,
 } from '../base/config.ts';
-import { messageOf, MillwrightError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
-import type { NatsConnectionSettings } from '../base/nats.ts';
 import { natsConnectionKeys, natsConnectionOf } from '../base/nats-config.ts';
 import { DATA_STREAM } from '../model/nats-wire.ts';
 import type { HubSettings, NatsSettings } from './settings.ts';
@@ -106,7 +104,7 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
     },
-    nats: config.nats === undefined ? null : natsSettings(source.file, config.nats),
+    nats: config.nats === undefined ? null : natsSettings(config.nats),
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: config.log_level,
     pagesFolder: null,
@@ -114,16 +112,10 @@ export function readHubConfig(source: ConfigSource): HubConfig {
   return { settings, warnings: [] };
 }
 
-function natsSettings(file: string, keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
-  let connection: NatsConnectionSettings;
-  try {
-    connection = natsConnectionOf(keys);
-  } catch (error) {
-    throw new MillwrightError('config_invalid', `${file}: nats.url: ${messageOf(error)}`);
-  }
+function natsSettings(keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
   const subjects = (keys.subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
   return {
-    connection,
+    connection: natsConnectionOf(keys),
     streamName: keys.stream_name,
     consumerName: keys.consumer_name,
     subjects,

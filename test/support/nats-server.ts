@@ -24,6 +24,8 @@ export interface NatsOptions {
    * JetStream, which are added.
    */
   readonly config?: 'single.conf' | 'cluster.conf' | 'leaf.conf' | { readonly text: string };
+  /** False: a configuration of its own stays without JetStream. */
+  readonly jetStream?: boolean;
   /** Variables that the configuration asks for, besides those that are always given. */
   readonly variables?: Readonly<Record<string, string>>;
   /** Clients must use TLS. */
@@ -187,6 +189,7 @@ export async function startNatsLeaf({
 
 async function makeServer({
   config = 'single.conf',
+  jetStream = true,
   variables = {},
   tls,
   verifyClients,
@@ -201,7 +204,7 @@ async function makeServer({
   } else {
     const file = path.join(folder, 'server.conf');
     await writeFile(file, config.text);
-    args.push('-c', file, '-js', '-sd', store);
+    args.push('-c', file, ...(jetStream ? ['-js', '-sd', store] : []));
   }
   if (tls !== undefined) {
     args.push('--tls', '--tlscert', tls.certFile, '--tlskey', tls.keyFile);
