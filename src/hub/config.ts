@@ -19,6 +19,14 @@ const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZo
   error: 'allowed: an IANA time zone such as Europe/Berlin',
 });
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const RETENTION_MS_MAX = 100 * 365 * DAY_MS;
+
+function retained(): z.ZodOptional<ReturnType<typeof duration>> {
+  return duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX }).optional();
+}
+
 const schema = section({
   server: section({
     host: text('an address of this machine')
@@ -35,7 +43,22 @@ const schema = section({
     read_connections: integer({ min: 1, max: 100 })
       .prefault(8)
       .describe('Connections for the API; writing has its own'),
+    chunk_interval: duration({ minMs: HOUR_MS, maxMs: 365 * DAY_MS })
+      .prefault('1d')
+      .describe('With TimescaleDB: length of a chunk of readings; a change counts for new ones'),
+    compress_after: duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX })
+      .prefault('7d')
+      .describe('With the community edition of TimescaleDB: age at which chunks are compressed'),
   }).prefault({}),
+  retention: section({
+    raw: retained().describe('Samples, each as it came; default: for ever'),
+    events: retained().describe('Events; default: for ever'),
+    measurements: retained().describe('Measurements; default: for ever'),
+    rollup_minutes: retained().describe('Values and states by the minute; default: for ever'),
+    rollup_hours: retained().describe('Values and states by the hour; default: for ever'),
+  })
+    .prefault({})
+    .describe('How long readings are kept, by their own time; docs/storage.md'),
   nats: section({
     url: text('a URL such as nats://host:4222').describe('NATS server'),
     stream_name: text().prefault('CNC_DATA').describe('JetStream stream'),
@@ -80,6 +103,17 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       user: config.database.user,
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
+    },
+    store: {
+      chunkIntervalMs: config.database.chunk_interval,
+      compressAfterMs: config.database.compress_after,
+      retention: {
+        rawMs: config.retention.raw ?? null,
+        eventsMs: config.retention.events ?? null,
+        measurementsMs: config.retention.measurements ?? null,
+        rollupMinutesMs: config.retention.rollup_minutes ?? null,
+        rollupHoursMs: config.retention.rollup_hours ?? null,
+      },
     },
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: config.log_level,

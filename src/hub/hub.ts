@@ -12,8 +12,7 @@ import type { HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
 import { createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
-import { maintainStore } from './store/maintenance.ts';
-import { migrate } from './store/migrations.ts';
+import { maintainStore, prepareStore } from './store/maintenance.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
 import { compactSettled } from './store/settled.ts';
@@ -127,9 +126,8 @@ async function prepareDatabase(
   const backoff = new Backoff(DATABASE_BACKOFF, random);
   while (!signal.aborted) {
     try {
-      return await withConnection(settings.database, 'migrate', signal, async (client) => {
-        await client.query('set statement_timeout = 0; set lock_timeout = 0');
-        await migrate(client, log);
+      return await withConnection(settings.database, 'migrate', signal, (client) => {
+        return prepareStore(client, settings.store, log);
       });
     } catch (error) {
       if (hasCode(error, 'database_version')) throw error;

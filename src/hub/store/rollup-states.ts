@@ -171,6 +171,7 @@ export const STATE_HOURS: string = `
   with hours as (
     select distinct machine_id, hour from state_ranges
     cross join lateral generate_series(date_trunc('hour', first), last, interval '1 hour') as hour
+    where not exists (select from rollup_cut where hour < state_minutes_before)
   ), found as materialized (
     select machine_id, hour, state, round(sum(seconds)::numeric, 6)::double precision as seconds
     from hours cross join lateral (
