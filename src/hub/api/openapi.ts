@@ -13,6 +13,7 @@ export async function openapiText(): Promise<string> {
       database: { host: '127.0.0.1', port: 0, dbname: '', user: '', password: '', readConnectionsMax: 1 },
       store: DEFAULT_STORE,
       timeZone: 'UTC',
+      nats: null,
       logLevel: 'error',
       pagesFolder: null,
     },
