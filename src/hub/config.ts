@@ -22,6 +22,14 @@ const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZo
   error: 'allowed: an IANA time zone such as Europe/Berlin',
 });
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const RETENTION_MS_MAX = 100 * 365 * DAY_MS;
+
+function retained(): z.ZodOptional<ReturnType<typeof duration>> {
+  return duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX }).optional();
+}
+
 function streamName(): ReturnType<typeof text> {
   const allowed = 'a name without blanks, dots, slashes, * and >';
   return text(allowed).refine((name) => /^[^\s.*>/\\]+$/.test(name), { error: `allowed: ${allowed}` });
@@ -43,7 +51,22 @@ const schema = section({
     read_connections: integer({ min: 1, max: 100 })
       .prefault(8)
       .describe('Connections for the API; writing has its own'),
+    chunk_interval: duration({ minMs: HOUR_MS, maxMs: 365 * DAY_MS })
+      .prefault('1d')
+      .describe('With TimescaleDB: length of a chunk of readings; a change counts for new ones'),
+    compress_after: duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX })
+      .prefault('7d')
+      .describe('With the community edition of TimescaleDB: age at which chunks are compressed'),
   }).prefault({}),
+  retention: section({
+    raw: retained().describe('Samples, each as it came; default: for ever'),
+    events: retained().describe('Events; default: for ever'),
+    measurements: retained().describe('Measurements; default: for ever'),
+    rollup_minutes: retained().describe('Values and states by the minute; default: for ever'),
+    rollup_hours: retained().describe('Values and states by the hour; default: for ever'),
+  })
+    .prefault({})
+    .describe('How long readings are kept, by their own time; docs/storage.md'),
   nats: section({
     ...natsConnectionKeys,
     stream_name: streamName()
@@ -103,6 +126,17 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       user: config.database.user,
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
+    },
+    store: {
+      chunkIntervalMs: config.database.chunk_interval,
+      compressAfterMs: config.database.compress_after,
+      retention: {
+        rawMs: config.retention.raw ?? null,
+        eventsMs: config.retention.events ?? null,
+        measurementsMs: config.retention.measurements ?? null,
+        rollupMinutesMs: config.retention.rollup_minutes ?? null,
+        rollupHoursMs: config.retention.rollup_hours ?? null,
+      },
     },
     nats: config.nats === undefined ? null : natsSettings(config.nats),
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
