@@ -55,6 +55,19 @@ export function countParameter(
   throw bad(`${name} is a whole number from 1 to ${max}; found ${quote(text)}`);
 }
 
+/** One of a few words; undefined when it is absent or empty. */
+export function choiceParameter<Word extends string>(
+  query: Query,
+  name: string,
+  words: readonly Word[],
+): Word | undefined {
+  const text = parameter(query, name);
+  const word = words.find((one) => one === text);
+  if (text !== undefined && word === undefined)
+    throw bad(`${name} is one of ${words.join(', ')}; found ${quote(text)}`);
+  return word;
+}
+
 export function namesParameter(query: Query, name: string, max: number): string[] {
   const names = [...new Set((parameter(query, name) ?? '').split(',').filter((part) => part !== ''))];
   if (names.length === 0) throw bad(`${name} names at least one signal, like ${name}=temperature,spindle_speed`);
