@@ -9,6 +9,8 @@ export const ADVISORY_LOCKS = {
   migration: 0x4d494c4c01,
   /** Shared by every transaction that stores batches, exclusive to whoever moves their identities about. */
   settled: 0x4d494c4c02,
+  /** Held by the one hub that works out roll-ups, for as long as its connection lives. */
+  rollup: 0x4d494c4c03,
 } as const;
 
 /** How long a connection may take to be made. */
