@@ -1,6 +1,5 @@
 /** The hub's composition root: puts the parts together, runs them, and takes them down in order. */
 import type { FastifyInstance } from 'fastify';
-import type { Client } from 'pg';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
@@ -11,8 +10,9 @@ import { Ingestor } from './ingest/ingestor.ts';
 import { LiveBus } from './live/bus.ts';
 import type { HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { createClient, createReadPool } from './store/connection.ts';
+import { createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
+import { maintainStore } from './store/maintenance.ts';
 import { migrate } from './store/migrations.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
@@ -47,7 +47,7 @@ export async function runHub(settings: HubSettings, parts: HubParts, signal: Abo
     if (signal.aborted) return;
     stored = hub.ingestor.run(storing.signal);
     parts.serving?.({ host: settings.server.host, port });
-    await compactPeriodically(settings, parts, signal);
+    await Promise.all([compactPeriodically(settings, parts, signal), maintainStore(settings, parts, signal)]);
   } finally {
     const closed = hub.close();
     storing.abort();
@@ -127,7 +127,7 @@ async function prepareDatabase(
   const backoff = new Backoff(DATABASE_BACKOFF, random);
   while (!signal.aborted) {
     try {
-      return await withConnection(settings, 'migrate', signal, async (client) => {
+      return await withConnection(settings.database, 'migrate', signal, async (client) => {
         await client.query('set statement_timeout = 0; set lock_timeout = 0');
         await migrate(client, log);
       });
@@ -148,28 +148,11 @@ async function compactPeriodically(
 ): Promise<void> {
   for (; !signal.aborted; await clock.sleep(COMPACTION_INTERVAL_MS, signal)) {
     try {
-      log.debug('identities compacted', { ...(await withConnection(settings, 'compact', signal, compactSettled)) });
+      log.debug('identities compacted', {
+        ...(await withConnection(settings.database, 'compact', signal, compactSettled)),
+      });
     } catch (error) {
       if (!signal.aborted) log.warn('identities were not compacted; trying again in a minute', { error });
     }
-  }
-}
-
-/** With a connection of its own; when the signal is aborted it is closed at once, so that no lock holds up the stop. */
-async function withConnection<Result>(
-  settings: HubSettings,
-  purpose: string,
-  signal: AbortSignal,
-  work: (client: Client) => Promise<Result>,
-): Promise<Result> {
-  const client = createClient(settings.database, purpose, () => {});
-  const end = (): void => client.end(() => {});
-  signal.addEventListener('abort', end);
-  try {
-    await client.connect();
-    return await work(client);
-  } finally {
-    signal.removeEventListener('abort', end);
-    await client.end().catch(() => undefined);
   }
 }
