@@ -16,6 +16,7 @@ import { maintainStore } from './store/maintenance.ts';
 import { migrate } from './store/migrations.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
+import { readStates } from './store/states.ts';
 import { compactSettled } from './store/settled.ts';
 
 export interface HubParts {
@@ -87,6 +88,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
       Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
     ),
     readSeries: (request) => readSeries(pool, request),
+    readStates: (request) => readStates(pool, request),
     health,
     metrics: createMetrics(statusParts),
     live: { bus, reader, hubStatus: () => health.status(), clock },

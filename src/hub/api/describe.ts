@@ -1,13 +1,14 @@
 /** What the OpenAPI document says of a route that answers with JSON. */
 import { DATA_FORMATS } from '../store/data-stream.ts';
 import { SERIES_POINTS_MAX, SERIES_SIGNALS_MAX } from '../store/series.ts';
+import { STATE_POINTS_MAX } from '../store/states.ts';
 import * as schemas from './schemas.ts';
 
 export const POINTS_STANDARD = 1_000;
 /** Rows of one page of samples. */
 export const DATA_LIMIT_MAX = 1_000_000;
 
-type ParameterGroup = 'window' | 'limit' | 'before' | 'series' | 'page';
+type ParameterGroup = 'window' | 'limit' | 'before' | 'series' | 'states' | 'page';
 
 const PARAMETERS: { readonly [group in ParameterGroup]: object } = {
   window: {
@@ -19,6 +20,14 @@ const PARAMETERS: { readonly [group in ParameterGroup]: object } = {
   series: {
     signals: { type: 'string', description: `Up to ${SERIES_SIGNALS_MAX}, separated by commas` },
     points: { type: 'integer', minimum: 1, maximum: SERIES_POINTS_MAX, default: POINTS_STANDARD },
+  },
+  states: {
+    points: {
+      type: 'integer',
+      minimum: 1,
+      maximum: STATE_POINTS_MAX,
+      description: 'What is shorter than a point of the window merges, but alarms stay. Default: nothing merges',
+    },
   },
   page: {
     format: { type: 'string', enum: DATA_FORMATS, description: 'Default: by the header accept, else json' },

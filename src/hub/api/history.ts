@@ -7,6 +7,7 @@ import type { Timestamp } from '../../model/time.ts';
 import { DATA_FORMATS, type DataFormat, type DataStreams } from '../store/data-stream.ts';
 import type { Reader } from '../store/reader.ts';
 import { SERIES_POINTS_MAX, SERIES_SIGNALS_MAX, type SeriesRequest } from '../store/series.ts';
+import { STATE_POINTS_MAX, type StatesRequest } from '../store/states.ts';
 import { answers, DATA_LIMIT_MAX, POINTS_STANDARD } from './describe.ts';
 import { codingOf, compressor, preferred } from './negotiation.ts';
 import {
@@ -14,6 +15,7 @@ import {
   choiceParameter,
   countParameter,
   namesParameter,
+  optionalCount,
   type Query,
   timeParameter,
   timeRange,
@@ -25,6 +27,7 @@ export interface HistoryParts {
   readonly reader: Reader;
   readonly dataStreams: DataStreams;
   readonly readSeries: (request: SeriesRequest) => Promise<object>;
+  readonly readStates: (request: StatesRequest) => Promise<object>;
   readonly clock: Clock;
 }
 
@@ -58,10 +61,21 @@ export function addHistory(app: FastifyInstance, parts: HistoryParts): void {
       end,
     });
   });
-  const statesSchema = answers('States as intervals', schemas.listOf(schemas.stateInterval), 'machine', 'window');
+  const statesSchema = answers(
+    'States as intervals',
+    schemas.listOf(schemas.stateInterval),
+    'machine',
+    'window',
+    'states',
+  );
   app.get('/api/v1/machines/:id/states', { schema: statesSchema }, (request: MachineRequest) => {
-    const { start, end, openEnd } = timeWindow(request.query, clock.nowMicros(), DAY_SECONDS);
-    return reader.states(machineOf(request), { start, end }, openEnd);
+    const { query } = request;
+    const points = optionalCount(query, 'points', STATE_POINTS_MAX);
+    return parts.readStates({
+      machineId: machineOf(request),
+      ...timeWindow(query, clock.nowMicros(), DAY_SECONDS),
+      ...(points === undefined ? {} : { points }),
+    });
   });
   const eventsSchema = answers('Events, newest first', schemas.listOf(schemas.event), 'machine', 'limit', 'before');
   app.get('/api/v1/machines/:id/events', { schema: eventsSchema }, (request: MachineRequest) => {
@@ -99,13 +113,13 @@ async function sendData(streams: DataStreams, request: MachineRequest, reply: Fa
   const { query } = request;
   const format = choiceParameter(query, 'format', DATA_FORMATS) ?? formatOf(request.headers.accept);
   const after = timeParameter(query, 'cursor');
-  const hasLimit = query['limit'] !== undefined && query['limit'] !== '';
+  const limit = optionalCount(query, 'limit', DATA_LIMIT_MAX);
   const { pieces, next } = await streams.open({
     machineId: machineOf(request),
     format,
     ...timeRange(query),
     ...(after === undefined ? {} : { after }),
-    ...(hasLimit ? { limit: countParameter(query, 'limit', { standard: DATA_LIMIT_MAX, max: DATA_LIMIT_MAX }) } : {}),
+    ...(limit === undefined ? {} : { limit }),
   });
   reply.hijack();
   const coding = codingOf(request.headers['accept-encoding']);

@@ -48,8 +48,13 @@ export function countParameter(
   name: string,
   { standard, max }: { standard: number; max: number },
 ): number {
+  return optionalCount(query, name, max) ?? standard;
+}
+
+/** undefined when it is absent or empty. */
+export function optionalCount(query: Query, name: string, max: number): number | undefined {
   const text = parameter(query, name);
-  if (text === undefined) return standard;
+  if (text === undefined) return undefined;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
   throw bad(`${name} is a whole number from 1 to ${max}; found ${quote(text)}`);

@@ -5,14 +5,15 @@
  * answer is complete at any time. All of it is read in one snapshot, so that a minute that is being rolled up meanwhile is
  * neither missed nor counted twice.
  */
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import { MillwrightError } from '../../base/errors.ts';
 import type { Series, SeriesColumns, SeriesValue } from '../../model/api.ts';
 import { isSignalKey } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
-import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
+import { microsOf, timestampOf } from '../../model/time.ts';
 import { coverOf, floorTo, HOUR_MICROS, MINUTE_MICROS, type Source, type Span } from './cover.ts';
 import type { TimeWindow } from './reader.ts';
+import { inSnapshot, unsettledMinutes } from './snapshot.ts';
 import { beforeStatement, type Part, rollupsStatement, rowsStatement } from './series-sql.ts';
 
 export const SERIES_SIGNALS_MAX = 10;
@@ -99,40 +100,6 @@ function gridOf({ start, end }: Span, points: number): Grid {
     return { source, bucketMicros: unit * Math.ceil((end - originMicros) / unit / points), originMicros };
   }
   return { source: 'rows', bucketMicros: Math.max(1, Math.ceil((end - start) / points)), originMicros: start };
-}
-
-async function inSnapshot<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-  const client = await pool.connect();
-  let failed = true;
-  try {
-    await client.query('begin isolation level repeatable read, read only');
-    const result = await work(client);
-    await client.query('commit');
-    failed = false;
-    return result;
-  } finally {
-    if (failed)
-      failed = await client.query('rollback').then(
-        () => false,
-        () => true,
-      );
-    client.release(failed);
-  }
-}
-
-/** Minutes with a mark; and all before those that have got one at all, while the hub still goes through old rows. */
-export async function unsettledMinutes(client: PoolClient, machineId: string, window: Span): Promise<Span[]> {
-  const { rows } = await client.query<[first: Timestamp, beyond: Timestamp]>({
-    rowMode: 'array',
-    text: `
-      (select minute, minute + interval '1 minute' from rollup_marks
-        where machine_id = $1 and minute > $2::timestamptz - interval '1 minute' and minute < $3)
-      union all
-      (select $2::timestamptz, least(date_bin('1 minute', $3, '2000-01-01Z') + interval '1 minute', before)
-        from rollup_backfill where machine_id = $1)`,
-    values: [machineId, timestampOf(window.start), timestampOf(window.end)],
-  });
-  return rows.map(([first, beyond]) => ({ start: microsOf(first), end: microsOf(beyond) }));
 }
 
 /** The newest word on a signal; `value` null: it was unavailable. */
