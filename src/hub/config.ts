@@ -13,11 +13,13 @@ import {
   withEnvironment,
 } from '../base/config.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
-import type { HubSettings } from './settings.ts';
+import type { HubSettings, ReplicaSettings } from './settings.ts';
 
 const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZone, {
   error: 'allowed: an IANA time zone such as Europe/Berlin',
 });
+
+const READ_URL_ALLOWED = 'a URL such as postgresql://user:password@host:5432/name, or hosts such as host1,host2:5433';
 
 const schema = section({
   server: section({
@@ -35,6 +37,10 @@ const schema = section({
     read_connections: integer({ min: 1, max: 100 })
       .prefault(8)
       .describe('Connections for the API; writing has its own'),
+    read_url: text(READ_URL_ALLOWED)
+      .refine((url) => replicasOf(url, NO_DEFAULTS) !== undefined, { error: `allowed: ${READ_URL_ALLOWED}` })
+      .optional()
+      .describe('Read replicas for charts, states and exports; what is not said here is as above'),
   }).prefault({}),
   nats: section({
     url: text('a URL such as nats://host:4222').describe('NATS server'),
@@ -62,6 +68,38 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+type ReplicaDefaults = Pick<ReplicaSettings, 'dbname' | 'user' | 'password'>;
+const NO_DEFAULTS: ReplicaDefaults = { dbname: '', user: '', password: '' };
+const POSTGRES_PORT = 5432;
+
+/** In the form of libpq: several hosts stand in one URL, divided by commas. undefined for what is no such thing. */
+function replicasOf(url: string, defaults: ReplicaDefaults): readonly ReplicaSettings[] | undefined {
+  const match = /^(?:postgres(?:ql)?:\/\/)?(?:([^@/]*)@)?([^@/?#]+)(?:\/([^/?#]*))?$/.exec(url.trim());
+  if (match === null) return undefined;
+  const [, login = '', hosts = '', dbname = ''] = match;
+  const replicas = hosts.split(',').map((host) => {
+    const parsed = URL.parse(`postgresql://${login === '' ? '' : `${login}@`}${host.trim()}/${dbname}`);
+    if (parsed === null || parsed.hostname === '') return undefined;
+    return {
+      host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: parsed.port === '' ? POSTGRES_PORT : Number(parsed.port),
+      dbname: decoded(parsed.pathname.slice(1)) || defaults.dbname,
+      user: decoded(parsed.username) || defaults.user,
+      password: decoded(parsed.password) || defaults.password,
+    };
+  });
+  return replicas.every((replica) => replica !== undefined) ? replicas : undefined;
+}
+
+/** What is no percent-encoding is taken as it stands. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 export interface HubConfig {
   readonly settings: HubSettings;
   readonly warnings: readonly string[];
@@ -71,6 +109,7 @@ export interface HubConfig {
 export function readHubConfig(source: ConfigSource): HubConfig {
   const document = withEnvironment(parseConfig(source), schema, source.environment);
   const config = checkConfig(document, schema);
+  const readReplicas = replicasOf(config.database.read_url ?? '', config.database);
   const settings: HubSettings = {
     server: config.server,
     database: {
@@ -80,6 +119,7 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       user: config.database.user,
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
+      ...(readReplicas === undefined ? {} : { readReplicas }),
     },
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: config.log_level,

@@ -4,13 +4,14 @@
  * `COPY … TO STDOUT` in its text format (PostgreSQL manual, "COPY", Text Format) instead of a cursor: rows come as they
  * are read from the index, nothing is asked for twice, and a slow reader holds back the server through the socket.
  */
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { escapeLiteral } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { MillwrightError } from '../../base/errors.ts';
 import type { Timestamp } from '../../model/time.ts';
 import { CsvRows } from './csv-rows.ts';
 import { JsonRows } from './json-rows.ts';
+import type { ReadConnections } from './read-pools.ts';
 import { SAMPLE_ROW_COLUMNS, type SampleRows } from './sample-rows.ts';
 
 /** So many streams at once; each holds a connection for as long as its reader takes. */
@@ -38,12 +39,12 @@ export interface DataAnswer {
 }
 
 export class DataStreams {
-  readonly #pool: Pool;
+  readonly #pool: ReadConnections;
   readonly #streamsMax: number;
   #open = 0;
 
   /** `streamsMax` must be smaller than the pool, or the other reads wait for the streams. */
-  constructor(pool: Pool, streamsMax: number) {
+  constructor(pool: ReadConnections, streamsMax: number) {
     this.#pool = pool;
     this.#streamsMax = streamsMax;
   }
@@ -78,14 +79,21 @@ export class DataStreams {
    */
   async #pageEnd(request: DataRequest): Promise<PageEnd | undefined> {
     if (request.limit === undefined) return undefined;
-    const { rows } = await this.#pool.query<PageEnd>(
-      `with page as (
-        select time as last from sensor_data where ${conditionsOf(request)} order by time offset $1 limit 1
-      )
-      select last, exists (select from sensor_data where ${conditionsOf(request)} and time > last) as "hasMore" from page`,
-      [request.limit - 1],
-    );
-    return rows[0];
+    const client = await this.#pool.connect();
+    let failed = true;
+    try {
+      const { rows } = await client.query<PageEnd>(
+        `with page as (
+          select time as last from sensor_data where ${conditionsOf(request)} order by time offset $1 limit 1
+        )
+        select last, exists (select from sensor_data where ${conditionsOf(request)} and time > last) as "hasMore" from page`,
+        [request.limit - 1],
+      );
+      failed = false;
+      return rows[0];
+    } finally {
+      client.release(failed);
+    }
   }
 
   /** Takes a connection when it begins, and gives it and the place back however it ends. */

@@ -5,13 +5,13 @@
  * answer is complete at any time. All of it is read in one snapshot, so that a minute that is being rolled up meanwhile is
  * neither missed nor counted twice.
  */
-import type { Pool } from 'pg';
 import { MillwrightError } from '../../base/errors.ts';
 import type { Series, SeriesColumns, SeriesValue } from '../../model/api.ts';
 import { isSignalKey } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
 import { microsOf, timestampOf } from '../../model/time.ts';
 import { coverOf, floorTo, HOUR_MICROS, MINUTE_MICROS, type Source, type Span } from './cover.ts';
+import type { ReadConnections } from './read-pools.ts';
 import type { TimeWindow } from './reader.ts';
 import { inSnapshot, unsettledMinutes } from './snapshot.ts';
 import { beforeStatement, type Part, rollupsStatement, rowsStatement } from './series-sql.ts';
@@ -37,7 +37,7 @@ export interface SeriesRequest extends TimeWindow {
  * else behind it, at the instant of the last word, so that neither the values nor the gap are lost.
  * @throws `bad_request` for a signal that is no number
  */
-export async function readSeries(pool: Pool, request: SeriesRequest): Promise<Series> {
+export async function readSeries(pool: ReadConnections, request: SeriesRequest): Promise<Series> {
   const { machineId, signals, start, end } = request;
   for (const name of signals) {
     if (signalNamed(name)?.type === 'text' || !isSignalKey(name)) {

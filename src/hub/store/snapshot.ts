@@ -1,10 +1,14 @@
 /** Reads that put together what roll-ups and rows say, as of one instant. */
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
 import type { Span } from './cover.ts';
+import type { ReadConnections } from './read-pools.ts';
 
 /** Runs the work with a connection whose queries all see the same. */
-export async function inSnapshot<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+export async function inSnapshot<Result>(
+  pool: ReadConnections,
+  work: (client: PoolClient) => Promise<Result>,
+): Promise<Result> {
   const client = await pool.connect();
   let failed = true;
   try {

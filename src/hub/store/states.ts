@@ -7,11 +7,12 @@
  * Where the window is drawn in a number of points, what is shorter than a point merges: of what begins within one point
  * the state that took longest, and any alarm, which never vanishes. What is longer keeps its very ends.
  */
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import type { StateInterval } from '../../model/api.ts';
 import { MACHINE_STATES, type MachineState } from '../../model/signals.ts';
 import { isAtLeast, microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
 import { coverOf, type Span } from './cover.ts';
+import type { ReadConnections } from './read-pools.ts';
 import type { TimeWindow } from './reader.ts';
 import { STATE_WORD } from './rollup-minutes.ts';
 import { inSnapshot, unsettledMinutes } from './snapshot.ts';
@@ -30,7 +31,7 @@ export interface StatesRequest extends TimeWindow {
   readonly points?: number;
 }
 
-export async function readStates(pool: Pool, request: StatesRequest): Promise<StateInterval[]> {
+export async function readStates(pool: ReadConnections, request: StatesRequest): Promise<StateInterval[]> {
   const window: Span = { start: microsOf(request.start), end: microsOf(request.end) };
   const pointMicros = request.points === undefined ? 0 : Math.ceil((window.end - window.start) / request.points);
   const groups = await inSnapshot(pool, async (client) => {
