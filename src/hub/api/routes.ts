@@ -4,14 +4,14 @@ import type { Registry } from 'prom-client';
 import { now } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { BATCHES_MEDIA_TYPE, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
-import { microsOf } from '../../model/time.ts';
 import type { Ingestor } from '../ingest/ingestor.ts';
 import { messagesOf } from '../ingest/request.ts';
 import { type LiveParts, LiveStream } from '../live/live-stream.ts';
 import type { HubHealth } from '../status.ts';
 import { answers, failures } from './describe.ts';
+import { saveEdgeStatus } from './edge-status.ts';
 import { addHistory, type HistoryParts, machineOf, type MachineRequest } from './history.ts';
-import { checkedName, countParameter, parameter, parseEdgeStatus, parseMachine } from './parse.ts';
+import { countParameter, parameter, parseMachine } from './parse.ts';
 import * as schemas from './schemas.ts';
 
 export interface RouteParts extends HistoryParts {
@@ -102,9 +102,7 @@ function addPipeline(app: FastifyInstance, { reader, health, metrics, clock }: R
     response: { 204: { type: 'null' }, ...failures(400, 503) },
   };
   app.put('/api/v1/edges/:id/status', { schema }, async (request: MachineRequest, reply) => {
-    const status = parseEdgeStatus(jsonBody(request), checkedName(request.params.id, 'gateway'));
-    const receivedAt = now(clock);
-    await reader.saveEdge(status, receivedAt, (microsOf(status.sent_at) - microsOf(receivedAt)) / 1e6);
+    await saveEdgeStatus({ reader, clock }, jsonBody(request), request.params.id);
     return reply.code(204).send();
   });
   const letters = answers('What was refused, newest first', schemas.listOf(schemas.deadLetter), 'limit');
@@ -123,10 +121,8 @@ function addPipeline(app: FastifyInstance, { reader, health, metrics, clock }: R
   };
   for (const url of ['/api/v1/healthz', '/healthz']) {
     app.get(url, { schema: healthSchema }, async (_, reply) => {
-      const reason = await health.databaseError();
-      if (reason === null) return { status: 'ok' };
-      const error = { code: 'database_unavailable', message: `the database cannot be used: ${reason}` };
-      return reply.code(503).send({ error });
+      const error = await health.fault();
+      return error === null ? { status: 'ok' } : reply.code(503).send({ error });
     });
   }
   const metricsSchema = { summary: 'Metrics in Prometheus format', tags: ['pipeline'], produces: ['text/plain'] };

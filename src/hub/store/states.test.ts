@@ -4,7 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { type Random, seededRandom } from '../../base/random.ts';
 import type { StateInterval } from '../../model/api.ts';
-import type { Reading } from '../../model/reading.ts';
+import type { MachineEvent, Reading } from '../../model/reading.ts';
 import { MACHINE_STATES, type MachineState } from '../../model/signals.ts';
 import { microsOf, timestampOf } from '../../model/time.ts';
 import { startTestServer, withClient } from '../../../test/support/hub-database.ts';
@@ -70,20 +70,15 @@ test('of a machine that never tells its state nothing is said, and what is unkno
   const pool = createReadPool(settings, silentLogger);
   t.after(() => pool.end());
   assert.deepEqual(await readStates(pool, { ...window, machineId: 'NONE', points: 100 }), []);
-  const word = (second: number, fields: object): Reading =>
-    ({
-      kind: 'event',
-      machine_id: 'M',
-      timestamp: timestampOf(START + second * 1e6),
-      event_type: 'state',
-      ...fields,
-    }) as Reading;
+  const word = (second: number, fields: Partial<MachineEvent>): Reading => ({
+    kind: 'event',
+    machine_id: 'M',
+    timestamp: timestampOf(START + second * 1e6),
+    event_type: 'state',
+    ...fields,
+  });
   await withClient(settings, (client) =>
-    storeReadings(client, [
-      word(0, { state: 'idle' }),
-      word(10, { state: null }),
-      word(20, { state: 'running', text: 'x' }),
-    ]),
+    storeReadings(client, [word(0, { state: 'idle' }), word(10, {}), word(20, { state: 'running', text: 'x' })]),
   );
   assert.deepEqual(await readStates(pool, { ...window, machineId: 'M' }), [
     { state: 'idle', start_time: window.start, end_time: timestampOf(START + 10e6), reason: null },
