@@ -16,6 +16,7 @@ import {
 import { LOG_LEVELS } from '../base/logger.ts';
 import { natsConnectionKeys, natsConnectionOf } from '../base/nats-config.ts';
 import { DATA_STREAM } from '../model/nats-wire.ts';
+import { READ_URL_ALLOWED, replicasOf } from './read-url.ts';
 import type { HubSettings, NatsSettings } from './settings.ts';
 
 const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZone, {
@@ -57,6 +58,10 @@ const schema = section({
     compress_after: duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX })
       .prefault('7d')
       .describe('With the community edition of TimescaleDB: age at which chunks are compressed'),
+    read_url: text(READ_URL_ALLOWED)
+      .refine((url) => replicasOf(url) !== undefined, { error: `allowed: ${READ_URL_ALLOWED}` })
+      .optional()
+      .describe('Read replicas for charts, states and exports; what is not said here is as above'),
   }).prefault({}),
   retention: section({
     raw: retained().describe('Samples, each as it came; default: for ever'),
@@ -117,6 +122,7 @@ export interface HubConfig {
 export function readHubConfig(source: ConfigSource): HubConfig {
   const document = withEnvironment(parseConfig(source), schema, source.environment);
   const config = checkConfig(document, schema);
+  const readReplicas = replicasOf(config.database.read_url ?? '', config.database);
   const settings: HubSettings = {
     server: config.server,
     database: {
@@ -126,6 +132,7 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       user: config.database.user,
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
+      ...(readReplicas === undefined ? {} : { readReplicas }),
     },
     store: {
       chunkIntervalMs: config.database.chunk_interval,
