@@ -40,7 +40,7 @@ function setup(t: TestContext): {
   return { store, feed, asked, pass, answer: () => held.splice(0).forEach((resolve) => resolve()) };
 }
 
-const EMPTY = { time: [], min: [], max: [], last: [] };
+const EMPTY = { time: [], min: [], max: [], mean: [], last: [], before: null };
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();
