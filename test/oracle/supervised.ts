@@ -9,8 +9,12 @@ const ORDER_MS_MAX = 15_000;
 
 export interface SupervisedOptions {
   readonly name: string;
-  /** Of Node, for each start anew. */
+  /** Default: Node. */
+  readonly program?: string;
+  /** For each start anew. */
   readonly args: () => readonly string[];
+  /** Of the environment, besides this process' own. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Takes what it says. */
   readonly logFile: string;
   /** It takes orders. */
@@ -38,10 +42,13 @@ export class Supervised {
   }
 
   start(): void {
-    const { args, logFile, orders } = this.#options;
+    const { program = process.execPath, args, env, logFile, orders } = this.#options;
     this.#wanted = true;
     const log = openSync(logFile, 'a');
-    const child = spawn(process.execPath, args(), { stdio: ['ignore', log, log, orders === true ? 'ipc' : 'ignore'] });
+    const child = spawn(program, args(), {
+      stdio: ['ignore', log, log, orders === true ? 'ipc' : 'ignore'],
+      env: { ...process.env, ...env },
+    });
     closeSync(log);
     this.#child = child;
     child.once('exit', (code, signal) => {
