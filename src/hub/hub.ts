@@ -11,12 +11,12 @@ import { Ingestor } from './ingest/ingestor.ts';
 import { LiveBus } from './live/bus.ts';
 import type { HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { compactSettled } from './store/compaction.ts';
 import { createClient, createReadPool } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
 import { migrate } from './store/migrations.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
+import { compactSettled } from './store/settled.ts';
 
 export interface HubParts {
   readonly version: string;

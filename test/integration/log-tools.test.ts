@@ -14,7 +14,7 @@ import { CLI, Command, startSystem, type System, waitUntil } from '../support/sy
 
 const SEGMENTS = 4;
 /** What a backup of the database holds. */
-const TABLES = ['sensor_data', 'events', 'settled_batches', 'settled_ranges', 'machine_current'];
+const TABLES = ['sensor_data', 'events', 'settled_logs', 'settled_ranges', 'machine_current'];
 
 let system: System;
 let folder = '';

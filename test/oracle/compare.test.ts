@@ -52,11 +52,19 @@ async function situation(): Promise<Situation> {
         ('${sample(sequence).timestamp}', 'M', ${20.1 + sequence}, '{"program": "a\\\\b\\"c", "x_pos_mm": null}');
       insert into events (time, machine_id, event_type, item, details) values
         ('${event(sequence).timestamp}', 'M', 'part', 'count', '{"n": 1.5}');
-      insert into settled_batches values ('${GATEWAY}', '${EPOCH}', ${sequence})`);
+      ${settled(sequence)}`);
   }
   const judge = (excused: readonly Excused[] = []): Promise<Comparison> =>
     compare({ database, gatewayId: GATEWAY, witnessFiles: [file], excused });
   return { database, witness, compare: judge, sql };
+}
+
+function settled(sequence: number, epoch = EPOCH): string {
+  return `insert into settled_ranges values ('gateway', '${GATEWAY}', '${epoch}', int8range(${sequence}, ${sequence + 1}));`;
+}
+
+function unsettled(sequence: number): string {
+  return `delete from settled_ranges where ${sequence}::bigint <@ sequences;`;
 }
 
 const SOUND = {
@@ -79,12 +87,12 @@ function figures({ offenders: _, ...rest }: Comparison): Omit<Comparison, 'offen
   return rest;
 }
 
-test('what arrived as it was kept is sound, whether its identities are rows or ranges', async () => {
+test('what arrived as it was kept is sound, whether its identities are in the row of the log or beside it', async () => {
   const { compare, sql } = await situation();
   const found = await compare();
   assert.deepEqual(found, { ...SOUND, offenders: [] });
-  await sql(`delete from settled_batches where sequence < 3;
-    insert into settled_ranges values ('${GATEWAY}', '${EPOCH}', 1, 2)`);
+  await sql(`${unsettled(1)} ${unsettled(2)}
+    insert into settled_logs values ('gateway', '${GATEWAY}', '${EPOCH}', '{[1,3)}')`);
   assert.deepEqual(figures(await compare()), SOUND);
 });
 
@@ -119,13 +127,13 @@ test('a kept batch that did not arrive is lost, one that was only tried may be t
   const { compare, sql, witness } = await situation();
   witness.tried({ epoch: EPOCH, sequence: 4, payload: encodeFrame(sample(4)) });
   assert.deepEqual(figures(await compare()), SOUND);
-  await sql(`insert into settled_batches values ('${GATEWAY}', '${EPOCH}', 4)`);
+  await sql(settled(4));
   assert.deepEqual(figures(await compare()), { ...SOUND, batches: 4, readings: 7, readingsLost: 1 });
   witness.kept({ epoch: EPOCH, sequence: 4 });
-  await sql(`delete from settled_batches where sequence = 4`);
+  await sql(unsettled(4));
   const lost = { ...SOUND, batches: 4, readings: 7, batchesLost: 1, readingsLost: 1 };
   assert.deepEqual(figures(await compare()), lost);
-  await sql(`insert into settled_batches values ('${GATEWAY}', '${EPOCH}', 4), ('${GATEWAY}', 'other', 1)`);
+  await sql(settled(4) + settled(1, 'other'));
   assert.deepEqual(figures(await compare()), { ...lost, batchesLost: 0, batchesUnknown: 1 });
 });
 
@@ -136,7 +144,7 @@ test('the last try under a number counts, and a number that was kept is never tr
   witness.kept({ epoch: EPOCH, sequence: 4 });
   await sql(`insert into events (time, machine_id, event_type, item, details) values
       ('${event(4).timestamp}', 'M', 'part', 'count', '{"n": 1.5}');
-    insert into settled_batches values ('${GATEWAY}', '${EPOCH}', 4)`);
+    ${settled(4)}`);
   assert.deepEqual(figures(await compare()), { ...SOUND, batches: 4, readings: 7 });
   witness.tried({ epoch: EPOCH, sequence: 4, payload: encodeFrame(event(4)) });
   assert.equal((await compare()).numbersUsedTwice, 1);
@@ -155,7 +163,7 @@ test('an append is acknowledged only when its bytes are kept', async () => {
 test('a destroyed batch is excused and must be told, with its range and no more', async () => {
   const { compare, sql } = await situation();
   const excused = [{ epoch: EPOCH, first: 2, last: 2 }];
-  await sql(`delete from settled_batches where sequence = 2; delete from events where time = '${event(2).timestamp}';
+  await sql(`${unsettled(2)} delete from events where time = '${event(2).timestamp}';
     delete from sensor_data where time = '${sample(2).timestamp}'`);
   const destroyed = { ...SOUND, batches: 2, readings: 4, batchesDestroyed: 1 };
   assert.deepEqual(figures(await compare(excused)), { ...destroyed, batchesUntold: 1 });

@@ -141,8 +141,10 @@ const TABLES = `
 /** `arrived`: the hub's identities. `gaps`: what the edge says is destroyed. */
 const ARRIVED = `
   create table oracle.arrived as
-    select epoch, sequence from settled_batches where gateway_id = GATEWAY
-    union select epoch, generate_series(first_sequence, last_sequence) from settled_ranges where gateway_id = GATEWAY;
+    select epoch, generate_series(lower(range), upper(range) - 1) as sequence
+      from settled_logs, unnest(sequences) as range where (origin, name) = ('gateway', GATEWAY)
+    union select epoch, generate_series(lower(sequences), upper(sequences) - 1)
+      from settled_ranges where (origin, name) = ('gateway', GATEWAY);
   alter table oracle.arrived add primary key (epoch, sequence);
   create table oracle.gaps as select distinct details->>'epoch' as epoch,
       (details->>'first_sequence')::bigint as first, (details->>'last_sequence')::bigint as last

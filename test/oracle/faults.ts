@@ -15,7 +15,7 @@ const OCCASION_CHECK_MS = 50;
 /** More than the edge keeps in memory. */
 const BACKLOG_SEGMENTS = { min: 3, max: 6 } as const;
 const REFILL_MS = 200;
-const LOCKED_TABLES = ['settled_batches', 'sensor_data', 'events', 'machine_current'] as const;
+const LOCKED_TABLES = ['settled_logs', 'sensor_data', 'events', 'machine_current'] as const;
 
 /** The fault could not happen; it does not count. */
 export class CameToNothing extends Error {}

@@ -8,7 +8,7 @@ import { encodeFrame } from '../../model/frame.ts';
 import type { Sample } from '../../model/reading.ts';
 import type { MachineState } from '../../model/signals.ts';
 import type { DatabaseSettings } from '../settings.ts';
-import { compactSettled } from '../store/compaction.ts';
+import { compactSettled } from '../store/settled.ts';
 import { createClient } from '../store/connection.ts';
 import type { Identity } from '../store/parcel.ts';
 import { select, startTestServer, withClient } from '../../../test/support/hub-database.ts';
@@ -151,7 +151,7 @@ test('what is stored is what was sent, to the microsecond and with its nulls', a
   );
 });
 
-test('a batch is stored once: twice in one request, from two senders at once, and after it was compacted', async () => {
+test('a batch is stored once: twice in one request, and from two hubs at once', async () => {
   const settings = await server.database();
   const first = start(settings).ingestor;
   const second = start(settings).ingestor;
@@ -160,53 +160,119 @@ test('a batch is stored once: twice in one request, from two senders at once, an
   assert.deepEqual([together.stored, together.duplicate_batches], [2, 1]);
 
   let duplicates = 0;
-  const compacting = new AbortController();
-  const compaction = withClient(settings, async (client) => {
-    while (!compacting.signal.aborted) await compactSettled(client);
-  });
   for (let sequence = 2; sequence <= 60; sequence += 1) {
     const offered = message(sequence, sample(sequence % 60));
     const answers = await Promise.all([first.submit([offered]), second.submit([offered]), first.submit([same])]);
     duplicates += answers.reduce((sum, answer) => sum + answer.duplicate_batches, 0);
   }
-  compacting.abort();
-  await compaction;
   assert.equal(duplicates, 59 * 2);
-  await withClient(settings, compactSettled);
-  const [{ rows, left } = { rows: 0, left: 0 }] = await select<{ rows: number; left: number }>(
-    settings,
-    'select (select count(*) from sensor_data) as rows, (select count(*) from settled_batches) as left',
-  );
-  assert.deepEqual([rows, left], [61, 0]);
-  const ranges = await select(settings, 'select first_sequence, last_sequence from settled_ranges');
-  assert.deepEqual(ranges, [{ first_sequence: 1, last_sequence: 60 }]);
+  const [{ rows } = { rows: 0 }] = await select<{ rows: number }>(settings, 'select count(*) as rows from sensor_data');
+  assert.equal(rows, 61);
+  assert.deepEqual(await settledOf(settings), ['{[1,61)}']);
 });
 
-test('identities with gaps become ranges that join when the gap is filled', async () => {
+/** The sequences in the rows of all logs, in the order of their names. */
+async function settledOf(settings: DatabaseSettings): Promise<string[]> {
+  const rows = await select<{ sequences: string }>(
+    settings,
+    'select sequences from settled_logs order by origin, name',
+  );
+  return rows.map(({ sequences }) => sequences);
+}
+
+test('identities are ranges that join when the gap is filled; those of a stream are apart from those of a log', async () => {
   const settings = await server.database();
   const { ingestor } = start(settings);
   const store = (sequences: number[]): Promise<unknown> => {
     return Promise.all(sequences.map((sequence) => ingestor.submit([message(sequence, sample(sequence))])));
   };
-  const ranges = async (): Promise<string> => {
-    await withClient(settings, compactSettled);
-    const rows = await select<{ f: number; l: number }>(
-      settings,
-      'select first_sequence as f, last_sequence as l from settled_ranges order by gateway_id, first_sequence',
-    );
-    return rows.map(({ f, l }) => `${f}-${l}`).join(' ');
-  };
   await store([7, 8, 9, 12]);
-  assert.equal(await ranges(), '7-9 12-12');
+  assert.deepEqual(await settledOf(settings), ['{[7,10),[12,13)}']);
   await store([14, 10, 1]);
-  assert.equal(await ranges(), '1-1 7-10 12-12 14-14');
+  assert.deepEqual(await settledOf(settings), ['{[1,2),[7,11),[12,13),[14,15)}']);
   await store([11, 13]);
-  assert.equal(await ranges(), '1-1 7-14');
+  assert.deepEqual(await settledOf(settings), ['{[1,2),[7,15)}']);
+  const inStream = (sequence: number): Message => {
+    return { ...message(1, sample(1)), identity: { kind: 'stream', stream: 'gw', epoch: 'e1', sequence } };
+  };
   const answer = await ingestor.submit([
     message(10, sample(10)),
     { ...message(10, sample(10)), identity: batch(10, 'other') },
+    inStream(10),
+    inStream(10),
   ]);
-  assert.deepEqual([answer.stored, answer.duplicate_batches], [1, 1]);
+  assert.deepEqual([answer.stored, answer.duplicate_batches], [2, 2]);
+  assert.deepEqual(await settledOf(settings), ['{[1,2),[7,15)}', '{[10,11)}', '{[10,11)}']);
+});
+
+test('of a log with many gaps old ranges are put aside, while others store, and are still known', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const compacting = new AbortController();
+  const compaction = withClient(settings, async (client) => {
+    let logs = 0;
+    while (!compacting.signal.aborted) logs += (await compactSettled(client)).logs;
+    return logs;
+  });
+  const offered = Array.from({ length: 300 }, (_, index) => message(1 + 2 * index, sample(index % 60)));
+  for (let first = 0; first < offered.length; first += 5) await ingestor.submit(offered.slice(first, first + 5));
+  compacting.abort();
+  assert.ok((await compaction) > 0);
+  await withClient(settings, compactSettled);
+  const [row] = await select<{ kept: number; moved: number }>(
+    settings,
+    `select (select count(*) from settled_logs, unnest(sequences)) as kept, (select count(*) from settled_ranges) as moved`,
+  );
+  assert.ok(row !== undefined && row.kept <= 64 && row.kept + row.moved === 300, JSON.stringify(row));
+  assert.deepEqual(await ingestor.submit(offered), { stored: 0, duplicate_batches: 300, dead_letters: 0, refused: [] });
+  const between = await ingestor.submit([message(2, sample(1)), message(3, sample(1)), message(598, sample(1))]);
+  assert.deepEqual([between.stored, between.duplicate_batches], [2, 1]);
+});
+
+test('of a message that came twice together with others, only the others are stored', async () => {
+  const settings = await server.database();
+  const { ingestor, committed } = start(settings);
+  const event = {
+    kind: 'event',
+    event_type: 'state',
+    state: 'idle',
+    machine_id: 'M',
+    timestamp: '2026-01-01T08:00:00Z',
+  };
+  const bad = { machine_id: 'M' };
+  await ingestor.submit([message(1, sample(1), event, bad)]);
+  const answer = await ingestor.submit([message(1, sample(1), event, bad), message(2, sample(2, {}, 'WATCHED'), bad)]);
+  assert.deepEqual([answer.stored, answer.duplicate_batches, answer.dead_letters], [1, 1, 1]);
+  const [{ letters } = { letters: 0 }] = await select<{ letters: number }>(
+    settings,
+    'select count(*) as letters from dead_letters',
+  );
+  assert.equal(letters, 2);
+  assert.deepEqual(
+    committed.map(({ samples, events }) => [samples.length, events.length]),
+    [
+      [0, 1],
+      [1, 0],
+    ],
+  );
+});
+
+test('each minute of a machine that was stored to is marked, with a new number each time', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const marks = (): Promise<{ minute: string; mark: number }[]> =>
+    select(settings, `select machine_id, minute, mark from rollup_marks order by machine_id, minute`);
+  const at = (time: string): object => ({ machine_id: 'M', timestamp: `2026-01-01T08:${time}Z` });
+  await ingestor.submit([message(1, at('00:59.999999'), at('01:00')), message(2, { ...at('07:30'), machine_id: 'N' })]);
+  const first = await marks();
+  assert.deepEqual(
+    first.map(({ minute }) => minute),
+    ['2026-01-01T08:00:00.000000Z', '2026-01-01T08:01:00.000000Z', '2026-01-01T08:07:00.000000Z'],
+  );
+  await ingestor.submit([message(3, at('01:30'))]);
+  const second = await marks();
+  assert.deepEqual([second[0]?.mark, second[2]?.mark], [first[0]?.mark, first[2]?.mark]);
+  assert.ok((second[1]?.mark ?? 0) > (first[1]?.mark ?? 0));
 });
 
 test('keys of other publishers store once, and expired ones are forgotten', async () => {
@@ -217,7 +283,7 @@ test('keys of other publishers store once, and expired ones are forgotten', asyn
   };
   await ingestor.submit([keyed('a', 100), keyed('b', -1), keyed('a', 50)]);
   assert.equal((await ingestor.submit([keyed('a', 100)])).duplicate_batches, 1);
-  assert.deepEqual(await withClient(settings, compactSettled), { batches: 0, keys: 1 });
+  assert.deepEqual(await withClient(settings, compactSettled), { logs: 0, keys: 1 });
   assert.equal((await ingestor.submit([keyed('b', 100)])).stored, 1);
 });
 

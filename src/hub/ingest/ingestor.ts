@@ -15,23 +15,13 @@ import { messageOf, MillwrightError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
 import type { IngestAnswer } from '../../model/api.ts';
-import { encodeFrame } from '../../model/frame.ts';
-import { decodeMessage, type FrameFault } from '../../model/frame.ts';
+import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, type FrameFault } from '../../model/frame.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
 import { faultKind } from '../store/connection.ts';
-import type { MachineChange } from '../store/current.ts';
 import type { Consignment, Parcel } from '../store/parcel.ts';
 import { RowEncoder } from '../store/rows.ts';
 import { probeRows, writeConsignments } from '../store/writer.ts';
-import {
-  changesOf,
-  type IsWatched,
-  type Message,
-  prepare,
-  prepareReadings,
-  REASONS_TOLD_MAX,
-  refuseWhole,
-} from './prepare.ts';
+import { type IsWatched, type Message, prepare, prepareOpened, REASONS_TOLD_MAX, refuseWhole } from './prepare.ts';
 
 export interface IngestLimits {
   /** Of messages and their rows that wait or are under way. Beyond it new messages are told to come later. */
@@ -163,12 +153,8 @@ export class Ingestor {
       return Promise.reject(comeLater(`too much waits to be stored (${reason})`));
     }
     const consignment = prepare(messages, this.#encoder, this.#parts.isWatched);
-    let bytes = payloadBytes;
-    let readings = 0;
-    for (const parcel of consignment.parcels) {
-      bytes += parcel.rowsBytes;
-      readings += parcel.readings;
-    }
+    const bytes = payloadBytes + consignment.rowsBytes;
+    const readings = consignment.parcels.reduce((sum, parcel) => sum + parcel.readings, 0);
     this.#queuedBytes += bytes;
     const deadline = this.#parts.clock.monotonicMs() + this.#limits.patienceMs;
     return new Promise((resolve, reject) => {
@@ -275,37 +261,41 @@ export class Ingestor {
       return await this.#transact(consignments);
     } catch (error) {
       if (faultKind(error) !== 'data') throw error;
-      const single = consignments.flatMap(({ parcels }) => parcels.map(consignmentOf));
-      const middle = Math.floor(single.length / 2);
+      const parcels = consignments.flatMap((consignment) => consignment.parcels);
+      const middle = Math.floor(parcels.length / 2);
       if (middle > 0) {
         return [
-          ...(await this.#storeOrDivide(single.slice(0, middle))),
-          ...(await this.#storeOrDivide(single.slice(middle))),
+          ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(0, middle))])),
+          ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(middle))])),
         ];
       }
-      const [only] = single;
-      return only?.parcels[0] === undefined ? [] : [await this.#repair(only.parcels[0], error)];
+      const [only] = parcels;
+      return only === undefined ? [] : [await this.#repair(only, error)];
     }
+  }
+
+  /** Parcels without those that came with them. */
+  #prepareAgain(parcels: readonly Parcel[]): Consignment {
+    return { ...prepare(parcels, this.#encoder, this.#parts.isWatched), parcels };
   }
 
   async #transact(consignments: readonly Consignment[]): Promise<Outcome[]> {
     const started = this.#parts.clock.monotonicMs();
-    const { stored, machines } = await this.#withClient((client) => {
-      return writeConsignments(client, consignments, { changesOf, now: now(this.#parts.clock) });
+    const { stored, contents, machines } = await this.#withClient((client) => {
+      const again = (parcels: readonly Parcel[]): Consignment => this.#prepareAgain(parcels);
+      return writeConsignments(client, consignments, { prepareAgain: again, now: now(this.#parts.clock) });
     });
     this.counters.transactions += 1;
     this.counters.transactionSeconds += (this.#parts.clock.monotonicMs() - started) / 1000;
-    const samples: Sample[] = [];
-    const events: MachineEvent[] = [];
-    for (const parcel of stored) {
-      this.counters.readingsStored += parcel.readings;
-      this.counters.deadLetters += parcel.deadLetters;
-      this.counters.batchesStored += 1;
-      samples.push(...parcel.samples);
-      events.push(...parcel.events);
+    for (const { readings, deadLetters } of stored) {
+      this.counters.readingsStored += readings;
+      this.counters.deadLetters += deadLetters;
     }
     const parcels = consignments.flatMap((consignment) => consignment.parcels);
+    this.counters.batchesStored += stored.size;
     this.counters.batchesDuplicate += parcels.length - stored.size;
+    const samples = contents.flatMap((content) => content.samples);
+    const events = contents.flatMap((content) => content.events);
     this.#parts.committed({ machines, samples, events });
     return parcels.map((parcel) => ({ parcel, kept: stored.has(parcel) ? parcel : undefined }));
   }
@@ -320,32 +310,26 @@ export class Ingestor {
       readings: refused.size,
     });
     if (refused.size > 0 && refused.size <= REFUSED_READINGS_MAX) {
-      const changes = new Map<string, MachineChange>();
       const taken = readings.filter((reading) => !refused.has(reading));
       const allFaults: FrameFault[] = [...faults];
       for (const [reading, reason] of refused) {
-        allFaults.push({
-          offset: 0,
-          reason: `the database refuses it: ${reason}`,
-          bytes: encodeFrame(reading).subarray(4),
-        });
+        const bytes = encodeFrame(reading).subarray(FRAME_HEADER_BYTES);
+        allFaults.push({ offset: 0, reason: `the database refuses it: ${reason}`, bytes });
       }
-      const repaired = prepareReadings(
-        parcel,
-        { readings: taken, faults: allFaults },
-        this.#encoder,
-        this.#parts.isWatched,
-        changes,
-      );
       try {
-        const [outcome] = await this.#transact([{ parcels: [repaired], changes }]);
-        return { parcel, kept: outcome?.kept };
+        const repaired = prepareOpened(parcel, { readings: taken, faults: allFaults }, this.#encoder);
+        return await this.#transactOne(parcel, repaired);
       } catch (again) {
         if (faultKind(again) !== 'data') throw again;
       }
     }
     const whole = refuseWhole(parcel, `the database refuses it: ${messageOf(error)}`, this.#encoder);
-    const [outcome] = await this.#transact([{ parcels: [whole], changes: new Map() }]);
+    return await this.#transactOne(parcel, whole);
+  }
+
+  /** The outcome is told of the parcel as it came. */
+  async #transactOne(parcel: Parcel, instead: Consignment): Promise<Outcome> {
+    const [outcome] = await this.#transact([instead]);
     return { parcel, kept: outcome?.kept };
   }
 
@@ -393,10 +377,6 @@ export class Ingestor {
 
 function comeLater(message: string): MillwrightError {
   return new MillwrightError('try_later', message, { retryAfterMs: COME_LATER_MS });
-}
-
-function consignmentOf(parcel: Parcel): Consignment {
-  return { parcels: [parcel], changes: changesOf([parcel]) };
 }
 
 function answerOf(consignment: Consignment, outcomes: ReadonlyMap<Parcel, Outcome>): IngestAnswer {

@@ -1,10 +1,10 @@
 /** From the bytes of messages to rows and changes, before the database is asked. Pure but for the encoder's memory. */
 import { batchKey } from '../../model/batch.ts';
 import { decodeMessage, type FrameFault } from '../../model/frame.ts';
-import { kindOf, type MachineEvent, type Reading, type Sample } from '../../model/reading.ts';
+import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
 import { MachineChange } from '../store/current.ts';
-import type { Consignment, Identity, Parcel } from '../store/parcel.ts';
-import type { DeadLetterRow, EncodedRows, RowEncoder } from '../store/rows.ts';
+import type { Consignment, Contents, Identity, Parcel } from '../store/parcel.ts';
+import type { DeadLetterRow, RowEncoder } from '../store/rows.ts';
 
 /** A message as it came, from whatever transport. */
 export interface Message {
@@ -22,87 +22,80 @@ export const REASONS_TOLD_MAX = 5;
 /** Whether somebody watches that machine's every reading. */
 export type IsWatched = (machineId: string) => boolean;
 
+/** What a message holds, decoded. */
+interface Opened {
+  readonly readings: readonly Reading[];
+  readonly faults: readonly FrameFault[];
+}
+
 export function prepare(messages: readonly Message[], encoder: RowEncoder, isWatched: IsWatched): Consignment {
-  const changes = new Map<string, MachineChange>();
-  return { parcels: messages.map((message) => prepareMessage(message, encoder, isWatched, changes)), changes };
+  const gathering = new Gathering(encoder, isWatched);
+  const parcels = messages.map((message) => gathering.add(message, open(message)));
+  return { parcels, ...gathering.end() };
 }
 
-function prepareMessage(
-  message: Message,
-  encoder: RowEncoder,
-  isWatched: IsWatched,
-  changes: Map<string, MachineChange>,
-): Parcel {
-  if (message.fault !== undefined) return refuseWhole(message, message.fault, encoder);
-  const { readings, faults } = decodeMessage(message.payload);
-  return prepareReadings(message, { readings, faults }, encoder, isWatched, changes);
+/** As {@link prepare}, for one message whose readings are at hand. */
+export function prepareOpened(message: Message, opened: Opened, encoder: RowEncoder): Consignment {
+  const gathering = new Gathering(encoder, () => false);
+  const parcel = gathering.add(message, opened);
+  return { parcels: [parcel], ...gathering.end() };
 }
 
-/** As {@link prepare}, for a message whose readings are at hand. */
-export function prepareReadings(
-  { identity, payload }: Message,
-  { readings, faults }: { readings: readonly Reading[]; faults: readonly FrameFault[] },
-  encoder: RowEncoder,
-  isWatched: IsWatched,
-  changes: Map<string, MachineChange>,
-): Parcel {
-  const samples: Sample[] = [];
-  const events: MachineEvent[] = [];
-  for (const reading of readings) {
-    encoder.add(reading);
-    addChange(changes, reading);
-    const kind = kindOf(reading);
-    if (kind === 'event') events.push(reading as MachineEvent);
-    else if (kind === 'sample' && isWatched(reading.machine_id)) samples.push(reading as Sample);
+/** Keeps the whole message as one dead letter. */
+export function refuseWhole({ identity, payload }: Message, fault: string, encoder: RowEncoder): Consignment {
+  const message = { identity, payload, fault };
+  return prepareOpened(message, open(message), encoder);
+}
+
+function open({ payload, fault }: Message): Opened {
+  return fault === undefined
+    ? decodeMessage(payload)
+    : { readings: [], faults: [{ offset: 0, reason: fault, bytes: payload }] };
+}
+
+/** Rows and changes of messages, one after the other. */
+class Gathering {
+  readonly #encoder: RowEncoder;
+  readonly #isWatched: IsWatched;
+  readonly #changes = new Map<string, MachineChange>();
+  readonly #samples: Sample[] = [];
+  readonly #events: MachineEvent[] = [];
+
+  constructor(encoder: RowEncoder, isWatched: IsWatched) {
+    this.#encoder = encoder;
+    this.#isWatched = isWatched;
   }
-  for (const letter of deadLetters(identity, payload, faults)) encoder.addDeadLetter(letter);
-  const refused = faults.slice(0, REASONS_TOLD_MAX).map(({ offset, reason }) => {
-    return { place: placeOf(identity, offset), reason };
-  });
-  const { rows, rowsBytes } = takeRows(encoder);
-  return {
-    identity,
-    payload,
-    readings: readings.length,
-    deadLetters: faults.length,
-    refused,
-    rows,
-    rowsBytes,
-    samples,
-    events,
-  };
-}
 
-/** A parcel that keeps the whole message as one dead letter. */
-export function refuseWhole({ identity, payload }: Message, reason: string, encoder: RowEncoder): Parcel {
-  const faults = [{ offset: 0, reason, bytes: payload }];
-  return prepareReadings({ identity, payload }, { readings: [], faults }, encoder, () => false, new Map());
-}
-
-/** What parcels say of each machine, worked out again from their messages. */
-export function changesOf(parcels: readonly Parcel[]): Map<string, MachineChange> {
-  const changes = new Map<string, MachineChange>();
-  for (const { payload, readings } of parcels) {
-    if (readings > 0) for (const reading of decodeMessage(payload).readings) addChange(changes, reading);
+  add({ identity, payload, fault }: Message, { readings, faults }: Opened): Parcel {
+    for (const reading of readings) this.#addReading(reading);
+    const common = { identity, payload, ...(fault !== undefined && { fault }), readings: readings.length };
+    if (faults.length === 0) return { ...common, deadLetters: 0, refused: NONE };
+    for (const letter of deadLetters(identity, payload, faults)) this.#encoder.addDeadLetter(letter);
+    const refused = faults.slice(0, REASONS_TOLD_MAX).map(({ offset, reason }) => {
+      return { place: placeOf(identity, offset), reason };
+    });
+    return { ...common, deadLetters: faults.length, refused };
   }
-  return changes;
-}
 
-function addChange(changes: Map<string, MachineChange>, reading: Reading): void {
-  let change = changes.get(reading.machine_id);
-  if (change === undefined) {
-    change = new MachineChange();
-    changes.set(reading.machine_id, change);
+  end(): Contents {
+    const rows = this.#encoder.take();
+    let rowsBytes = 0;
+    for (const pieces of Object.values(rows)) for (const piece of pieces) rowsBytes += piece.length;
+    return { rows, rowsBytes, changes: this.#changes, samples: this.#samples, events: this.#events };
   }
-  change.add(reading);
+
+  #addReading(reading: Reading): void {
+    this.#encoder.add(reading);
+    const machineId = reading.machine_id;
+    let change = this.#changes.get(machineId);
+    if (change === undefined) this.#changes.set(machineId, (change = new MachineChange()));
+    change.add(reading);
+    if (reading.kind === 'event') this.#events.push(reading);
+    else if (reading.kind !== 'measurement' && this.#isWatched(machineId)) this.#samples.push(reading);
+  }
 }
 
-function takeRows(encoder: RowEncoder): { rows: EncodedRows; rowsBytes: number } {
-  const rows = encoder.take();
-  let rowsBytes = 0;
-  for (const pieces of Object.values(rows)) for (const piece of pieces) rowsBytes += piece.length;
-  return { rows, rowsBytes };
-}
+const NONE: Parcel['refused'] = [];
 
 function deadLetters(identity: Identity, payload: Uint8Array, faults: readonly FrameFault[]): DeadLetterRow[] {
   const origin =
@@ -121,6 +114,10 @@ function deadLetters(identity: Identity, payload: Uint8Array, faults: readonly F
 }
 
 function placeOf(identity: Identity, offset: number): string {
-  const message = identity.kind === 'batch' ? `batch ${batchKey(identity)}` : 'message';
+  const message = identity.kind === 'batch' ? `batch ${batchKey(identity)}` : messageName(identity);
   return `${message}, byte ${offset}`;
+}
+
+function messageName(identity: Identity): string {
+  return identity.kind === 'stream' ? `message ${identity.sequence} of stream ${identity.stream}` : 'message';
 }

@@ -7,7 +7,7 @@ import type { DatabaseSettings } from '../settings.ts';
 /** Keys of the advisory locks, from the text `MILL`. */
 export const ADVISORY_LOCKS = {
   migration: 0x4d494c4c01,
-  /** Shared by every transaction that stores batches, exclusive to the compaction of their identities. */
+  /** Shared by every transaction that stores batches, exclusive to whoever moves their identities about. */
   settled: 0x4d494c4c02,
 } as const;
 
@@ -83,8 +83,17 @@ export function timestampOfColumn(text: string): Timestamp {
  */
 export type FaultKind = 'data' | 'conflict' | 'trouble';
 
+/** Another transaction has stored, between two statements of this one, what this one was to store. */
+export class OvertakenError extends Error {
+  constructor() {
+    super('another hub has stored the same batch meanwhile');
+    this.name = 'OvertakenError';
+  }
+}
+
 /** By the class of the SQLSTATE (PostgreSQL manual, appendix A). */
 export function faultKind(error: unknown): FaultKind {
+  if (error instanceof OvertakenError) return 'conflict';
   if (!(error instanceof DatabaseError) || error.code === undefined) return 'trouble';
   switch (error.code.slice(0, 2)) {
     case '22': // data exception

@@ -68,6 +68,8 @@ export interface ConditionWord {
 const SIGNALS_MAX = 500;
 /** Cleared conditions are remembered too, so that a late word does not raise them again. */
 const CONDITIONS_MAX = 200;
+/** Of a timestamp's text up to its minutes. */
+const MINUTE_LENGTH = 16;
 
 export function emptyCurrent(): CurrentState {
   return { lastSeen: null, signals: new Map(), states: [], isBeginningOpen: false, conditions: [] };
@@ -78,12 +80,17 @@ export class MachineChange {
   /** The sample that holds the signal's newest value: a reference instead of a copy of each value. */
   readonly #newest: Map<string, Sample> = new Map();
   #newestTime: Timestamp = '';
+  /** No time begins with this. */
+  #lastMinute = 'none';
+  /** Minutes with samples or words of the state: the first 16 characters of their times. */
+  readonly minutes: Set<string> = new Set();
   readonly #runs: Mutable<StateRun>[] = [];
   readonly #conditions: ConditionWord[] = [];
 
   add(reading: Reading): void {
     const time = reading.timestamp;
     if (isAtLeast(time, this.#newestTime)) this.#newestTime = time;
+    if (reading.kind !== 'measurement' && !time.startsWith(this.#lastMinute)) this.#addMinute(time);
     if (reading.kind === 'event') this.#addEvent(reading);
     else if (reading.kind !== 'measurement') this.#addSample(reading);
   }
@@ -112,6 +119,11 @@ export class MachineChange {
       current.conditions = withCondition(current.conditions, { ...word, time: notAfter(now, word.time) });
     }
     return current;
+  }
+
+  #addMinute(time: Timestamp): void {
+    this.#lastMinute = time.slice(0, MINUTE_LENGTH);
+    this.minutes.add(this.#lastMinute);
   }
 
   #addSample(sample: Sample): void {

@@ -1,13 +1,14 @@
 /**
  * The one transaction by which readings enter the database.
  *
- *     begin, shared advisory lock · identities (known ones are skipped) · COPY of what is new · newest values · commit
+ *     begin, shared advisory lock · known identities are left out · COPY of the rest · identities · newest values ·
+ *     marks for the roll-ups · commit
  *
  * The advisory lock is taken in a statement of its own, before the one that looks identities up: that statement's
- * snapshot then sees every compaction that was finished, and none can run until the commit.
+ * snapshot then sees every upkeep of them that was finished, and none can run until the commit.
  *
- * Rows of `machine_current` are locked in the order of their names, after the COPY, so that several hubs wait for each
- * other as shortly as possible and never in a circle.
+ * Rows that several hubs write (of logs, of `machine_current`, of marks) are locked after the COPY and in the order of
+ * their names, so that hubs wait for each other as shortly as possible and never in a circle.
  */
 import { once } from 'node:events';
 import type { Client } from 'pg';
@@ -15,38 +16,53 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { Timestamp } from '../../model/time.ts';
 import { ADVISORY_LOCKS } from './connection.ts';
 import { type CurrentState, emptyCurrent, type MachineChange, settleBeginning, soughtBeginning } from './current.ts';
-import type { Consignment, Identity, Parcel } from './parcel.ts';
+import type { Consignment, Contents, Parcel } from './parcel.ts';
 import { COPY_COLUMNS, COPY_HEADER, COPY_TABLES, COPY_TRAILER, type CopyTable, type EncodedRows } from './rows.ts';
+import { findUnsettled, settle } from './settled.ts';
 
-/** The rows of each consignment's parcels that are new, and what they say of machines. */
 export interface Written {
   /** In the order given. A parcel that is not in it was stored before. */
   readonly stored: ReadonlySet<Parcel>;
+  /** What they hold. */
+  readonly contents: readonly Contents[];
   /** Names of the machines of which something new is known. */
   readonly machines: readonly string[];
 }
 
-/** Works out anew what a parcel says of each machine. */
-export type ChangesOf = (parcels: readonly Parcel[]) => ReadonlyMap<string, MachineChange>;
+/** Decodes and encodes parcels anew. */
+export type PrepareAgain = (parcels: readonly Parcel[]) => Contents;
 
 /** Stores the consignments in one transaction. Rejects with the database's error, and then nothing is stored. */
 export async function writeConsignments(
   client: Client,
   consignments: readonly Consignment[],
-  { changesOf, now }: { readonly changesOf: ChangesOf; readonly now: Timestamp },
+  { prepareAgain, now }: { readonly prepareAgain: PrepareAgain; readonly now: Timestamp },
 ): Promise<Written> {
   await client.query(`begin; select pg_advisory_xact_lock_shared(${ADVISORY_LOCKS.settled})`);
   try {
-    const parcels = consignments.flatMap((consignment) => consignment.parcels);
-    const stored = await claim(client, parcels);
-    for (const table of COPY_TABLES) await copy(client, table, [...stored]);
-    const changes = await mergeCurrent(client, gatherChanges(consignments, stored, changesOf), now);
+    const unsettled = await findUnsettled(
+      client,
+      consignments.flatMap((consignment) => consignment.parcels),
+    );
+    const contents = consignments.flatMap((one) => contentsOf(one, unsettled.parcels, prepareAgain));
+    for (const table of COPY_TABLES) await copy(client, table, contents);
+    await settle(client, unsettled);
+    const changes = gatherChanges(contents);
+    const machines = await mergeCurrent(client, changes, now);
+    await markMinutes(client, changes);
     await client.query('commit');
-    return { stored, machines: changes };
+    return { stored: unsettled.parcels, contents, machines };
   } catch (error) {
     await rollback(client);
     throw error;
   }
+}
+
+/** Of a consignment with something that was stored before, the rest is prepared anew: old words must not come as news. */
+function contentsOf(consignment: Consignment, stored: ReadonlySet<Parcel>, prepareAgain: PrepareAgain): Contents[] {
+  const fresh = consignment.parcels.filter((parcel) => stored.has(parcel));
+  if (fresh.length === consignment.parcels.length) return [consignment];
+  return fresh.length === 0 ? [] : [prepareAgain(fresh)];
 }
 
 /** Tries whether the database takes the rows, and leaves nothing behind. Rejects with the database's error. */
@@ -64,65 +80,9 @@ async function rollback(client: Client): Promise<void> {
   await client.query('rollback').catch(() => undefined);
 }
 
-/** Enters the identities; resolves to the parcels whose identity was not there. */
-async function claim(client: Client, parcels: readonly Parcel[]): Promise<Set<Parcel>> {
-  const byIdentity = new Map<string, Parcel>();
-  for (const parcel of parcels) {
-    const name = nameOf(parcel.identity);
-    if (!byIdentity.has(name)) byIdentity.set(name, parcel);
-  }
-  const names = [...(await claimBatches(client, parcels)), ...(await claimKeys(client, parcels))];
-  const claimed = new Set(names.map((name) => byIdentity.get(name)));
-  return new Set([...byIdentity.values()].filter((parcel) => claimed.has(parcel)));
-}
-
-/** Any text may stand in an identity but U+0000, so only that keeps its parts apart. */
-function nameOf(identity: Identity): string {
-  if (identity.kind === 'key') return `key ${identity.key}`;
-  return `batch ${identity.gatewayId}\0${identity.epoch}\0${identity.sequence}`;
-}
-
-async function claimBatches(client: Client, parcels: readonly Parcel[]): Promise<string[]> {
-  const ids = parcels.map(({ identity }) => identity).filter((identity) => identity.kind === 'batch');
-  if (ids.length === 0) return [];
-  const { rows } = await client.query<{ gateway_id: string; epoch: string; sequence: number }>({
-    name: 'claim batches',
-    text: `insert into settled_batches (gateway_id, epoch, sequence)
-      select distinct gateway_id, epoch, sequence
-      from unnest($1::text[], $2::text[], $3::bigint[]) as offered (gateway_id, epoch, sequence)
-      where not exists (
-        select from settled_ranges as range
-        where range.gateway_id = offered.gateway_id and range.epoch = offered.epoch
-          and offered.sequence between range.first_sequence and range.last_sequence)
-      order by gateway_id, epoch, sequence
-      on conflict do nothing
-      returning gateway_id, epoch, sequence`,
-    values: [ids.map((id) => id.gatewayId), ids.map((id) => id.epoch), ids.map((id) => id.sequence)],
-  });
-  return rows.map((row) => {
-    return nameOf({ kind: 'batch', gatewayId: row.gateway_id, epoch: row.epoch, sequence: row.sequence });
-  });
-}
-
-async function claimKeys(client: Client, parcels: readonly Parcel[]): Promise<string[]> {
-  const keys = parcels.map(({ identity }) => identity).filter((identity) => identity.kind === 'key');
-  if (keys.length === 0) return [];
-  const { rows } = await client.query<{ key: string }>({
-    name: 'claim keys',
-    text: `insert into settled_keys (key, expires_at)
-      select key, now() + make_interval(secs => max(seconds))
-      from unnest($1::text[], $2::double precision[]) as offered (key, seconds)
-      group by key order by key
-      on conflict do nothing
-      returning key`,
-    values: [keys.map(({ key }) => key), keys.map(({ rememberSeconds }) => rememberSeconds)],
-  });
-  return rows.map(({ key }) => nameOf({ kind: 'key', key, rememberSeconds: 0 }));
-}
-
-async function copy(client: Client, table: CopyTable, parcels: readonly Parcel[]): Promise<void> {
+async function copy(client: Client, table: CopyTable, contents: readonly Contents[]): Promise<void> {
   const pieces: Uint8Array[] = [];
-  for (const { rows } of parcels) if (rows[table] !== undefined) pieces.push(...rows[table]);
+  for (const { rows } of contents) if (rows[table] !== undefined) pieces.push(...rows[table]);
   await copyPieces(client, table, joined(pieces));
 }
 
@@ -147,22 +107,37 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array[] {
   return result;
 }
 
-/** A consignment with something that was stored before is looked at again: old words must not come as news. */
-function gatherChanges(
-  consignments: readonly Consignment[],
-  stored: ReadonlySet<Parcel>,
-  changesOf: ChangesOf,
-): Map<string, MachineChange[]> {
+function gatherChanges(contents: readonly Contents[]): Map<string, MachineChange[]> {
   const gathered = new Map<string, MachineChange[]>();
-  for (const { parcels, changes } of consignments) {
-    const allNew = parcels.every((parcel) => stored.has(parcel));
-    for (const [machineId, change] of allNew ? changes : changesOf(parcels.filter((parcel) => stored.has(parcel)))) {
+  for (const { changes } of contents) {
+    for (const [machineId, change] of changes) {
       const list = gathered.get(machineId);
       if (list === undefined) gathered.set(machineId, [change]);
       else list.push(change);
     }
   }
   return gathered;
+}
+
+/** The roll-ups of these minutes are to be worked out anew. */
+async function markMinutes(client: Client, changes: ReadonlyMap<string, MachineChange[]>): Promise<void> {
+  const machines: string[] = [];
+  const minutes: string[] = [];
+  for (const [machineId, list] of changes) {
+    for (const minute of new Set(list.flatMap((change) => [...change.minutes]))) {
+      machines.push(machineId);
+      minutes.push(`${minute}:00Z`);
+    }
+  }
+  if (machines.length === 0) return;
+  await client.query({
+    name: 'mark minutes',
+    text: `insert into rollup_marks (machine_id, minute)
+      select machine_id, minute from unnest($1::text[], $2::timestamptz[]) as marked (machine_id, minute)
+      order by machine_id, minute
+      on conflict (machine_id, minute) do update set mark = excluded.mark`,
+    values: [machines, minutes],
+  });
 }
 
 interface CurrentRow {
