@@ -1,6 +1,7 @@
-/** `npm run oracle -- [--seed S] [--minutes N] [--report FILE]`; exit code 1 when the rule was broken. */
+/** `npm run oracle -- [--transport http|nats] [--seed S] [--minutes N] [--report FILE]`; exit code 1 when the rule was broken. */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { TRANSPORTS } from './plan.ts';
 import { runOracle } from './oracle.ts';
 import { markdownReport, textReport } from './report.ts';
 

@@ -9,10 +9,13 @@ import { nodeFiles } from '../../src/base/node-files.ts';
 import { inspectLog } from '../../src/log/inspect.ts';
 import { waitUntil } from '../support/system.ts';
 import { type Comparison, compare } from './compare.ts';
-import { CameToNothing, Faults } from './faults.ts';
-import { FAULT_KINDS, type FaultKind, planRounds, type PlannedFault, type Round } from './plan.ts';
-import { createPlant, GATEWAY_ID, type Plant, SINK } from './plant.ts';
+import { CameToNothing } from './fault-tools.ts';
+import { Faults } from './faults.ts';
+import { type FaultKind, faultKinds, planRounds, type PlannedFault, type Round, type Transport } from './plan.ts';
+import { createPlant, GATEWAY_ID, type Plant } from './plant.ts';
+import { SINK } from './receiver.ts';
 
+const MACHINES = 16;
 const ROUNDS_BETWEEN_DRAINS = 3;
 /** Longer than the longest wait of the edge between two tries, and then some. */
 const DRAIN_MS_MAX = 120_000;
@@ -23,6 +26,7 @@ const STOPS_MAX = 3;
 const PROGRESS_MS = 10_000;
 
 export interface OracleOptions {
+  readonly transport: Transport;
   readonly seed: number;
   readonly minutes: number;
   /** Takes a line of progress. */
@@ -32,6 +36,7 @@ export interface OracleOptions {
 }
 
 export interface OracleResult {
+  readonly transport: Transport;
   readonly seed: number;
   readonly minutes: number;
   readonly tookMs: number;
@@ -50,7 +55,7 @@ export interface OracleResult {
 }
 
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
-  const plant = await createPlant();
+  const plant = await createPlant({ transport: options.transport, machines: MACHINES });
   const stopNow = (): void => plant.stopNow();
   process.once('exit', stopNow);
   let keepFolder = false;
@@ -70,7 +75,7 @@ class Run {
   readonly #faults: Faults;
   readonly #startedMs: number = performance.now();
   readonly #underWay = new Set<Promise<void>>();
-  readonly #injected = new Map<FaultKind, number>(FAULT_KINDS.map((kind) => [kind, 0]));
+  readonly #injected: Map<FaultKind, number>;
   readonly #cameToNothing: string[] = [];
   readonly #drainsMs: number[] = [];
   readonly #violations: string[] = [];
@@ -80,10 +85,11 @@ class Run {
     this.#options = options;
     this.#plant = plant;
     this.#faults = new Faults(plant, options.signal);
+    this.#injected = new Map(faultKinds(options.transport).map((kind) => [kind, 0]));
   }
 
   async run(): Promise<OracleResult> {
-    const { seed, minutes, signal } = this.#options;
+    const { transport, seed, minutes, signal } = this.#options;
     const plant = this.#plant;
     await plant.start();
     await waitUntil('the first readings to be stored', async () =>
@@ -92,7 +98,7 @@ class Run {
     const over = new AbortController();
     const progress = this.#tellProgress(over.signal);
     try {
-      await this.#injectAll(planRounds(seed, minutes * 60_000));
+      await this.#injectAll(planRounds({ seed, totalMs: minutes * 60_000, kinds: faultKinds(transport) }));
     } finally {
       await Promise.all(this.#underWay);
       over.abort();
@@ -100,7 +106,8 @@ class Run {
     }
     signal.throwIfAborted();
     await this.#stopWithoutBacklog();
-    await plant.hub.end('SIGTERM');
+    await this.#storeWhatWaits();
+    await Promise.all(plant.receiver.hubs.map((hub) => hub.end('SIGTERM')));
     this.#say('comparing');
     const comparison = await compare({
       database: plant.database.settings,
@@ -110,6 +117,7 @@ class Run {
     });
     this.#violations.push(...violationsOf(comparison));
     return {
+      transport,
       seed,
       minutes,
       tookMs: performance.now() - this.#startedMs,
@@ -117,7 +125,7 @@ class Run {
       cameToNothing: this.#cameToNothing,
       drainsMs: this.#drainsMs,
       backlogMax: this.#backlogMax,
-      endings: new Map([...plant.edge.endings, ...plant.hub.endings]),
+      endings: new Map(plant.processes.flatMap(({ endings }) => [...endings])),
       comparison,
       violations: this.#violations,
       folder: this.#violations.length === 0 ? null : plant.folder,
@@ -188,6 +196,15 @@ class Run {
       await this.#drain();
     }
     this.#violations.push(`the edge had a backlog after ${STOPS_MAX} stops without a fault`);
+  }
+
+  /** What the edge has settled is in the database, or on the way there: that must end. */
+  async #storeWhatWaits(): Promise<void> {
+    const { receiver } = this.#plant;
+    const look = async (): Promise<true | undefined> => ((await receiver.waiting()) === 0 ? true : undefined);
+    await waitUntil('all to be stored', look, { timeoutMs: DRAIN_MS_MAX }).catch((error: unknown) => {
+      this.#violations.push(`what the edge had delivered was not stored: ${messageOf(error)}`);
+    });
   }
 
   async #tellProgress(over: AbortSignal): Promise<void> {
