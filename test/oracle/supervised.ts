@@ -9,12 +9,8 @@ const ORDER_MS_MAX = 15_000;
 
 export interface SupervisedOptions {
   readonly name: string;
-  /** Default: Node. */
-  readonly program?: string;
-  /** For each start anew. */
+  /** Of Node, for each start anew. */
   readonly args: () => readonly string[];
-  /** Of the environment, besides this process' own. */
-  readonly env?: Readonly<Record<string, string>>;
   /** Takes what it says. */
   readonly logFile: string;
   /** It takes orders. */
@@ -41,14 +37,16 @@ export class Supervised {
     return [...this.#endings.values()].reduce((sum, count) => sum + count, 0);
   }
 
+  /** 0 before the first start. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   start(): void {
-    const { program = process.execPath, args, env, logFile, orders } = this.#options;
+    const { args, logFile, orders } = this.#options;
     this.#wanted = true;
     const log = openSync(logFile, 'a');
-    const child = spawn(program, args(), {
-      stdio: ['ignore', log, log, orders === true ? 'ipc' : 'ignore'],
-      env: { ...process.env, ...env },
-    });
+    const child = spawn(process.execPath, args(), { stdio: ['ignore', log, log, orders === true ? 'ipc' : 'ignore'] });
     closeSync(log);
     this.#child = child;
     child.once('exit', (code, signal) => {
