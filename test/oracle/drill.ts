@@ -60,10 +60,10 @@ async function drill(plant: Plant, { minutes, say, signal }: DrillOptions): Prom
   const peaks = await watch(plant, { minutes, say, signal });
   signal.throwIfAborted();
   await plant.database.start();
-  const { tookMs, violations } = await drain(plant, signal);
+  const { tookMs, violations: late } = await drain(plant, signal);
   const peakMb = hubs.map(memoryPeakMb);
   const edgeMb = memoryPeakMb(plant.edge);
-  violations.push(...(await stopWithoutBacklog(plant, signal)));
+  const violations = [...late, ...(await stopWithoutBacklog(plant, signal))];
   const comparison = await compare({
     database: plant.database.settings,
     gatewayId: GATEWAY_ID,

@@ -44,6 +44,10 @@ export class NatsReceiver implements Receiver {
     this.sink = { name: SINK, type: 'nats', from: 'oldest', maxRate: null, options: {} };
   }
 
+  get processes(): readonly Supervised[] {
+    return this.hubs;
+  }
+
   async start(database: DatabaseSettings): Promise<void> {
     await Promise.all([this.#lines.edge, ...this.#lines.hubs].map((lines) => lines.start()));
     for (const [index, hub] of this.#hubs.entries()) {
