@@ -1,6 +1,7 @@
 /** The hub's YAML: its schema, and what becomes of it. */
 import type { z } from 'zod';
 import {
+  bytes,
   checkConfig,
   choice,
   type ConfigSource,
@@ -12,12 +13,21 @@ import {
   text,
   withEnvironment,
 } from '../base/config.ts';
+import { messageOf, MillwrightError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
-import type { HubSettings } from './settings.ts';
+import type { NatsConnectionSettings } from '../base/nats.ts';
+import { natsConnectionKeys, natsConnectionOf } from '../base/nats-config.ts';
+import { DATA_STREAM } from '../model/nats-wire.ts';
+import type { HubSettings, NatsSettings } from './settings.ts';
 
 const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZone, {
   error: 'allowed: an IANA time zone such as Europe/Berlin',
 });
+
+function streamName(): ReturnType<typeof text> {
+  const allowed = 'a name without blanks, dots, slashes, * and >';
+  return text(allowed).refine((name) => /^[^\s.*>/\\]+$/.test(name), { error: `allowed: ${allowed}` });
+}
 
 const schema = section({
   server: section({
@@ -37,13 +47,28 @@ const schema = section({
       .describe('Connections for the API; writing has its own'),
   }).prefault({}),
   nats: section({
-    url: text('a URL such as nats://host:4222').describe('NATS server'),
-    stream_name: text().prefault('CNC_DATA').describe('JetStream stream'),
-    consumer_name: text().prefault('PROCESSOR').describe('Durable consumer'),
-    ack_wait: duration({ minMs: 1000, maxMs: 3_600_000 }).prefault('30s').describe('Time until a message comes again'),
+    ...natsConnectionKeys,
+    stream_name: streamName()
+      .prefault(DATA_STREAM)
+      .describe('JetStream stream; created when it is missing, used as it is when it is there'),
+    subjects: text('subjects divided by commas, such as CNC_DATA.>')
+      .optional()
+      .describe('Subjects of a stream that is created, divided by commas; default: its name and .>'),
+    max_bytes: bytes({ min: 2 ** 20, max: 2 ** 50 })
+      .prefault('8GB')
+      .describe('How large a stream that is created may become; when it is full, edges keep their readings'),
+    replicas: integer({ min: 1, max: 5 })
+      .prefault(1)
+      .describe('Copies of a stream that is created, in a cluster of servers: 3 outlive the loss of one server'),
+    consumer_name: streamName()
+      .prefault('PROCESSOR')
+      .describe('Durable pull consumer, which all hubs share; created when it is missing'),
+    ack_wait: duration({ minMs: 1000, maxMs: 3_600_000 })
+      .prefault('30s')
+      .describe('Of a consumer that is created: after how long without a word of a hub its messages come again'),
   })
     .optional()
-    .describe('Readings by way of NATS JetStream (not in this version; edges deliver by HTTP)'),
+    .describe('Readings by way of NATS JetStream, besides those that come by HTTP'),
   plant: section({
     time_zone: timeZone.optional().describe('Time zone of the pages; default: that of this machine'),
   }).prefault({}),
@@ -81,13 +106,29 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
     },
+    nats: config.nats === undefined ? null : natsSettings(source.file, config.nats),
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: config.log_level,
     pagesFolder: null,
   };
-  const warnings: string[] = [];
-  if (config.nats !== undefined) {
-    warnings.push('nats: this version does not read from NATS JetStream yet; edges deliver by HTTP (sink type hub)');
+  return { settings, warnings: [] };
+}
+
+function natsSettings(file: string, keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
+  let connection: NatsConnectionSettings;
+  try {
+    connection = natsConnectionOf(keys);
+  } catch (error) {
+    throw new MillwrightError('config_invalid', `${file}: nats.url: ${messageOf(error)}`);
   }
-  return { settings, warnings };
+  const subjects = (keys.subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
+  return {
+    connection,
+    streamName: keys.stream_name,
+    consumerName: keys.consumer_name,
+    subjects,
+    streamBytesMax: keys.max_bytes,
+    replicas: keys.replicas,
+    ackWaitMs: keys.ack_wait,
+  };
 }

@@ -6,8 +6,11 @@ import type { Clock } from '../base/clock.ts';
 import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
+import { saveEdgeStatus } from './api/edge-status.ts';
 import { createServer } from './api/server.ts';
+import { EdgeReports } from './ingest/edge-reports.ts';
 import { Ingestor } from './ingest/ingestor.ts';
+import { JetStreamReader } from './ingest/jetstream.ts';
 import { LiveBus } from './live/bus.ts';
 import type { HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
@@ -40,24 +43,28 @@ export async function runHub(settings: HubSettings, parts: HubParts, signal: Abo
   const hub = await composeHub(settings, parts);
   const storing = new AbortController();
   let stored: Promise<void> = Promise.resolve();
+  let read: Promise<void> | undefined;
   try {
     // Listening comes before the database: the health check then says what is waited for.
     const port = await listen(hub.app, settings.server);
     await prepareDatabase(settings, parts, signal);
     if (signal.aborted) return;
     stored = hub.ingestor.run(storing.signal);
+    read = hub.stream?.run(signal);
     parts.serving?.({ host: settings.server.host, port });
     await compactPeriodically(settings, parts, signal);
   } finally {
     const closed = hub.close();
     storing.abort();
-    await Promise.all([closed, stored]);
+    await Promise.all([closed, stored, read]);
   }
 }
 
 interface ComposedHub {
   readonly app: FastifyInstance;
   readonly ingestor: Ingestor;
+  /** Null where NATS is not configured. */
+  readonly stream: JetStreamReader | null;
   /** Ends live streams, finishes the requests under way, closes the connections. */
   close(): Promise<void>;
 }
@@ -77,7 +84,10 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     random,
     log,
   });
-  const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, clock };
+  const edgeReports = new EdgeReports({ save: (body, id) => saveEdgeStatus({ reader, clock }, body, id), log });
+  const stream =
+    settings.nats === null ? null : new JetStreamReader(settings.nats, { ingestor, edgeReports, clock, random, log });
+  const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, stream, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
     ingestor,
@@ -103,7 +113,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     clearTimeout(impatience);
     await pool.end();
   };
-  return { app, ingestor, close };
+  return { app, ingestor, stream, close };
 }
 
 async function listen(app: FastifyInstance, { host, port }: HubSettings['server']): Promise<number> {

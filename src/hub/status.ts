@@ -1,9 +1,10 @@
 /** What the hub says of itself: for the pages, for health checks, and as Prometheus metrics. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { type Clock, now } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { type ErrorCode, messageOf } from '../base/errors.ts';
 import type { HubStatus } from '../model/api.ts';
 import type { Ingestor } from './ingest/ingestor.ts';
+import type { JetStreamReader } from './ingest/jetstream.ts';
 import type { LiveBus } from './live/bus.ts';
 import type { Reader } from './store/reader.ts';
 
@@ -13,6 +14,8 @@ export interface StatusParts {
   readonly ingestor: Ingestor;
   readonly reader: Reader;
   readonly bus: LiveBus;
+  /** Null where NATS is not configured. */
+  readonly stream: JetStreamReader | null;
   readonly clock: Clock;
 }
 
@@ -34,7 +37,7 @@ export class HubHealth {
   }
 
   async status(): Promise<HubStatus> {
-    const { version, timeZone, ingestor, clock } = this.#parts;
+    const { version, timeZone, ingestor, stream, clock } = this.#parts;
     const error = await this.databaseError();
     const { readingsStored, batchesDuplicate, deadLetters } = ingestor.counters;
     return {
@@ -47,7 +50,19 @@ export class HubHealth {
       readings_per_second: this.#rate(),
       batches_duplicate: batchesDuplicate,
       dead_letters: deadLetters,
+      nats: stream?.status ?? null,
     };
+  }
+
+  /** Why readings cannot be taken and stored, all ways considered; null when they can. */
+  async fault(): Promise<{ readonly code: ErrorCode; readonly message: string } | null> {
+    const reason = await this.databaseError();
+    if (reason !== null) return { code: 'database_unavailable', message: `the database cannot be used: ${reason}` };
+    const streamReason = this.#parts.stream?.lastError ?? null;
+    if (streamReason !== null) {
+      return { code: 'connection_failed', message: `nothing can be read from NATS: ${streamReason}` };
+    }
+    return null;
   }
 
   /** Why the database cannot be used; null when it can. */
@@ -74,7 +89,7 @@ export class HubHealth {
 }
 
 /** The metrics are read from the parts when they are asked for; nothing is counted twice. */
-export function createMetrics({ ingestor, bus }: StatusParts): Registry {
+export function createMetrics({ ingestor, bus, stream }: StatusParts): Registry {
   const registry = new Registry();
   const registers = [registry];
   const counter = (name: string, help: string, value: () => number): void => {
@@ -106,6 +121,18 @@ export function createMetrics({ ingestor, bus }: StatusParts): Registry {
   counter('millwright_hub_transactions_total', 'Transactions committed', () => counters.transactions);
   counter('millwright_hub_transaction_seconds_total', 'Time they took', () => counters.transactionSeconds);
   counter('millwright_hub_transaction_failures_total', 'Transactions that failed', () => counters.failures);
+  if (stream !== null) {
+    const { counters: taken } = stream;
+    const pending = (): number => stream.status.messages_pending ?? 0;
+    gauge('millwright_hub_nats_up', '1 while the stream is read', () => (stream.lastError === null ? 1 : 0));
+    gauge('millwright_hub_nats_pending', 'Messages of the stream that are not acknowledged', pending);
+    gauge('millwright_hub_nats_in_flight', 'Messages that this hub holds', () => stream.status.messages_in_flight);
+    counter('millwright_hub_nats_received_total', 'Deliveries to this hub', () => taken.received);
+    counter('millwright_hub_nats_redelivered_total', 'Those that were not the first', () => taken.redelivered);
+    counter('millwright_hub_nats_acknowledged_total', 'Messages acknowledged', () => taken.acknowledged);
+    counter('millwright_hub_nats_given_back_total', 'Messages given back for later', () => taken.givenBack);
+    counter('millwright_hub_nats_terminated_total', 'Messages that could not be unpacked', () => taken.terminated);
+  }
   gauge('millwright_hub_queue_bytes', 'Messages and rows that wait or are under way', () => ingestor.queuedBytes);
   gauge('millwright_hub_live_clients', 'Open live streams', () => bus.subscribers);
   gauge('millwright_hub_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss());

@@ -110,6 +110,29 @@ export interface EdgeReport {
   readonly clock_offset_seconds: number;
 }
 
+/** How the hub's reading of a JetStream stream fares. The counts are of this hub since its start. */
+export interface NatsStatus {
+  /** `host:port` of each that is configured. */
+  readonly servers: readonly string[];
+  readonly stream: string;
+  readonly consumer: string;
+  /** connecting: not yet. failing: nothing can be read, and it is tried again. */
+  readonly state: 'connecting' | 'ok' | 'failing';
+  /** Why nothing can be read. */
+  readonly last_error: string | null;
+  /** In the stream and not acknowledged, by any hub; null when it was never asked. */
+  readonly messages_pending: number | null;
+  readonly messages_in_flight: number;
+  readonly messages_received: number;
+  /** Of those received, the ones that had been delivered before. */
+  readonly messages_redelivered: number;
+  readonly messages_acknowledged: number;
+  /** Because they could not be stored in time; they come again. */
+  readonly messages_given_back: number;
+  /** Because they could not be unpacked; they are in the dead letters. */
+  readonly messages_terminated: number;
+}
+
 /** What the hub says of itself in the live stream and in `GET /api/v1/status`. */
 export interface HubStatus {
   readonly version: string;
@@ -121,6 +144,8 @@ export interface HubStatus {
   readonly readings_per_second: number;
   readonly batches_duplicate: number;
   readonly dead_letters: number;
+  /** Null where NATS is not configured. */
+  readonly nats: NatsStatus | null;
 }
 
 /**

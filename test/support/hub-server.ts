@@ -5,17 +5,21 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { runHub } from '../../src/hub/hub.ts';
-import type { DatabaseSettings } from '../../src/hub/settings.ts';
+import type { DatabaseSettings, NatsSettings } from '../../src/hub/settings.ts';
 
 export interface TestHub {
   readonly url: string;
   readonly stop: () => Promise<void>;
 }
 
-export async function startHub(database: DatabaseSettings, pagesFolder: string | null = null): Promise<TestHub> {
+export async function startHub(
+  database: DatabaseSettings,
+  { pagesFolder = null, nats = null }: { pagesFolder?: string | null; nats?: NatsSettings | null } = {},
+): Promise<TestHub> {
   const settings = {
     server: { host: '127.0.0.1', port: 0 },
     database,
+    nats,
     timeZone: 'Europe/Berlin',
     logLevel: 'error',
     pagesFolder,

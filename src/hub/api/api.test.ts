@@ -16,7 +16,7 @@ after(() => rm(pages, { recursive: true, force: true }));
 await mkdir(path.join(pages, 'assets'));
 await writeFile(path.join(pages, 'index.html'), '<title>page</title>');
 await writeFile(path.join(pages, 'assets', 'a-1234.js'), 'export {};');
-const hub = await startHub(settings, pages);
+const hub = await startHub(settings, { pagesFolder: pages });
 const api = `${hub.url}/api/v1`;
 
 const at = (seconds: number): string => `2026-01-01T08:00:${seconds.toFixed(6).padStart(9, '0')}Z`;

@@ -11,6 +11,7 @@ export async function openapiText(): Promise<string> {
       server: { host: '127.0.0.1', port: 0 },
       database: { host: '127.0.0.1', port: 0, dbname: '', user: '', password: '', readConnectionsMax: 1 },
       timeZone: 'UTC',
+      nats: null,
       logLevel: 'error',
       pagesFolder: null,
     },

@@ -5,7 +5,6 @@ import type { Registry } from 'prom-client';
 import { type Clock, now } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { BATCHES_MEDIA_TYPE, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
-import { microsOf } from '../../model/time.ts';
 import type { Ingestor } from '../ingest/ingestor.ts';
 import { messagesOf } from '../ingest/request.ts';
 import { type LiveParts, LiveStream } from '../live/live-stream.ts';
@@ -13,12 +12,12 @@ import type { HubHealth } from '../status.ts';
 import type { DataStreams } from '../store/data-stream.ts';
 import type { Reader } from '../store/reader.ts';
 import { SERIES_POINTS_MAX, SERIES_SIGNALS_MAX, type SeriesRequest } from '../store/series.ts';
+import { saveEdgeStatus } from './edge-status.ts';
 import {
   checkedName,
   countParameter,
   namesParameter,
   parameter,
-  parseEdgeStatus,
   parseMachine,
   type Query,
   timeParameter,
@@ -168,9 +167,7 @@ function addPipeline(app: FastifyInstance, { reader, health, metrics, clock }: R
     response: { 204: { type: 'null' }, ...failures(400, 503) },
   };
   app.put('/api/v1/edges/:id/status', { schema }, async (request: Request, reply) => {
-    const status = parseEdgeStatus(jsonBody(request), checkedName(request.params.id, 'gateway'));
-    const receivedAt = now(clock);
-    await reader.saveEdge(status, receivedAt, (microsOf(status.sent_at) - microsOf(receivedAt)) / 1e6);
+    await saveEdgeStatus({ reader, clock }, jsonBody(request), request.params.id);
     return reply.code(204).send();
   });
   const letters = answers('What was refused, newest first', schemas.listOf(schemas.deadLetter), 'limit');
@@ -189,10 +186,8 @@ function addPipeline(app: FastifyInstance, { reader, health, metrics, clock }: R
   };
   for (const url of ['/api/v1/healthz', '/healthz']) {
     app.get(url, { schema: healthSchema }, async (_, reply) => {
-      const reason = await health.databaseError();
-      if (reason === null) return { status: 'ok' };
-      const error = { code: 'database_unavailable', message: `the database cannot be used: ${reason}` };
-      return reply.code(503).send({ error });
+      const error = await health.fault();
+      return error === null ? { status: 'ok' } : reply.code(503).send({ error });
     });
   }
   const metricsSchema = { summary: 'Metrics in Prometheus format', tags: ['pipeline'], produces: ['text/plain'] };

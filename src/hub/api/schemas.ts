@@ -142,6 +142,21 @@ export const edgeStatus: Schema = {
 
 export const edgeReport: Schema = object({ status: edgeStatus, received_at: time, clock_offset_seconds: number });
 
+const natsStatus: Schema = object({
+  servers: list(text),
+  stream: text,
+  consumer: text,
+  state: { type: 'string', enum: ['connecting', 'ok', 'failing'] },
+  last_error: textOrNull,
+  messages_pending: { type: ['integer', 'null'] },
+  messages_in_flight: integer,
+  messages_received: integer,
+  messages_redelivered: integer,
+  messages_acknowledged: integer,
+  messages_given_back: integer,
+  messages_terminated: integer,
+});
+
 export const hubStatus: Schema = object({
   version: text,
   time,
@@ -152,6 +167,7 @@ export const hubStatus: Schema = object({
   readings_per_second: number,
   batches_duplicate: integer,
   dead_letters: integer,
+  nats: { anyOf: [natsStatus, { type: 'null' }] },
 });
 
 export const deadLetter: Schema = object({

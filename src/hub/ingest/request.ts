@@ -12,7 +12,7 @@ export const BODY_BYTES_MAX: number = 8 * 1024 * 1024;
 export const IDEMPOTENCY_KEY_LENGTH_MAX = 200;
 
 const DAY_SECONDS = 86_400;
-const KEY_REMEMBERED_SECONDS: number = 30 * DAY_SECONDS;
+export const KEY_REMEMBERED_SECONDS: number = 30 * DAY_SECONDS;
 /** Long enough for the hub's own repetitions of one request, whose sender said nothing by which to know it again. */
 const ANONYMOUS_REMEMBERED_SECONDS = 600;
 

@@ -1,0 +1,97 @@
+/** From a message of a stream to one for the ingestor: its identity and its payload. Pure. */
+import { createHash } from 'node:crypto';
+import { zstdDecompressSync } from 'node:zlib';
+import { messageOf } from '../../base/errors.ts';
+import type { BatchId } from '../../model/batch.ts';
+import { ENCODING_HEADER, MESSAGE_ID_HEADER, parseNatsMessageId, ZSTD_ENCODING } from '../../model/nats-wire.ts';
+import type { Identity } from '../store/parcel.ts';
+import type { Message } from './prepare.ts';
+import { BODY_BYTES_MAX, KEY_REMEMBERED_SECONDS } from './request.ts';
+
+/** What came from the stream. */
+export interface StreamMessage {
+  readonly headers: Iterable<[string, string[]]> | undefined;
+  readonly data: Uint8Array;
+  readonly stream: string;
+  /** When the stream was created. */
+  readonly epoch: string;
+  /** In the stream. */
+  readonly sequence: number;
+}
+
+/** Longest id of a foreign publisher that is kept as it is, in UTF-16 units; of a longer one its digest is. */
+const KEY_LENGTH_MAX = 200;
+/** Publishers of other makes write it as they like. */
+const ENCODING_NAME: string = ENCODING_HEADER.toLowerCase();
+/** Logs of which batches come by turns. */
+const LOGS_REMEMBERED_MAX = 10_000;
+
+export class StreamMessageReader {
+  /** By what stands before the last `/` of a message id: the rest of the id is only the number. */
+  readonly #logs = new Map<string, Omit<BatchId, 'sequence'>>();
+
+  /** A payload that cannot be unpacked becomes a message with a fault, for the dead letters. Never throws. */
+  read({ headers, data, stream, epoch, sequence }: StreamMessage): Message {
+    let messageId = '';
+    let encoding = '';
+    for (const [name, [value = '']] of headers ?? []) {
+      if (name === MESSAGE_ID_HEADER) messageId = value;
+      else if (name.toLowerCase() === ENCODING_NAME) encoding = value.toLowerCase();
+    }
+    const identity: Identity =
+      messageId === '' ? { kind: 'stream', stream, epoch, sequence } : (this.#batchOf(messageId) ?? keyOf(messageId));
+    if (encoding === '' || encoding === 'identity') return { identity, payload: data };
+    if (encoding !== ZSTD_ENCODING) {
+      return {
+        identity,
+        payload: data,
+        fault: `its ${ENCODING_HEADER} is "${encoding.slice(0, 50)}"; understood is ${ZSTD_ENCODING}`,
+      };
+    }
+    try {
+      return { identity, payload: zstdDecompressSync(data, { maxOutputLength: BODY_BYTES_MAX }) };
+    } catch (error) {
+      return { identity, payload: data, fault: unpackFault(error) };
+    }
+  }
+
+  #batchOf(messageId: string): Identity | undefined {
+    const numberAt = messageId.lastIndexOf('/') + 1;
+    const log = this.#logs.get(messageId.slice(0, numberAt));
+    if (log !== undefined) {
+      const sequence = sequenceOf(messageId, numberAt);
+      return sequence === undefined ? undefined : { kind: 'batch', ...log, sequence };
+    }
+    const id = parseNatsMessageId(messageId);
+    if (id === undefined) return undefined;
+    if (this.#logs.size >= LOGS_REMEMBERED_MAX) this.#logs.clear();
+    const { gatewayId, epoch } = id;
+    this.#logs.set(messageId.slice(0, numberAt), { gatewayId, epoch });
+    return { kind: 'batch', ...id };
+  }
+}
+
+/** A whole number from 1 of at most 15 digits, without a leading zero; undefined for anything else. */
+function sequenceOf(text: string, start: number): number | undefined {
+  const length = text.length - start;
+  if (length < 1 || length > 15 || text.charCodeAt(start) === 0x30) return undefined;
+  let value = 0;
+  for (let index = start; index < text.length; index += 1) {
+    const digit = text.charCodeAt(index) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+function keyOf(messageId: string): Identity {
+  const isStorable = messageId.length <= KEY_LENGTH_MAX && messageId.isWellFormed() && !messageId.includes('\0');
+  const text = isStorable ? messageId : `sha256 ${createHash('sha256').update(messageId).digest('hex')}`;
+  return { kind: 'key', key: `nats ${text}`, rememberSeconds: KEY_REMEMBERED_SECONDS };
+}
+
+function unpackFault(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+    ? `unpacked it is more than ${BODY_BYTES_MAX} bytes`
+    : `is not valid ${ZSTD_ENCODING}: ${messageOf(error)}`;
+}
