@@ -130,7 +130,8 @@ function problemsOf(
 }
 
 function quote(found: unknown): string {
-  const text = JSON.stringify(found) ?? typeof found;
+  // What comes before the host in a URL may be a password.
+  const text = (JSON.stringify(found) ?? typeof found).replaceAll(/\/\/[^\s"]*@/g, '//…@');
   return text.length > FOUND_LENGTH_MAX ? `${text.slice(0, FOUND_LENGTH_MAX)}…` : text;
 }
 

@@ -1,7 +1,6 @@
 /** The keys by which a configuration names NATS servers and how to log in there: the same at the edge and at the hub. */
 import { z } from 'zod';
-import { text } from './config.ts';
-import { MillwrightError } from './errors.ts';
+import { scalar, text } from './config.ts';
 import type { NatsConnectionSettings } from './nats.ts';
 
 type Text = ReturnType<typeof text>;
@@ -19,9 +18,13 @@ export const natsConnectionKeys: {
   readonly tls_cert_file: Optional;
   readonly tls_key_file: Optional;
 } = {
-  url: text('one or several URLs such as nats://host:4222 or tls://host:4222, divided by commas').describe(
-    'NATS servers, divided by commas; any one that answers is used. A user and password may stand in it',
-  ),
+  url: scalar('URLs such as nats://host:4222 or tls://host:4222, divided by commas', (value) => {
+    return String(value)
+      .split(',')
+      .every((server) => serverOf(server) !== undefined)
+      ? String(value)
+      : undefined;
+  }).describe('NATS servers, divided by commas; any one that answers is used. A user and password may stand in it'),
   user: text().optional().describe('User; better than in the URL'),
   password: text().optional().describe('Password; better given by the environment where there is a variable for it'),
   token: text().optional().describe('Token, instead of user and password'),
@@ -34,10 +37,9 @@ export const natsConnectionKeys: {
 
 type NatsConnectionKeys = z.output<z.ZodObject<typeof natsConnectionKeys>>;
 
-/** @throws config_invalid for what is no URL of a NATS server */
 export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettings {
   return {
-    servers: keys.url.split(',').map((server) => checkedServer(server.trim())),
+    servers: keys.url.split(',').flatMap((server) => serverOf(server) ?? []),
     user: keys.user ?? null,
     password: keys.password ?? null,
     token: keys.token ?? null,
@@ -51,14 +53,10 @@ export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettin
 
 const SCHEMES: readonly string[] = ['nats:', 'tls:'];
 
-function checkedServer(server: string): string {
+/** With its scheme and without a path; undefined for what is no URL of a NATS server. */
+function serverOf(written: string): string | undefined {
+  const server = written.trim();
   const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
-  if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') {
-    const found = server.replace(/\/\/[^@/]*@/, '//…@');
-    throw new MillwrightError(
-      'config_invalid',
-      `found "${found}"; allowed: the URL of a NATS server, nats://host:4222 or tls://host:4222`,
-    );
-  }
+  if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') return undefined;
   return parsed.href.replace(/\/$/, '');
 }
