@@ -11,6 +11,8 @@ const server = await startTestServer();
 test('a compaction that waits for a lock does not hold up the stop', { timeout: 8_000 }, async () => {
   const settings = await server.database();
   await withClient(settings, async (client) => {
+    await client.query(`insert into settled_logs
+      select 'gateway', 'g', 'e', range_agg(int8range(2 * n, 2 * n + 1)) from generate_series(1, 100) as n`);
     await client.query(`select pg_advisory_lock_shared(${ADVISORY_LOCKS.settled})`);
     const hub = await startHub(settings);
     const waiting = `select 1 from pg_locks where locktype = 'advisory' and not granted`;

@@ -1,27 +1,28 @@
 /**
  * Takes messages from any transport and stores them: the answer comes when they are committed.
  *
- * Messages are decoded and encoded when they come; one transaction at a time is under way, and meanwhile all that comes
- * gathers for the next. So a single message waits for nobody, and under load transactions grow by themselves.
+ * Messages are decoded and encoded when they come. Two transactions may be under way, so that one has rows to copy while
+ * the other commits, and this process decodes; meanwhile all that comes gathers for the next. So a single message waits
+ * for nobody, and under load transactions grow by themselves.
  *
  * Trouble with the database is waited out (exponential backoff with jitter) until the sender's patience ends; the sender
- * then tries again, and what was stored meanwhile is recognized by its identity. What the database refuses as data is
- * searched by halves until the guilty reading is found, and that becomes a dead letter.
+ * then tries again, and what was stored meanwhile is recognized by its identity.
  */
 import type { Client } from 'pg';
 import { Backoff } from '../../base/backoff.ts';
-import { type Clock, now } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
 import type { IngestAnswer } from '../../model/api.ts';
-import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, type FrameFault } from '../../model/frame.ts';
-import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
 import { faultKind } from '../store/connection.ts';
 import type { Consignment, Parcel } from '../store/parcel.ts';
 import { RowEncoder } from '../store/rows.ts';
-import { probeRows, writeConsignments } from '../store/writer.ts';
-import { type IsWatched, type Message, prepare, prepareOpened, REASONS_TOLD_MAX, refuseWhole } from './prepare.ts';
+import type { Written } from '../store/writer.ts';
+import { type Committed, Lane, type Outcome } from './lane.ts';
+import { type IsWatched, type Message, prepare, REASONS_TOLD_MAX } from './prepare.ts';
+
+export type { Committed } from './lane.ts';
 
 export interface IngestLimits {
   /** Of messages and their rows that wait or are under way. Beyond it new messages are told to come later. */
@@ -49,17 +50,10 @@ export const INGEST_LIMITS: IngestLimits = {
   failureMsMax: 60_000,
 };
 
-/** Of one message, the database may refuse this many readings before the whole message is put aside. */
-const REFUSED_READINGS_MAX = 100;
+/** Transactions under way at once. */
+const LANES = 2;
 /** What a sender that comes too early is told to wait. */
 const COME_LATER_MS = 1_000;
-
-/** What was committed, for those who want to see it live. */
-export interface Committed {
-  readonly machines: readonly string[];
-  readonly samples: readonly Sample[];
-  readonly events: readonly MachineEvent[];
-}
 
 export interface IngestorParts {
   /** A new connection, not yet connected. */
@@ -91,12 +85,6 @@ interface Entry {
   readonly reject: (error: Error) => void;
 }
 
-/** A parcel and what was kept of it; nothing when it was there before. */
-interface Outcome {
-  readonly parcel: Parcel;
-  readonly kept: Parcel | undefined;
-}
-
 export class Ingestor {
   readonly counters: IngestCounters = {
     readingsStored: 0,
@@ -111,10 +99,11 @@ export class Ingestor {
   readonly #limits: IngestLimits;
   readonly #encoder: RowEncoder = new RowEncoder();
   readonly #backoff: Backoff;
+  readonly #lanes: readonly Lane[];
   readonly #queue: Entry[] = [];
   #queuedBytes = 0;
-  #wake: (() => void) | undefined;
-  #client: Client | undefined;
+  /** Of lanes that have nothing to do. */
+  #wakes: (() => void)[] = [];
   /** Before {@link run} and after its end nobody would answer. */
   #state: 'waiting' | 'running' | 'stopping' = 'waiting';
   #lastError: string | null = null;
@@ -124,6 +113,13 @@ export class Ingestor {
     this.#parts = parts;
     this.#limits = limits;
     this.#backoff = new Backoff(limits.backoff, parts.random);
+    const { connection, isWatched, clock, log } = parts;
+    const { transactionMsMax } = limits;
+    const committed = (written: Written, parcels: number, seconds: number): void => {
+      this.#committed(written, parcels, seconds);
+    };
+    const lane = { connection, isWatched, encoder: this.#encoder, committed, clock, log, transactionMsMax };
+    this.#lanes = Array.from({ length: LANES }, () => new Lane(lane));
   }
 
   /**
@@ -159,7 +155,7 @@ export class Ingestor {
     const deadline = this.#parts.clock.monotonicMs() + this.#limits.patienceMs;
     return new Promise((resolve, reject) => {
       this.#queue.push({ consignment, readings, bytes, deadline, resolve, reject });
-      this.#wake?.();
+      this.#wakes.pop()?.();
     });
   }
 
@@ -169,21 +165,20 @@ export class Ingestor {
     let impatience: NodeJS.Timeout | undefined;
     signal.addEventListener('abort', () => {
       this.#state = 'stopping';
-      this.#wake?.();
+      for (const wake of this.#wakes.splice(0)) wake();
       impatience = setTimeout(() => this.#disconnect(), this.#limits.stopMsMax);
     });
-    while (!signal.aborted || this.#queue.length > 0) {
-      if (this.#queue.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-        continue;
-      }
-      await this.#storeEntries(this.#takeEntries(), signal);
-    }
+    await Promise.all(this.#lanes.map((lane) => this.#runLane(lane, signal)));
     clearTimeout(impatience);
     this.#state = 'stopping';
-    await this.#client?.end().catch(() => undefined);
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+  }
+
+  async #runLane(lane: Lane, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted || this.#queue.length > 0) {
+      if (this.#queue.length > 0) await this.#storeEntries(lane, this.#takeEntries(), signal);
+      else await new Promise<void>((resolve) => void this.#wakes.push(resolve));
+    }
   }
 
   #takeEntries(): Entry[] {
@@ -197,16 +192,16 @@ export class Ingestor {
     return this.#queue.splice(0, count);
   }
 
-  async #storeEntries(entries: Entry[], signal: AbortSignal): Promise<void> {
+  async #storeEntries(lane: Lane, entries: Entry[], signal: AbortSignal): Promise<void> {
     let open = entries;
     while (open.length > 0) {
       try {
-        const outcomes = await this.#store(open.map((entry) => entry.consignment));
+        const outcomes = await lane.store(open.map((entry) => entry.consignment));
         this.#backoff.reset();
         this.#lastError = null;
         return this.#answer(open, outcomes);
       } catch (error) {
-        this.#fail(error);
+        this.#fail(lane, error);
         open = this.#dismiss(open, signal.aborted);
         this.#queue.splice(0, this.#queue.length, ...this.#dismiss(this.#queue, signal.aborted));
         if (open.length > 0) await this.#parts.clock.sleep(this.#backoff.nextMs(), signal);
@@ -214,21 +209,18 @@ export class Ingestor {
     }
   }
 
-  #fail(error: unknown): void {
+  #fail(lane: Lane, error: unknown): void {
     this.counters.failures += 1;
     if (faultKind(error) === 'conflict') return this.#parts.log.debug('a transaction is repeated', { error });
     const reason = messageOf(error);
     if (this.#lastError !== reason) this.#parts.log.warn('readings cannot be stored now; trying again', { error });
     this.#lastError = reason;
     this.#lastErrorMs = this.#parts.clock.monotonicMs();
-    this.#disconnect();
+    lane.disconnect();
   }
 
-  /** The next attempt makes a new connection. */
   #disconnect(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    client?.end(() => {});
+    for (const lane of this.#lanes) lane.disconnect();
   }
 
   /** Tells the senders whose patience has ended, and returns the others. */
@@ -242,136 +234,26 @@ export class Ingestor {
     });
   }
 
+  #committed({ stored, contents, machines }: Written, parcels: number, seconds: number): void {
+    const { counters } = this;
+    counters.transactions += 1;
+    counters.transactionSeconds += seconds;
+    counters.batchesStored += stored.size;
+    counters.batchesDuplicate += parcels - stored.size;
+    for (const { readings, deadLetters } of stored) {
+      counters.readingsStored += readings;
+      counters.deadLetters += deadLetters;
+    }
+    const samples = contents.flatMap((content) => content.samples);
+    const events = contents.flatMap((content) => content.events);
+    this.#parts.committed({ machines, samples, events });
+  }
+
   #answer(entries: readonly Entry[], outcomes: ReadonlyMap<Parcel, Outcome>): void {
     for (const entry of entries) {
       this.#queuedBytes -= entry.bytes;
       entry.resolve(answerOf(entry.consignment, outcomes));
     }
-  }
-
-  /** One transaction, or as many as it takes to find what the database refuses. */
-  async #store(consignments: readonly Consignment[]): Promise<ReadonlyMap<Parcel, Outcome>> {
-    const outcomes = new Map<Parcel, Outcome>();
-    for (const outcome of await this.#storeOrDivide(consignments)) outcomes.set(outcome.parcel, outcome);
-    return outcomes;
-  }
-
-  async #storeOrDivide(consignments: readonly Consignment[]): Promise<Outcome[]> {
-    try {
-      return await this.#transact(consignments);
-    } catch (error) {
-      if (faultKind(error) !== 'data') throw error;
-      const parcels = consignments.flatMap((consignment) => consignment.parcels);
-      const middle = Math.floor(parcels.length / 2);
-      if (middle > 0) {
-        return [
-          ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(0, middle))])),
-          ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(middle))])),
-        ];
-      }
-      const [only] = parcels;
-      return only === undefined ? [] : [await this.#repair(only, error)];
-    }
-  }
-
-  /** Parcels without those that came with them. */
-  #prepareAgain(parcels: readonly Parcel[]): Consignment {
-    return { ...prepare(parcels, this.#encoder, this.#parts.isWatched), parcels };
-  }
-
-  async #transact(consignments: readonly Consignment[]): Promise<Outcome[]> {
-    const started = this.#parts.clock.monotonicMs();
-    const { stored, contents, machines } = await this.#withClient((client) => {
-      const again = (parcels: readonly Parcel[]): Consignment => this.#prepareAgain(parcels);
-      return writeConsignments(client, consignments, { prepareAgain: again, now: now(this.#parts.clock) });
-    });
-    this.counters.transactions += 1;
-    this.counters.transactionSeconds += (this.#parts.clock.monotonicMs() - started) / 1000;
-    for (const { readings, deadLetters } of stored) {
-      this.counters.readingsStored += readings;
-      this.counters.deadLetters += deadLetters;
-    }
-    const parcels = consignments.flatMap((consignment) => consignment.parcels);
-    this.counters.batchesStored += stored.size;
-    this.counters.batchesDuplicate += parcels.length - stored.size;
-    const samples = contents.flatMap((content) => content.samples);
-    const events = contents.flatMap((content) => content.events);
-    this.#parts.committed({ machines, samples, events });
-    return parcels.map((parcel) => ({ parcel, kept: stored.has(parcel) ? parcel : undefined }));
-  }
-
-  /** Stores what the database takes of a message, and the rest as dead letters with the database's reason. */
-  async #repair(parcel: Parcel, error: unknown): Promise<Outcome> {
-    const { readings, faults } = decodeMessage(parcel.payload);
-    const refused = new Map<Reading, string>();
-    await this.#findRefused(readings, refused);
-    this.#parts.log.warn('the database refused readings; they are in the dead letters', {
-      error,
-      readings: refused.size,
-    });
-    if (refused.size > 0 && refused.size <= REFUSED_READINGS_MAX) {
-      const taken = readings.filter((reading) => !refused.has(reading));
-      const allFaults: FrameFault[] = [...faults];
-      for (const [reading, reason] of refused) {
-        const bytes = encodeFrame(reading).subarray(FRAME_HEADER_BYTES);
-        allFaults.push({ offset: 0, reason: `the database refuses it: ${reason}`, bytes });
-      }
-      try {
-        const repaired = prepareOpened(parcel, { readings: taken, faults: allFaults }, this.#encoder);
-        return await this.#transactOne(parcel, repaired);
-      } catch (again) {
-        if (faultKind(again) !== 'data') throw again;
-      }
-    }
-    const whole = refuseWhole(parcel, `the database refuses it: ${messageOf(error)}`, this.#encoder);
-    return await this.#transactOne(parcel, whole);
-  }
-
-  /** The outcome is told of the parcel as it came. */
-  async #transactOne(parcel: Parcel, instead: Consignment): Promise<Outcome> {
-    const [outcome] = await this.#transact([instead]);
-    return { parcel, kept: outcome?.kept };
-  }
-
-  /** By halves; stops when more are found than are worth it. */
-  async #findRefused(readings: readonly Reading[], refused: Map<Reading, string>): Promise<void> {
-    if (readings.length === 0 || refused.size > REFUSED_READINGS_MAX) return;
-    for (const reading of readings) this.#encoder.add(reading);
-    const rows = this.#encoder.take();
-    try {
-      await this.#withClient((client) => probeRows(client, rows));
-    } catch (error) {
-      if (faultKind(error) !== 'data') throw error;
-      const [first] = readings;
-      if (readings.length === 1 && first !== undefined) {
-        refused.set(first, messageOf(error));
-        return;
-      }
-      const middle = Math.floor(readings.length / 2);
-      await this.#findRefused(readings.slice(0, middle), refused);
-      await this.#findRefused(readings.slice(middle), refused);
-    }
-  }
-
-  /** With a connection, made where there is none; a server that does not answer at all loses it. */
-  async #withClient<Result>(work: (client: Client) => Promise<Result>): Promise<Result> {
-    const client = this.#client ?? (await this.#connect());
-    const impatience = setTimeout(() => client.end(() => {}), this.#limits.transactionMsMax);
-    try {
-      return await work(client);
-    } finally {
-      clearTimeout(impatience);
-    }
-  }
-
-  async #connect(): Promise<Client> {
-    const client = this.#parts.connection((error) => {
-      this.#parts.log.debug('the connection for writing was lost', { error });
-      if (this.#client === client) this.#client = undefined;
-    });
-    await client.connect();
-    this.#client = client;
-    return client;
   }
 }
 

@@ -1,4 +1,4 @@
-/** From a message of a stream to one for the ingestor: its identity and its payload. Pure. */
+/** From a message of a stream to one for the ingestor: its identity and its payload. Pure but for what it remembers. */
 import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
 import { messageOf } from '../../base/errors.ts';
@@ -8,14 +8,21 @@ import type { Identity } from '../store/parcel.ts';
 import type { Message } from './prepare.ts';
 import { BODY_BYTES_MAX, KEY_REMEMBERED_SECONDS } from './request.ts';
 
-/** What came from the stream. */
+/** A message as it stands in the stream. */
 export interface StreamMessage {
-  readonly headers: Iterable<[string, string[]]> | undefined;
-  readonly data: Uint8Array;
+  readonly identity: Identity;
+  /** As it came, perhaps packed. */
+  readonly payload: Uint8Array;
+  /** How it is packed; empty for not at all. */
+  readonly encoding: string;
+}
+
+/** Where a message stands: by it one without an id is known again. */
+export interface StreamPlace {
   readonly stream: string;
   /** When the stream was created. */
   readonly epoch: string;
-  /** In the stream. */
+  /** The message's number in it. */
   readonly sequence: number;
 }
 
@@ -23,15 +30,17 @@ export interface StreamMessage {
 const KEY_LENGTH_MAX = 200;
 /** Publishers of other makes write it as they like. */
 const ENCODING_NAME: string = ENCODING_HEADER.toLowerCase();
+/** Of a word that is not understood. */
+const QUOTED_LENGTH_MAX = 50;
 /** Logs of which batches come by turns. */
 const LOGS_REMEMBERED_MAX = 10_000;
 
-export class StreamMessageReader {
+export class MessageIdentifier {
   /** By what stands before the last `/` of a message id: the rest of the id is only the number. */
   readonly #logs = new Map<string, Omit<BatchId, 'sequence'>>();
 
-  /** A payload that cannot be unpacked becomes a message with a fault, for the dead letters. Never throws. */
-  read({ headers, data, stream, epoch, sequence }: StreamMessage): Message {
+  /** @param headers of the message, by name */
+  read(headers: Iterable<[string, string[]]> | undefined, payload: Uint8Array, place: StreamPlace): StreamMessage {
     let messageId = '';
     let encoding = '';
     for (const [name, [value = '']] of headers ?? []) {
@@ -39,20 +48,8 @@ export class StreamMessageReader {
       else if (name.toLowerCase() === ENCODING_NAME) encoding = value.toLowerCase();
     }
     const identity: Identity =
-      messageId === '' ? { kind: 'stream', stream, epoch, sequence } : (this.#batchOf(messageId) ?? keyOf(messageId));
-    if (encoding === '' || encoding === 'identity') return { identity, payload: data };
-    if (encoding !== ZSTD_ENCODING) {
-      return {
-        identity,
-        payload: data,
-        fault: `its ${ENCODING_HEADER} is "${encoding.slice(0, 50)}"; understood is ${ZSTD_ENCODING}`,
-      };
-    }
-    try {
-      return { identity, payload: zstdDecompressSync(data, { maxOutputLength: BODY_BYTES_MAX }) };
-    } catch (error) {
-      return { identity, payload: data, fault: unpackFault(error) };
-    }
+      messageId === '' ? { kind: 'stream', ...place } : (this.#batchOf(messageId) ?? keyOf(messageId));
+    return { identity, payload, encoding: encoding === 'identity' ? '' : encoding };
   }
 
   #batchOf(messageId: string): Identity | undefined {
@@ -68,6 +65,24 @@ export class StreamMessageReader {
     const { gatewayId, epoch } = id;
     this.#logs.set(messageId.slice(0, numberAt), { gatewayId, epoch });
     return { kind: 'batch', ...id };
+  }
+}
+
+/**
+ * The message with its payload unpacked; one that cannot be unpacked becomes a message with a fault, for the dead letters.
+ * Never throws, and takes no more memory than the largest payload that is allowed.
+ */
+export function unpack(message: StreamMessage): Message {
+  const { identity, payload, encoding } = message;
+  if (encoding === '') return message;
+  if (encoding !== ZSTD_ENCODING) {
+    const fault = `its ${ENCODING_HEADER} is "${encoding.slice(0, QUOTED_LENGTH_MAX)}"; understood is ${ZSTD_ENCODING}`;
+    return { identity, payload, fault };
+  }
+  try {
+    return { identity, payload: zstdDecompressSync(payload, { maxOutputLength: BODY_BYTES_MAX }) };
+  } catch (error) {
+    return { identity, payload, fault: unpackFault(error) };
   }
 }
 
