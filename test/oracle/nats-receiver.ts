@@ -1,14 +1,20 @@
 /** A cluster of NATS and two hubs that share its consumer; every connection to it runs over a line of its own. */
+import { natsConnectionOf } from '../../src/base/nats-config.ts';
 import type { SinkSettings } from '../../src/edge/settings.ts';
 import type { DatabaseSettings } from '../../src/hub/settings.ts';
-import { DATA_STREAM } from '../../src/model/nats-wire.ts';
-import { type NatsCluster, type NatsServer, startNatsCluster } from '../support/nats-server.ts';
+import { DATA_STREAM, EDGE_SUBJECT_PREFIX } from '../../src/model/nats-wire.ts';
+import type { NatsSinkOptions } from '../../src/sinks/nats/config.ts';
+import { NATS_PASSWORDS, type NatsCluster, type NatsServer, startNatsCluster } from '../support/nats-server.ts';
 import { Operator } from './operator.ts';
 import { freePorts, HOST, HubProcess, type Receiver, SINK } from './receiver.ts';
 import type { Supervised } from './supervised.ts';
 import { bundle, type Line, TcpProxy } from './tcp-proxy.ts';
 
 const HUBS = ['hub', 'second hub'] as const;
+/** Shorter than the longest silence of the network, so that batches are sent again which the stream has got. */
+const ACK_TIMEOUT_MS = 4_000;
+/** Never full by itself. */
+const STREAM_BYTES_MAX = 64 * 1024 * 1024;
 
 export class NatsReceiver implements Receiver {
   readonly sink: SinkSettings;
@@ -41,7 +47,16 @@ export class NatsReceiver implements Receiver {
     this.hubs = hubs.map((hub) => hub.process);
     this.network = lines.edge.bundle;
     this.hubNetworks = lines.hubs.map((each) => each.bundle);
-    this.sink = { name: SINK, type: 'nats', from: 'oldest', maxRate: null, options: {} };
+    const options: NatsSinkOptions = {
+      connection: natsConnectionOf({ url: lines.edge.url, user: 'edge', password: NATS_PASSWORDS.edge }),
+      stream: DATA_STREAM,
+      subjectPrefix: EDGE_SUBJECT_PREFIX,
+      ackTimeoutMs: ACK_TIMEOUT_MS,
+      compression: 'zstd',
+      confirm: 'stored',
+      reconnectFirstMs: null,
+    };
+    this.sink = { name: SINK, type: 'nats', from: 'oldest', maxRate: null, options };
   }
 
   get processes(): readonly Supervised[] {
@@ -51,7 +66,9 @@ export class NatsReceiver implements Receiver {
   async start(database: DatabaseSettings): Promise<void> {
     await Promise.all([this.#lines.edge, ...this.#lines.hubs].map((lines) => lines.start()));
     for (const [index, hub] of this.#hubs.entries()) {
-      hub.start(database, { nats: { url: this.#lines.hubs[index]?.url } });
+      const login = { user: 'hub', password: NATS_PASSWORDS.hub };
+      const stream = { replicas: this.nodes.length, max_bytes: STREAM_BYTES_MAX };
+      hub.start(database, { nats: { url: this.#lines.hubs[index]?.url, ...login, ...stream } });
     }
   }
 
@@ -86,9 +103,9 @@ class Lines {
     this.bundle = bundle(this.#proxies);
   }
 
-  /** As users of the role log in. */
-  url(login: string): string {
-    return this.#ports.map((port) => `nats://${login}@${HOST}:${port}`).join(',');
+  /** Without user and password. */
+  get url(): string {
+    return this.#ports.map((port) => `nats://${HOST}:${port}`).join(',');
   }
 
   async start(): Promise<void> {

@@ -11,7 +11,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import { natsMessageId, type SettledReply, type SettledRequest, settledSubject } from '../../model/nats-wire.ts';
-import { fieldsOf } from './answers.ts';
+import { CODE, fieldsOf } from './answers.ts';
 import type { Link } from './link.ts';
 
 /** Between two questions; it doubles from the first to the last. */
@@ -25,8 +25,6 @@ const PATIENCE_MS = 10_000;
 const UNACCOUNTED_MS_MAX = 600_000;
 /** Batches that are remembered as published; of one that is forgotten there may be a copy in the stream. */
 const PUBLISHED_MAX = 10_000;
-/** Error code of JetStream (`server/errors.json` of nats-server). */
-const STREAM_NOT_FOUND = 10059;
 
 export interface ConfirmationParts {
   readonly gatewayId: string;
@@ -44,6 +42,7 @@ interface Publication {
 }
 
 interface StreamLook {
+  readonly atMs: number;
   /** Null: there is none. */
   readonly created: string | null;
   /** Of the messages in it; the last one also when there are none. */
@@ -55,7 +54,7 @@ export class Confirmation {
   readonly #parts: ConfirmationParts;
   readonly #published = new Map<string, Publication>();
   #created: string | null = null;
-  #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #lastLook: StreamLook | undefined;
 
   constructor(parts: ConfirmationParts) {
     this.#parts = parts;
@@ -66,7 +65,7 @@ export class Confirmation {
     return batches.filter((batch) => !this.#published.has(natsMessageId(batch)));
   }
 
-  /** To be called before it is published; the result takes the number that the stream has given to it. */
+  /** To be called before it is published; what it returns takes the number that the stream has given to it. */
   publishing(batch: Batch): (sequence: number) => void {
     const created = this.#created;
     return (sequence) => {
@@ -76,37 +75,51 @@ export class Confirmation {
     };
   }
 
+  /** Until when one call waits, if it begins now. */
+  deadlineMs(): number {
+    return this.#parts.clock.monotonicMs() + PATIENCE_MS;
+  }
+
   /**
    * Resolves to true when hubs have stored all of the batches, and to false when some are to be published again.
-   * @throws try_later with what is waited for, after a while without
+   * @throws try_later with what is waited for, when no hub answers, and after the deadline
    */
-  async wait(batches: readonly Batch[], signal: AbortSignal): Promise<boolean> {
+  async wait(batches: readonly Batch[], deadlineMs: number, signal: AbortSignal): Promise<boolean> {
     const { clock, stream } = this.#parts;
-    const deadlineMs = clock.monotonicMs() + PATIENCE_MS;
+    const lookFromMs = clock.monotonicMs() + LOOK_INTERVAL_MS;
     for (let waitMs: number = ASK_AGAIN_MS.first; ; waitMs = Math.min(2 * waitMs, ASK_AGAIN_MS.max)) {
-      const isLookDue = clock.monotonicMs() - this.#lookedAtMs > LOOK_INTERVAL_MS;
-      const look = isLookDue ? await this.look(signal) : undefined;
+      const look = clock.monotonicMs() < lookFromMs ? undefined : await this.#recentLook(signal);
       const { open, reason, isAnswered } = await this.#ask(batches, signal);
       if (open.length === 0) {
         this.#forget(batches);
         return true;
       }
       const lost = look === undefined || !isAnswered ? [] : open.filter((batch) => !this.#mayHold(look, batch));
-      if (lost.length > 0) {
-        this.#forget(lost);
-        return false;
-      }
+      this.#forget(lost);
       if (!isAnswered || clock.monotonicMs() > deadlineMs) {
         throw new MillwrightError('try_later', `published to the stream ${stream}; no hub has confirmed yet: ${reason}`);
       }
+      if (lost.length > 0) return false;
       await clock.sleep(waitMs, signal);
     }
   }
 
-  /** Sees which stream there is: to be done before anything is published. Undefined when that cannot be told now. */
-  async look(signal: AbortSignal): Promise<StreamLook | undefined> {
+  /** To be done before anything is published. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    if (this.#created === null) await this.#look(signal);
+  }
+
+  /** Calls that wait at the same time share it. */
+  async #recentLook(signal: AbortSignal): Promise<StreamLook | undefined> {
+    const nowMs = this.#parts.clock.monotonicMs();
+    const last = this.#lastLook;
+    return last !== undefined && nowMs - last.atMs < LOOK_INTERVAL_MS ? last : this.#look(signal);
+  }
+
+  /** Sees which stream there is. Undefined when that cannot be told now. */
+  async #look(signal: AbortSignal): Promise<StreamLook | undefined> {
     const { link, stream, clock } = this.#parts;
-    this.#lookedAtMs = clock.monotonicMs();
+    const atMs = clock.monotonicMs();
     const said = await link.use(async (connection) => {
       const asked = connection.request(`$JS.API.STREAM.INFO.${stream}`, '', { timeout: ANSWER_MS_MAX });
       return asked.then(
@@ -119,18 +132,21 @@ export class Confirmation {
     const { first_seq: first, last_seq: last } = fieldsOf(state);
     if (typeof created === 'string' && typeof first === 'number' && typeof last === 'number') {
       this.#created = created;
-      return { created, first, last };
+      return (this.#lastLook = { atMs, created, first, last });
     }
-    if (fieldsOf(said['error'])['err_code'] !== STREAM_NOT_FOUND) return undefined;
+    if (fieldsOf(said['error'])['err_code'] !== CODE.streamNotFound) return undefined;
     this.#created = null;
-    return { created: null, first: 1, last: 0 };
+    return (this.#lastLook = { atMs, created: null, first: 1, last: 0 });
   }
 
-  #mayHold({ created, first, last }: StreamLook, batch: Batch): boolean {
+  /** What was published after the look is not judged by it. */
+  #mayHold(look: StreamLook, batch: Batch): boolean {
     const publication = this.#published.get(natsMessageId(batch));
-    if (publication === undefined || publication.created !== created) return false;
-    const { sequence, atMs } = publication;
-    return sequence >= first && sequence <= last && this.#parts.clock.monotonicMs() - atMs < UNACCOUNTED_MS_MAX;
+    if (publication === undefined) return false;
+    const { created, sequence, atMs } = publication;
+    if (atMs >= look.atMs) return true;
+    const isThere = created === look.created && sequence >= look.first && sequence <= look.last;
+    return isThere && look.atMs - atMs < UNACCOUNTED_MS_MAX;
   }
 
   /** The batches that no hub has stored, and why, as far as hubs tell. */
