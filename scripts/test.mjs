@@ -1,6 +1,7 @@
 // npm test [-- FILE ...]: sets up what the tests need, then runs them all, or the files named.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { ensureNatsServer } from './nats-server.mjs';
 import { ensureInstalled, ensurePages, node, run, say } from './tools.mjs';
 
 ensureInstalled();
@@ -9,7 +10,18 @@ ensureBrowserLibraries();
 const named = process.argv.slice(2).filter((argument) => existsSync(argument));
 const options = process.argv.slice(2).filter((argument) => !existsSync(argument));
 const files = named.length > 0 ? named : ['src/**/*.test.ts', 'test/**/*.test.ts'];
-process.exitCode = await run(node(), ['--test', '--test-concurrency=2', ...options, ...files]);
+const args = ['--test', '--test-concurrency=2', ...options, ...files];
+process.exitCode = await run(node(), args, natsServer());
+
+/** Without one, the tests that need it say so themselves, and fail. */
+function natsServer() {
+  try {
+    return { MILLWRIGHT_NATS_SERVER: ensureNatsServer() };
+  } catch (error) {
+    say(error.message);
+    return {};
+  }
+}
 
 /** The browser comes inside its package, but for two libraries of the system. */
 function ensureBrowserLibraries() {

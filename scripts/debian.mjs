@@ -1,0 +1,51 @@
+// Packages of a newer Debian release than the machine's own, without a change to the machine.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+export const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+
+/** The package servers that this machine uses itself, where other releases can be had too; none when it is no Debian. */
+export function debianMirrors() {
+  const asked = ['indextargets', '--format', '$(REPO_URI) $(COMPONENT) $(RELEASE)', 'Created-By: Packages'];
+  const { status, stdout } = spawnSync('apt-get', asked, { encoding: 'utf8' });
+  if (status !== 0 || !/^ID=debian$/m.test(readFileSync('/etc/os-release', 'utf8'))) return [];
+  const targets = stdout.split('\n').map((line) => line.split(' '));
+  // "bookworm" is the release itself; "bookworm-security" and the like may have servers of their own.
+  const uris = targets.filter(([, component, release = '']) => component === 'main' && !/[-/]/.test(release));
+  return [...new Set(uris.map(([uri]) => uri))];
+}
+
+/**
+ * Unpacks a package of that release into a folder, with lists of its own: nothing is installed. Needs no root.
+ * @throws with apt's own words
+ */
+export function unpackPackage({ mirror, release, name, into }) {
+  const work = mkdtempSync(path.join(into, 'apt-'));
+  for (const folder of ['state/lists/partial', 'cache/archives/partial'])
+    mkdirSync(path.join(work, folder), { recursive: true });
+  const sources = path.join(work, 'release.sources');
+  writeFileSync(sources, `Types: deb\nURIs: ${mirror}\nSuites: ${release}\nComponents: main\nSigned-By: ${keyring}\n`);
+  const settings = {
+    'Dir::Etc::SourceList': sources,
+    'Dir::Etc::SourceParts': '-',
+    'Dir::State': path.join(work, 'state'),
+    'Dir::Cache': path.join(work, 'cache'),
+    'Acquire::Languages': 'none',
+    'Acquire::Retries': '2',
+    // apt's own user could not enter our folder.
+    'APT::Sandbox::User': 'root',
+  };
+  const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+  must('apt-get', [...options, 'update', '--error-on=any'], work);
+  must('apt-get', [...options, 'download', name], work);
+  must('sh', ['-c', 'dpkg-deb --extract ./*.deb ..'], work);
+  rmSync(work, { recursive: true });
+}
+
+/** Runs a program to its end. @throws with what it said when it fails */
+export function must(program, args, cwd) {
+  const options = { cwd, encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] };
+  const { status, stderr, error } = spawnSync(program, args, options);
+  if (status !== 0) throw new Error(`${program}: ${error?.message ?? stderr.trim().split('\n').slice(-3).join(' ')}`);
+}
