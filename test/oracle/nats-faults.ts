@@ -9,8 +9,10 @@ import type { Effect, Line } from './tcp-proxy.ts';
 
 const CONSUMER = 'PROCESSOR';
 const STORM_ACK_WAIT_MS = 1_000;
-/** In so many of the cases the database is out of reach when the stream is deleted, so that much is in it unstored. */
-const DELETED_UNSTORED = 0.5;
+const DEFAULT_ACK_WAIT_MS = 30_000;
+/** In so many of the cases it is seen to that something is lost with the stream; in the others chance decides. */
+const DELETED_UNSTORED = 0.7;
+const UNSTORED_MIN = 3;
 
 export function natsInjections(
   receiver: NatsReceiver,
@@ -28,7 +30,7 @@ export function natsInjections(
     'hub partition': (act) => faults.partition(act),
     'full stream': ({ durationMs }) => faults.fillStream(durationMs),
     'stream deleted': (act) => faults.deleteStream(act),
-    'consumer deleted': () => faults.deleteConsumer(),
+    'consumer deleted': (act) => faults.deleteConsumer(act),
     'redelivery storm': (act) => faults.storm(act),
   };
 }
@@ -70,11 +72,15 @@ class NatsFaults {
     return `${durationMs} ms`;
   }
 
+  /** What was in it, no hub has stored. */
   async deleteStream({ durationMs, random }: Act): Promise<string> {
     const { operator } = this.#receiver;
     const join = random() < DELETED_UNSTORED ? await this.#databaseLine.add({ kind: 'hold' }) : undefined;
     try {
-      if (join !== undefined) await this.#tools.sleep(durationMs);
+      if (join !== undefined) {
+        await this.#tools.occasion('a message that is not stored', () => this.#waits(({ pending, held }) => pending + held >= UNSTORED_MIN));
+        await this.#tools.sleep(durationMs);
+      }
       const messages = await operator.does('the stream to be deleted', async ({ streams }) => {
         const { state } = await streams.info(DATA_STREAM);
         await streams.delete(DATA_STREAM);
@@ -86,24 +92,47 @@ class NatsFaults {
     }
   }
 
-  async deleteConsumer(): Promise<string> {
-    const pending = await this.#receiver.operator.does('the consumer to be deleted', async ({ consumers }) => {
-      const info = await consumers.info(DATA_STREAM, CONSUMER);
-      await consumers.delete(DATA_STREAM, CONSUMER);
-      return info.num_ack_pending;
-    });
-    return `hubs held ${pending} messages`;
+  async deleteConsumer({ durationMs }: Act): Promise<string> {
+    const join = await this.#databaseLine.add({ kind: 'hold' });
+    try {
+      await this.#tools.occasion('a message that a hub holds', () => this.#waits(({ held }) => held > 0));
+      await this.#tools.sleep(durationMs);
+      const held = await this.#receiver.operator.does('the consumer to be deleted', async ({ consumers }) => {
+        const info = await consumers.info(DATA_STREAM, CONSUMER);
+        await consumers.delete(DATA_STREAM, CONSUMER);
+        return info.num_ack_pending;
+      });
+      return `hubs held ${held} messages`;
+    } finally {
+      await join();
+    }
   }
 
+  /** The time counts from the first message that is delivered again. */
   async storm({ durationMs, random }: Act): Promise<string> {
     const { operator } = this.#receiver;
     const before = await operator.does('the consumer', ({ consumers }) => consumers.info(DATA_STREAM, CONSUMER));
-    const wait = (ack_wait: number): Promise<{ num_redelivered: number }> =>
+    const setAckWait = (ack_wait: number): Promise<unknown> =>
       operator.does('an ack wait', ({ consumers }) => consumers.update(DATA_STREAM, CONSUMER, { ack_wait }));
-    await wait(nanos(STORM_ACK_WAIT_MS));
-    const slow: Effect = { kind: 'delay', delayMs: () => 400 + random() * 1_100 };
-    await this.#tools.disturb(this.#databaseLine, slow, durationMs);
-    const { num_redelivered: redelivered } = await wait(before.config.ack_wait!);
-    return `${durationMs} ms, ${redelivered} messages in redelivery at its end`;
+    await setAckWait(nanos(STORM_ACK_WAIT_MS));
+    const calm = await this.#databaseLine.add({ kind: 'delay', delayMs: () => 400 + random() * 1_100 });
+    try {
+      await this.#tools.occasion('a redelivery', () => this.#waits(({ redelivered }) => redelivered > 0));
+      await this.#tools.sleep(durationMs);
+    } finally {
+      await calm();
+      await setAckWait(before.config.ack_wait ?? nanos(DEFAULT_ACK_WAIT_MS));
+    }
+    return `${durationMs} ms from the first redelivery on`;
+  }
+
+  /** False also while nobody can tell. */
+  async #waits(isSo: (seen: { pending: number; held: number; redelivered: number }) => boolean): Promise<boolean> {
+    try {
+      const info = await this.#receiver.operator.sees(({ consumers }) => consumers.info(DATA_STREAM, CONSUMER));
+      return isSo({ pending: info.num_pending, held: info.num_ack_pending, redelivered: info.num_redelivered });
+    } catch {
+      return false;
+    }
   }
 }

@@ -4,12 +4,13 @@ import type { SinkSettings } from '../../src/edge/settings.ts';
 import type { DatabaseSettings } from '../../src/hub/settings.ts';
 import { DATA_STREAM, EDGE_SUBJECT_PREFIX } from '../../src/model/nats-wire.ts';
 import type { NatsSinkOptions } from '../../src/sinks/nats/config.ts';
-import { NATS_PASSWORDS, type NatsCluster, type NatsServer, startNatsCluster } from '../support/nats-server.ts';
+import { type NatsCluster, type NatsServer, startNatsCluster } from '../support/nats-server.ts';
 import { Operator } from './operator.ts';
-import { freePorts, HOST, HubProcess, type Receiver, SINK } from './receiver.ts';
+import { freePorts, HubProcess, type Receiver, SINK } from './receiver.ts';
 import type { Supervised } from './supervised.ts';
 import { bundle, type Line, TcpProxy } from './tcp-proxy.ts';
 
+const NODES = 3;
 const HUBS = ['hub', 'second hub'] as const;
 /** Shorter than the longest silence of the network, so that batches are sent again which the stream has got. */
 const ACK_TIMEOUT_MS = 4_000;
@@ -29,7 +30,7 @@ export class NatsReceiver implements Receiver {
   readonly #lines: { readonly edge: Lines; readonly hubs: readonly Lines[] };
 
   static async create(folder: string): Promise<NatsReceiver> {
-    const cluster = await startNatsCluster();
+    const cluster = await startNatsCluster(NODES, { noAdvertise: true });
     const { nodes } = cluster;
     const ports = await freePorts(HUBS.length + nodes.length * (1 + HUBS.length));
     const takePort = (): number => ports.pop()!;
@@ -48,7 +49,7 @@ export class NatsReceiver implements Receiver {
     this.network = lines.edge.bundle;
     this.hubNetworks = lines.hubs.map((each) => each.bundle);
     const options: NatsSinkOptions = {
-      connection: natsConnectionOf({ url: lines.edge.url, user: 'edge', password: NATS_PASSWORDS.edge }),
+      connection: natsConnectionOf({ url: lines.edge.urlFor(({ edgeUrl }) => edgeUrl) }),
       stream: DATA_STREAM,
       subjectPrefix: EDGE_SUBJECT_PREFIX,
       ackTimeoutMs: ACK_TIMEOUT_MS,
@@ -66,9 +67,8 @@ export class NatsReceiver implements Receiver {
   async start(database: DatabaseSettings): Promise<void> {
     await Promise.all([this.#lines.edge, ...this.#lines.hubs].map((lines) => lines.start()));
     for (const [index, hub] of this.#hubs.entries()) {
-      const login = { user: 'hub', password: NATS_PASSWORDS.hub };
-      const stream = { replicas: this.nodes.length, max_bytes: STREAM_BYTES_MAX };
-      hub.start(database, { nats: { url: this.#lines.hubs[index]?.url, ...login, ...stream } });
+      const url = this.#lines.hubs[index]?.urlFor((node) => node.url);
+      hub.start(database, { nats: { url, replicas: this.nodes.length, max_bytes: STREAM_BYTES_MAX } });
     }
   }
 
@@ -92,10 +92,12 @@ export class NatsReceiver implements Receiver {
 /** What one client reaches the nodes by. */
 class Lines {
   readonly bundle: Line;
+  readonly #nodes: readonly NatsServer[];
   readonly #proxies: readonly TcpProxy[];
   readonly #ports: readonly number[];
 
   constructor(nodes: readonly NatsServer[], takePort: () => number) {
+    this.#nodes = nodes;
     this.#ports = nodes.map(takePort);
     this.#proxies = nodes.map(({ address }, index) => {
       return new TcpProxy({ port: this.#ports[index]!, targetPort: Number(new URL(address).port) });
@@ -103,9 +105,14 @@ class Lines {
     this.bundle = bundle(this.#proxies);
   }
 
-  /** Without user and password. */
-  get url(): string {
-    return this.#ports.map((port) => `nats://${HOST}:${port}`).join(',');
+  /** @param urlOf what a client without a line of its own would reach the node by */
+  urlFor(urlOf: (node: NatsServer) => string): string {
+    const urls = this.#nodes.map((node, index) => {
+      const url = new URL(urlOf(node));
+      url.port = String(this.#ports[index]);
+      return url.href;
+    });
+    return urls.join(',');
   }
 
   async start(): Promise<void> {

@@ -42,8 +42,8 @@ const WITH_NATS = {
   'kill all of NATS': { msMax: 3_000, what: '`kill -9` of the three nodes at once, and a new start' },
   'hub partition': { msMax: 9_000, what: 'one hub to NATS: nothing passes, or connections break' },
   'full stream': { msMax: 5_000, what: 'the stream has no room for another message' },
-  'stream deleted': { msMax: 2_000, what: 'by an operator, while the edge is publishing; a hub creates it again' },
-  'consumer deleted': { msMax: 0, what: 'by an operator, while hubs hold messages of it; a hub creates it again' },
+  'stream deleted': { msMax: 2_000, what: 'by an operator, with what no hub has stored yet; a hub creates it again' },
+  'consumer deleted': { msMax: 1_000, what: 'by an operator, while hubs hold messages of it; a hub creates it again' },
   'redelivery storm': { msMax: 9_000, what: 'an ack wait of 1 s, while every chunk to the database takes 0.4 to 1.5 s' },
 } as const;
 

@@ -28,6 +28,8 @@ export interface NatsOptions {
   readonly config?: 'single.conf' | 'cluster.conf' | 'leaf.conf' | { readonly text: string };
   /** Variables that the configuration asks for, besides those that are always given. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** Clients are not told of the other servers of the cluster, so that they stay on the ways that they were given. */
+  readonly noAdvertise?: boolean;
   /** Clients must use TLS. */
   readonly tls?: Certificates;
   /** And must show a certificate of the same authority. */
@@ -153,14 +155,17 @@ export interface NatsCluster {
 }
 
 /** Servers with cluster.conf, each with a name of its own; resolves when all are ready. */
-export async function startNatsCluster(count: number = 3): Promise<NatsCluster> {
+export async function startNatsCluster(
+  count: number = 3,
+  options: Pick<NatsOptions, 'noAdvertise'> = {},
+): Promise<NatsCluster> {
   const ports = await Promise.all(Array.from({ length: count }, freePort));
   const NATS_ROUTES = JSON.stringify(ports.map((port) => `nats://route:${PASSWORDS.route}@${HOST}:${port}`));
   const nodes = await Promise.all(
     ports.map((port, index) => {
       const own = { NATS_NAME: `nats-${index + 1}`, NATS_CLUSTER_LISTEN: `${HOST}:${port}` };
       const variables = { ...own, NATS_ROUTES, NATS_CLUSTER_PASSWORD: PASSWORDS.route };
-      return makeServer({ config: 'cluster.conf', variables });
+      return makeServer({ ...options, config: 'cluster.conf', variables });
     }),
   );
   for (const node of nodes) node.launch();
@@ -190,6 +195,7 @@ export async function startNatsLeaf({
 async function makeServer({
   config = 'single.conf',
   variables = {},
+  noAdvertise,
   tls,
   verifyClients,
 }: NatsOptions): Promise<NatsServer> {
@@ -205,6 +211,7 @@ async function makeServer({
     await writeFile(file, config.text);
     args.push('-c', file, '-js', '-sd', store);
   }
+  if (noAdvertise === true) args.push('--no_advertise');
   if (tls !== undefined) {
     args.push('--tls', '--tlscert', tls.certFile, '--tlskey', tls.keyFile);
     if (verifyClients === true) args.push('--tlsverify', '--tlscacert', tls.caFile);
