@@ -72,13 +72,17 @@ async function drill(plant: Plant, { minutes, say, signal }: DrillOptions): Prom
   });
   violations.push(...violationsOf(comparison));
   if (peakMb.some((mb) => mb > HUB_MEMORY_MB_MAX)) violations.push(`a hub took more than ${HUB_MEMORY_MB_MAX} MB`);
-  for (const { endings } of plant.processes) for (const [how, count] of endings) violations.push(`${how}, ${count} times`);
+  for (const { endings } of plant.processes)
+    for (const [how, count] of endings) violations.push(`${how}, ${count} times`);
   for (const line of report({ peaks, peakMb, edgeMb, tookMs, comparison })) say(line);
   return violations;
 }
 
 /** Until the outage is over. */
-async function watch(plant: Plant, { minutes, say, signal }: Pick<DrillOptions, 'minutes' | 'say' | 'signal'>): Promise<Peaks> {
+async function watch(
+  plant: Plant,
+  { minutes, say, signal }: Pick<DrillOptions, 'minutes' | 'say' | 'signal'>,
+): Promise<Peaks> {
   const peaks: Peaks = { edgeBacklogBatches: 0, waitingBatches: 0 };
   const endMs = performance.now() + minutes * 60_000;
   for (let looks = 1; performance.now() < endMs && !signal.aborted; looks += 1) {

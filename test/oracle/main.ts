@@ -24,7 +24,8 @@ const minutes = Number(values.minutes);
 const isDrill = values.drill === 'database-down';
 const isKnown = transport !== undefined && (isDrill || values.drill === undefined);
 if (!isKnown || !Number.isSafeInteger(seed) || !(minutes > 0)) {
-  const usage = '[--transport http|nats] [--seed WHOLE-NUMBER] [--minutes NUMBER] [--report FILE] [--drill database-down]';
+  const usage =
+    '[--transport http|nats] [--seed WHOLE-NUMBER] [--minutes NUMBER] [--report FILE] [--drill database-down]';
   process.stderr.write(`usage: npm run oracle -- ${usage}\n`);
   process.exit(2);
 }

@@ -78,7 +78,9 @@ class NatsFaults {
     const join = random() < DELETED_UNSTORED ? await this.#databaseLine.add({ kind: 'hold' }) : undefined;
     try {
       if (join !== undefined) {
-        await this.#tools.occasion('a message that is not stored', () => this.#waits(({ pending, held }) => pending + held >= UNSTORED_MIN));
+        await this.#tools.occasion('a message that is not stored', () =>
+          this.#waits(({ pending, held }) => pending + held >= UNSTORED_MIN),
+        );
         await this.#tools.sleep(durationMs);
       }
       const messages = await operator.does('the stream to be deleted', async ({ streams }) => {

@@ -44,7 +44,10 @@ const WITH_NATS = {
   'full stream': { msMax: 5_000, what: 'the stream has no room for another message' },
   'stream deleted': { msMax: 2_000, what: 'by an operator, with what no hub has stored yet; a hub creates it again' },
   'consumer deleted': { msMax: 1_000, what: 'by an operator, while hubs hold messages of it; a hub creates it again' },
-  'redelivery storm': { msMax: 9_000, what: 'an ack wait of 1 s, while every chunk to the database takes 0.4 to 1.5 s' },
+  'redelivery storm': {
+    msMax: 9_000,
+    what: 'an ack wait of 1 s, while every chunk to the database takes 0.4 to 1.5 s',
+  },
 } as const;
 
 export type NatsFaultKind = keyof typeof WITH_NATS;

@@ -21,11 +21,18 @@ test('each question is answered with the ranges of its own log that are stored',
       { ...of, epoch: 'e-9', first: 1, last: 9 },
     ]);
   });
-  assert.deepEqual(answers.map((ranges) => ranges.toSorted(([a], [b]) => a - b)), [
-    [[3, 4], [10, 12], [20, 20]],
-    [],
-    [[11, 11]],
-    [],
-    [],
-  ]);
+  assert.deepEqual(
+    answers.map((ranges) => ranges.toSorted(([a], [b]) => a - b)),
+    [
+      [
+        [3, 4],
+        [10, 12],
+        [20, 20],
+      ],
+      [],
+      [[11, 11]],
+      [],
+      [],
+    ],
+  );
 });

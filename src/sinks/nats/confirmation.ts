@@ -97,7 +97,10 @@ export class Confirmation {
       const lost = look === undefined || !isAnswered ? [] : open.filter((batch) => !this.#mayHold(look, batch));
       this.#forget(lost);
       if (!isAnswered || clock.monotonicMs() > deadlineMs) {
-        throw new MillwrightError('try_later', `published to the stream ${stream}; no hub has confirmed yet: ${reason}`);
+        throw new MillwrightError(
+          'try_later',
+          `published to the stream ${stream}; no hub has confirmed yet: ${reason}`,
+        );
       }
       if (lost.length > 0) return false;
       await clock.sleep(waitMs, signal);
@@ -181,7 +184,8 @@ export class Confirmation {
       }
       if ('error' in reply) return notAnswered(reply.error.message);
       const { settled } = reply;
-      const isOpen = ({ sequence }: Batch): boolean => !settled.some(([first, last]) => first <= sequence && sequence <= last);
+      const isOpen = ({ sequence }: Batch): boolean =>
+        !settled.some(([first, last]) => first <= sequence && sequence <= last);
       return { open: batches.filter(isOpen), isAnswered: true, reason: '' };
     }, signal);
   }
