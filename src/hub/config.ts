@@ -49,13 +49,13 @@ const schema = section({
     stream_name: streamName()
       .prefault(DATA_STREAM)
       .describe('JetStream stream; created when it is missing, used as it is when it is there'),
-    subjects: text('subjects divided by commas, such as CNC_DATA.>')
+    stream_subjects: text('subjects divided by commas, such as CNC_DATA.>')
       .optional()
       .describe('Subjects of a stream that is created, divided by commas; default: its name and .>'),
-    max_bytes: bytes({ min: 2 ** 20, max: 2 ** 50 })
+    stream_max_bytes: bytes({ min: 2 ** 20, max: 2 ** 50 })
       .prefault('8GB')
       .describe('How large a stream that is created may become; when it is full, edges keep their readings'),
-    replicas: integer({ min: 1, max: 5 })
+    stream_replicas: integer({ min: 1, max: 5 })
       .prefault(1)
       .describe('Copies of a stream that is created, in a cluster of servers: 3 outlive the loss of one server'),
     consumer_name: streamName()
@@ -113,14 +113,14 @@ export function readHubConfig(source: ConfigSource): HubConfig {
 }
 
 function natsSettings(keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
-  const subjects = (keys.subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
+  const subjects = (keys.stream_subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
   return {
     connection: natsConnectionOf(keys),
     streamName: keys.stream_name,
     consumerName: keys.consumer_name,
     subjects,
-    streamBytesMax: keys.max_bytes,
-    replicas: keys.replicas,
+    streamBytesMax: keys.stream_max_bytes,
+    replicas: keys.stream_replicas,
     ackWaitMs: keys.ack_wait,
   };
 }
