@@ -96,6 +96,10 @@ export class Pulls {
     });
   }
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** @param newInbox a subject that nobody else uses, of which there are as many as wanted */
   open(newInbox: () => string): void {
     for (let index = 0; index < this.#limits.requests; index += 1) this.#requests.push(this.#subscribe(newInbox()));
