@@ -185,13 +185,13 @@ function sentenceOf(error: unknown, settings: NatsSettings): string {
     case 10028:
       return (
         `the NATS server has not enough storage for the stream ${streamName} of ${settings.streamBytesMax} bytes ` +
-        '(nats.max_bytes); give it more (max_file_store, and the limits of the account), or configure less here'
+        '(nats.stream_max_bytes); give it more (max_file_store, and the limits of the account), or configure less here'
       );
     case 10065:
       return `another stream has subjects of ${settings.subjects.join(', ')} already; name it as nats.stream_name, or delete it`;
     case 10074:
     case 10005:
-      return `the NATS servers cannot keep ${settings.replicas} copies of the stream (nats.replicas): ${messageOf(error)}`;
+      return `the NATS servers cannot keep ${settings.replicas} copies of the stream (nats.stream_replicas): ${messageOf(error)}`;
     case 10008:
     case 10009:
       return 'the cluster of NATS servers has no leader at present; most of its servers must run';
