@@ -9,6 +9,8 @@ export const ADVISORY_LOCKS = {
   migration: 0x4d494c4c01,
   /** Shared by every transaction that stores batches, exclusive to whoever moves their identities about. */
   settled: 0x4d494c4c02,
+  /** Held by the one hub that works out roll-ups and removes what is old, for as long as its connection lives. */
+  maintenance: 0x4d494c4c03,
 } as const;
 
 /** How long a connection may take to be made. */
@@ -16,6 +18,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Longest statement of a read and of a write; a stream of rows lifts its own. */
 const READ_TIMEOUT_MS = 30_000;
 const WRITE_TIMEOUT_MS = 20_000;
+/** Of an answer to an edge, which asks again after five seconds. */
+const ANSWER_TIMEOUT_MS = 4_000;
 
 /** A connection of its own, not yet connected. Its errors reach the queries under way; `onLost` hears of all others. */
 export function createClient(settings: DatabaseSettings, purpose: string, onLost: (error: Error) => void): Client {
@@ -31,6 +35,36 @@ export function createReadPool(settings: DatabaseSettings, log: Logger): Pool {
   return pool;
 }
 
+/** Works with a connection of its own; when the signal is aborted it is closed at once, so that no lock holds up the stop. */
+export async function withConnection<Result>(
+  settings: DatabaseSettings,
+  purpose: string,
+  signal: AbortSignal,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = createClient(settings, purpose, () => {});
+  const end = (): void => client.end(() => {});
+  signal.addEventListener('abort', end);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    signal.removeEventListener('abort', end);
+    await client.end().catch(() => undefined);
+  }
+}
+
+/**
+ * One connection to the database that is written to, for what edges wait for: beside those of the API, whose requests may be
+ * slow. A server that says nothing at all is given up too.
+ */
+export function createAnswerPool(settings: DatabaseSettings, log: Logger): Pool {
+  const limits = { max: 1, query_timeout: ANSWER_TIMEOUT_MS };
+  const pool = new Pool({ ...config(settings, 'answer', ANSWER_TIMEOUT_MS), ...limits });
+  pool.on('error', (error) => log.debug('the connection for answers to edges was lost', { error }));
+  return pool;
+}
+
 function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs: number): ClientConfig {
   const { host, port, dbname, user, password } = settings;
   const session = {
@@ -41,6 +75,10 @@ function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs:
     idle_in_transaction_session_timeout: 60_000,
     // A backend whose client has gone ends its query instead of finishing it for nobody.
     client_connection_check_interval: 1_000,
+    // The locks of a hub that vanished without a word are let go within half a minute.
+    tcp_keepalives_idle: 10,
+    tcp_keepalives_interval: 5,
+    tcp_keepalives_count: 3,
     // Compiling a query costs more than any of ours gains by it.
     jit: 'off',
     // An acknowledgment means "on the disk", whatever the server's default.
