@@ -1,5 +1,6 @@
 /** The hub's composition root: puts the parts together, runs them, and takes them down in order. */
 import type { FastifyInstance } from 'fastify';
+import type { Pool } from 'pg';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
@@ -10,14 +11,17 @@ import { createServer } from './api/server.ts';
 import { EdgeReports } from './ingest/edge-reports.ts';
 import { Ingestor } from './ingest/ingestor.ts';
 import { JetStreamReader } from './ingest/jetstream.ts';
+import { SettledAnswers } from './ingest/settled-answers.ts';
 import { LiveBus } from './live/bus.ts';
-import type { HubSettings } from './settings.ts';
+import type { DatabaseSettings, HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { createClient, createReadPool, withConnection } from './store/connection.ts';
+import { createAnswerPool, createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
 import { maintainStore, prepareStore } from './store/maintenance.ts';
+import { ReadPools } from './store/read-pools.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
+import { readStates } from './store/states.ts';
 import { compactSettled } from './store/settled.ts';
 
 export interface HubParts {
@@ -72,8 +76,10 @@ interface ComposedHub {
 export async function composeHub(settings: HubSettings, parts: HubParts): Promise<ComposedHub> {
   const { version, clock, random, log } = parts;
   const stopping = new AbortController();
-  const pool = createReadPool(settings.database, log);
-  const reader = new Reader(pool);
+  const primary = createReadPool(settings.database, log);
+  const pools = createReadPools(settings.database, primary, { clock, log });
+  // What is now, and what is written, is the primary's; what was is read from a replica where there is one.
+  const reader = new Reader(primary);
   const bus = new LiveBus();
   const ingestor = new Ingestor({
     connection: (onLost) => createClient(settings.database, 'write', onLost),
@@ -84,18 +90,21 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     log,
   });
   const edgeReports = new EdgeReports({ save: (body, id) => saveEdgeStatus({ reader, clock }, body, id), log });
-  const stream =
-    settings.nats === null ? null : new JetStreamReader(settings.nats, { ingestor, edgeReports, clock, random, log });
+  const answerPool = createAnswerPool(settings.database, log);
+  const settledAnswers = new SettledAnswers(answerPool);
+  const streamParts = { ingestor, edgeReports, settledAnswers, clock, random, log };
+  const stream = settings.nats === null ? null : new JetStreamReader(settings.nats, streamParts);
   const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, stream, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
     ingestor,
     reader,
     dataStreams: new DataStreams(
-      pool,
+      pools,
       Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
     ),
-    readSeries: (request) => readSeries(pool, request),
+    readSeries: (request) => readSeries(pools, request),
+    readStates: (request) => readStates(pools, request),
     health,
     metrics: createMetrics(statusParts),
     live: { bus, reader, hubStatus: () => health.status(), clock },
@@ -110,9 +119,21 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
     await app.close();
     clearTimeout(impatience);
-    await pool.end();
+    await Promise.all([pools.end(), answerPool.end()]);
   };
   return { app, ingestor, stream, close };
+}
+
+function createReadPools(
+  database: DatabaseSettings,
+  primary: Pool,
+  { clock, log }: Pick<HubParts, 'clock' | 'log'>,
+): ReadPools {
+  const replicas = (database.readReplicas ?? []).map((settings) => ({
+    name: `${settings.host}:${settings.port}/${settings.dbname}`,
+    pool: createReadPool({ ...database, ...settings }, log),
+  }));
+  return new ReadPools({ primary, replicas, clock, log });
 }
 
 async function listen(app: FastifyInstance, { host, port }: HubSettings['server']): Promise<number> {

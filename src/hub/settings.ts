@@ -10,6 +10,16 @@ export interface DatabaseSettings {
   readonly password: string;
   /** Connections for reading; writing has its own. */
   readonly readConnectionsMax: number;
+  /** Copies of the database from which history is read, in the order in which they are preferred. */
+  readonly readReplicas?: readonly ReplicaSettings[];
+}
+
+export interface ReplicaSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly dbname: string;
+  readonly user: string;
+  readonly password: string;
 }
 
 export interface StoreSettings {
