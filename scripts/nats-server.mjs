@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { cacheFolder, fillCache } from './cache.mjs';
 import { debianMirrors, unpackPackages } from './debian.mjs';
 
-const VERSION_MIN = [2, 10];
-/** The first whose server runs here is taken: the newest one is what deploy/ pins, the other one changes less. */
-const RELEASES = ['sid', 'trixie'];
+/** The first that takes readings over from a site without loss, see docs/decisions/012-leaf-nodes.md. */
+const VERSION_MIN = [2, 14];
+/** The first whose server runs here is taken. */
+const RELEASES = ['sid', 'forky'];
 const PREFIX = `nats-server-${process.arch}-`;
 
 /** The path of a nats-server, fetched when there is none yet. @throws with what to do when none can be had */

@@ -11,10 +11,11 @@ import { createServer } from './api/server.ts';
 import { EdgeReports } from './ingest/edge-reports.ts';
 import { Ingestor } from './ingest/ingestor.ts';
 import { JetStreamReader } from './ingest/jetstream.ts';
+import { SettledAnswers } from './ingest/settled-answers.ts';
 import { LiveBus } from './live/bus.ts';
 import type { DatabaseSettings, HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { createClient, createReadPool, withConnection } from './store/connection.ts';
+import { createAnswerPool, createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
 import { maintainStore, prepareStore } from './store/maintenance.ts';
 import { ReadPools } from './store/read-pools.ts';
@@ -89,8 +90,10 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     log,
   });
   const edgeReports = new EdgeReports({ save: (body, id) => saveEdgeStatus({ reader, clock }, body, id), log });
-  const stream =
-    settings.nats === null ? null : new JetStreamReader(settings.nats, { ingestor, edgeReports, clock, random, log });
+  const answerPool = createAnswerPool(settings.database, log);
+  const settledAnswers = new SettledAnswers(answerPool);
+  const streamParts = { ingestor, edgeReports, settledAnswers, clock, random, log };
+  const stream = settings.nats === null ? null : new JetStreamReader(settings.nats, streamParts);
   const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, stream, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
@@ -116,7 +119,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
     await app.close();
     clearTimeout(impatience);
-    await pools.end();
+    await Promise.all([pools.end(), answerPool.end()]);
   };
   return { app, ingestor, stream, close };
 }

@@ -7,22 +7,27 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { DeadLetter } from '../../src/model/api.ts';
 import type { LoadReport } from '../../src/load/load.ts';
+import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { CLI, Command, freePort, makeFolder, startSystem, type System, waitUntil } from '../support/system.ts';
 
 let system: System;
+let nats: NatsServer;
 let folder: string;
 before(async () => {
-  system = await startSystem();
+  nats = await startNats();
+  system = await startSystem({ hub: { nats: { url: nats.url, ack_wait: '2s' } } });
   folder = await makeFolder();
   process.env['MILLWRIGHT_HUB'] = system.url;
 });
 after(async () => {
   await system.stop();
+  await nats.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
 const ways: readonly { readonly name: string; readonly url: () => string }[] = [
   { name: 'http', url: () => system.url },
+  { name: 'nats', url: () => nats.edgeUrl },
 ];
 
 for (const way of ways) {
@@ -62,7 +67,7 @@ for (const way of ways) {
         const { code, said } = await inShell(command);
         assert.equal(code, 0, `${command}: ${said}`);
         if (command.includes(' load ')) assert.match(said, /verdict +exact: everything that was sent is stored once/);
-        else assert.match(said, /^(stored|acknowledged)/);
+        else assert.match(said, /^(stored|acknowledged by)/);
       }
     });
 
@@ -242,7 +247,7 @@ async function inShell(line: string): Promise<{ code: number | null; said: strin
   });
   await writeFile(path.join(folder, 'reading.json'), '{"temperature":20}');
   const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
-  const shell = spawn('/bin/sh', ['-c', line], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const shell = spawn('/bin/sh', ['-c', `${line} 2>&1`], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(shell, 'exit');
   let said = '';
   for await (const piece of shell.stdout as AsyncIterable<Buffer>) said += piece.toString();

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import type { StreamConfig } from '@nats-io/jetstream';
 import { parse, stringify } from 'yaml';
 import { nodeFiles } from '../../src/base/node-files.ts';
 import { readAll } from '../../src/log/inspect.ts';
@@ -14,6 +15,7 @@ import { startNats } from '../support/nats-server.ts';
 import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 const EXAMPLE = new URL('../../config/edge.nats.yaml', import.meta.url);
+const PAGE = new URL('../../docs/sinks/nats.md', import.meta.url);
 
 const folder = await makeFolder();
 const server = await startNats();
@@ -28,6 +30,7 @@ interface Example {
 
 test('every batch of the log is in the stream once, through servers that were killed', async (context) => {
   const example = parse(readFileSync(EXAMPLE, 'utf8')) as Example;
+  assert.deepEqual(parse(shown('yaml')), { sinks: example.sinks }, 'the page shows what is run');
   const [sink] = example.sinks;
   assert.deepEqual([sink?.user, sink?.password], ['edge', 'edge-secret'], 'as the test server has them');
   const port = await freePort();
@@ -50,7 +53,8 @@ test('every batch of the log is in the stream once, through servers that were ki
     waitUntil(String(words), async () => (words.test((await status()).last_error ?? '') ? true : undefined));
 
   await says(/^there is no stream CNC_DATA/);
-  await (await Observer.open(context, server.url)).addStream();
+  const observer = await Observer.open(context, server.url);
+  await observer.manager.streams.add(JSON.parse(shown('json')) as StreamConfig);
   let settled = 0;
   for (let kill = 0; kill < 3; kill += 1) {
     settled = await waitUntil('more batches in the stream', async () => {
@@ -77,6 +81,11 @@ test('every batch of the log is in the stream once, through servers that were ki
       .toSorted(byId),
   );
 });
+
+/** The first block of that language on the page of the sink. */
+function shown(language: string): string {
+  return new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 's').exec(readFileSync(PAGE, 'utf8'))?.[1] ?? '';
+}
 
 function byId(a: { readonly id: string }, b: { readonly id: string }): number {
   return a.id < b.id ? -1 : 1;

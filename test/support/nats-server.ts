@@ -28,6 +28,8 @@ export interface NatsOptions {
   readonly jetStream?: boolean;
   /** Variables that the configuration asks for, besides those that are always given. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** Clients are not told of the other servers of the cluster, so that they stay on the ways that they were given. */
+  readonly noAdvertise?: boolean;
   /** Clients must use TLS. */
   readonly tls?: Certificates;
   /** And must show a certificate of the same authority. */
@@ -153,14 +155,17 @@ export interface NatsCluster {
 }
 
 /** Servers with cluster.conf, each with a name of its own; resolves when all are ready. */
-export async function startNatsCluster(count: number = 3): Promise<NatsCluster> {
+export async function startNatsCluster(
+  count: number = 3,
+  options: Pick<NatsOptions, 'noAdvertise'> = {},
+): Promise<NatsCluster> {
   const ports = await Promise.all(Array.from({ length: count }, freePort));
   const NATS_ROUTES = JSON.stringify(ports.map((port) => `nats://route:${PASSWORDS.route}@${HOST}:${port}`));
   const nodes = await Promise.all(
     ports.map((port, index) => {
       const own = { NATS_NAME: `nats-${index + 1}`, NATS_CLUSTER_LISTEN: `${HOST}:${port}` };
       const variables = { ...own, NATS_ROUTES, NATS_CLUSTER_PASSWORD: PASSWORDS.route };
-      return makeServer({ config: 'cluster.conf', variables });
+      return makeServer({ ...options, config: 'cluster.conf', variables });
     }),
   );
   for (const node of nodes) node.launch();
@@ -187,14 +192,20 @@ export async function startNatsLeaf({
   return startNats({ config: 'leaf.conf', variables: { NATS_DOMAIN: domain, NATS_CENTRE: JSON.stringify(centre) } });
 }
 
+/** Where the program is; it is fetched when it is nowhere. */
+export function natsServerProgram(): Promise<string> {
+  return provided({ variable: 'MILLWRIGHT_NATS_SERVER', script: 'nats-server.mjs' });
+}
+
 async function makeServer({
   config = 'single.conf',
   jetStream = true,
   variables = {},
+  noAdvertise,
   tls,
   verifyClients,
 }: NatsOptions): Promise<NatsServer> {
-  const program = await provided({ variable: 'MILLWRIGHT_NATS_SERVER', script: 'nats-server.mjs' });
+  const program = await natsServerProgram();
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-nats-'));
   const [port, monitoringPort, leafPort] = await Promise.all([freePort(), freePort(), freePort()]);
   const store = path.join(folder, 'store');
@@ -206,6 +217,7 @@ async function makeServer({
     await writeFile(file, config.text);
     args.push('-c', file, ...(jetStream ? ['-js', '-sd', store] : []));
   }
+  if (noAdvertise === true) args.push('--no_advertise');
   if (tls !== undefined) {
     args.push('--tls', '--tlscert', tls.certFile, '--tlskey', tls.keyFile);
     if (verifyClients === true) args.push('--tlsverify', '--tlscacert', tls.caFile);

@@ -17,13 +17,14 @@ import { seededRandom } from '../../base/random.ts';
 import { encodeFrame } from '../../model/frame.ts';
 import { MESSAGE_ID_HEADER, natsMessageId } from '../../model/nats-wire.ts';
 import type { DatabaseSettings, NatsSettings } from '../settings.ts';
-import { createClient } from '../store/connection.ts';
+import { createAnswerPool, createClient } from '../store/connection.ts';
 import { select } from '../../../test/support/hub-database.ts';
 import { until } from '../../../test/support/until.ts';
 import { EdgeReports } from './edge-reports.ts';
 import { HANDOVER_LIMITS, type HandoverLimits } from './handover.ts';
 import { INGEST_LIMITS, type IngestLimits, Ingestor } from './ingestor.ts';
 import { JetStreamReader } from './jetstream.ts';
+import { SettledAnswers } from './settled-answers.ts';
 
 const MIB = 2 ** 20;
 let streams = 0;
@@ -74,10 +75,12 @@ export function startReader(
     },
     { ...INGEST_LIMITS, ...ingest },
   );
+  const answers = createAnswerPool(database, log);
+  after(() => answers.end());
   const edgeReports = new EdgeReports({ save: () => Promise.resolve(), log });
   const reader = new JetStreamReader(
     settings,
-    { ...parts, ingestor, edgeReports },
+    { ...parts, ingestor, edgeReports, settledAnswers: new SettledAnswers(answers) },
     { ...HANDOVER_LIMITS, ...handover },
   );
   const stopping = new AbortController();

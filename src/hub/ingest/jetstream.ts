@@ -14,12 +14,15 @@ import type { EdgeReports } from './edge-reports.ts';
 import { Handover, HANDOVER_LIMITS, type HandoverCounters, type HandoverLimits } from './handover.ts';
 import type { Ingestor } from './ingestor.ts';
 import { Pulls } from './pulls.ts';
+import type { SettledAnswers } from './settled-answers.ts';
 import { pendingOf, readConsumer, setUpStream, type StreamSetup } from './stream-setup.ts';
 
 export interface JetStreamParts {
   readonly ingestor: Pick<Ingestor, 'submit' | 'queuedBytes'>;
   /** What edges say of themselves over the same connection. */
   readonly edgeReports: EdgeReports;
+  /** What edges ask over it. */
+  readonly settledAnswers: SettledAnswers;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -131,6 +134,7 @@ export class JetStreamReader {
     this.#isOnline = true;
     const watched = this.#watch(connection);
     this.#parts.edgeReports.serve(connection);
+    this.#parts.settledAnswers.serve(connection);
     while (!signal.aborted && !connection.isClosed()) {
       if (this.#isOnline) {
         try {

@@ -11,11 +11,11 @@ export interface Place {
   readonly ackTimeoutMs: number;
 }
 
-/** The stream has the batch, and may have had it before; or it will never take it. */
-export type Published = { readonly isKnown: boolean } | { readonly reason: string };
+/** The stream has the batch under this number, and may have had it before; or it will never take it. */
+export type Published = { readonly number: number; readonly isKnown: boolean } | { readonly reason: string };
 
 /** Error codes of JetStream (`server/errors.json` of nats-server) that a publisher or `STREAM.INFO` meets. */
-const CODE = {
+export const CODE = {
   accountLimit: 10002,
   serverLimit: 10023,
   notEnabledForAccount: 10039,
@@ -44,7 +44,7 @@ export function publishedOf(answer: string, bytes: number, { hosts, stream, subj
         `what answers on ${subject} at NATS ${hosts} is not the stream ${stream}: nothing else may listen there`,
       );
     }
-    return { isKnown: duplicate === true };
+    return { number: seq, isKnown: duplicate === true };
   }
   const { err_code: code, description } = fieldsOf(error);
   const said = typeof description === 'string' ? description : JSON.stringify(error);
@@ -57,7 +57,7 @@ export function publishedOf(answer: string, bytes: number, { hosts, stream, subj
       );
     case CODE.serverLimit:
       throw later(
-        `JetStream at ${hosts} has no room left (${said}): hubs must take from the stream, or max_file of the server be raised`,
+        `JetStream at ${hosts} has no room left (${said}): hubs must take from the stream, or max_file_store of the server be raised`,
       );
     case CODE.accountLimit:
       throw later(
@@ -133,7 +133,7 @@ function later(sentence: string): MillwrightError {
 }
 
 /** Of an object, or of the text of one in JSON; empty for all else. */
-function fieldsOf(value: unknown): { readonly [key: string]: unknown } {
+export function fieldsOf(value: unknown): { readonly [key: string]: unknown } {
   if (typeof value === 'object' && value !== null) return { ...value };
   if (typeof value !== 'string') return {};
   try {

@@ -14,6 +14,7 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
   readonly subject_prefix: WithDefault<Scalar<string>>;
   readonly ack_timeout: WithDefault<Scalar<number>>;
   readonly compression: WithDefault<z.ZodEnum<{ zstd: 'zstd'; none: 'none' }>>;
+  readonly confirm: WithDefault<z.ZodEnum<{ stored: 'stored'; published: 'published' }>>;
   readonly reconnect_delay: WithDefault<Scalar<number>>;
 } = {
   ...natsConnectionKeys,
@@ -35,6 +36,12 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
     .describe(
       'Of the batches on their way and in the stream; what the server would find too large is compressed anyway',
     ),
+  confirm: choice(['stored', 'published'])
+    .prefault('stored')
+    .describe(
+      'When the edge gives a batch up: stored, when a hub has it in the database; or published, when the stream has it, ' +
+        'which may then wait there for hubs, and is lost if somebody deletes the stream meanwhile',
+    ),
   reconnect_delay: duration({ minMs: 1, maxMs: 3_600_000 })
     .prefault('250ms')
     .describe('First wait before connecting again; waits grow and vary'),
@@ -51,6 +58,7 @@ export function natsSinkOptionsOf(keys: NatsSinkKeys): NatsSinkOptions {
     subjectPrefix: keys.subject_prefix,
     ackTimeoutMs: keys.ack_timeout,
     compression: keys.compression,
+    confirm: keys.confirm,
     reconnectFirstMs: keys.reconnect_delay,
   };
 }
@@ -62,6 +70,7 @@ export interface NatsSinkOptions {
   readonly subjectPrefix: string;
   readonly ackTimeoutMs: number;
   readonly compression: 'zstd' | 'none';
+  readonly confirm: 'stored' | 'published';
   /** Wait before the first attempt to connect again. */
   readonly reconnectFirstMs: number;
 }

@@ -3,8 +3,9 @@
  *
  * Each batch is one message with the batch's identity as its id. All batches of a call are published at once; the stream
  * acknowledges each when it is on its disk. What a stream has already, because the acknowledgment was lost, it acknowledges
- * as a duplicate. Whatever the servers may say of themselves (no stream, a full one, no rights) may pass: all is kept and
- * tried again. For good is only the refusal of a message that is too large even when compressed.
+ * as a duplicate. A batch is settled when a hub has stored it, or, where so configured, when the stream has it.
+ * Whatever the servers may say of themselves (no stream, a full one, no rights) may pass: all is kept and tried again. For
+ * good is only the refusal of a message that is too large even when compressed.
  */
 import type { zstdCompressSync } from 'node:zlib';
 import type { MsgHdrs } from '@nats-io/transport-node';
@@ -23,6 +24,7 @@ import type { EdgeStatus } from '../../model/status.ts';
 import type { CreateSink, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
 import { checkStatusAnswer, type Published, publishedOf, publishFailure, type Place, tooLarge } from './answers.ts';
 import type { NatsSinkOptions } from './config.ts';
+import { Confirmation } from './confirmation.ts';
 import { Link } from './link.ts';
 
 export const create: CreateSink<NatsSinkOptions> = (options, context) => new NatsSink(options, context);
@@ -49,24 +51,38 @@ class NatsSink implements Sink, StatusReporter {
   readonly #statusSubject: string;
   readonly #place: Place;
   readonly #link: Link;
+  /** Null where a batch is settled when the stream has it. */
+  readonly #confirmation: Confirmation | null;
   readonly #compress: typeof zstdCompressSync;
 
   constructor(options: NatsSinkOptions, { gatewayId, clock, random }: SinkContext) {
-    const { connection, stream, subjectPrefix, ackTimeoutMs, reconnectFirstMs } = options;
+    const { connection, stream, subjectPrefix, ackTimeoutMs, reconnectFirstMs, confirm } = options;
     this.#options = options;
     this.#statusSubject = statusSubject(gatewayId);
     const subject = `${subjectPrefix}.${subjectToken(gatewayId)}`;
     this.#place = { hosts: hostsOf(connection).join(', '), stream, subject, ackTimeoutMs };
     this.#link = new Link(connection, { name: `millwright edge ${gatewayId}`, reconnectFirstMs, clock, random });
+    const parts = { gatewayId, stream, link: this.#link, clock };
+    this.#confirmation = confirm === 'stored' ? new Confirmation(parts) : null;
     this.#compress = process.getBuiltinModule('node:zlib').zstdCompressSync;
   }
 
   async deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement> {
-    const published = await this.#link.use((connection) => this.#publishAll(connection, batches), signal);
-    const refused = published.flatMap((one, index) => {
-      return 'reason' in one ? [{ sequence: batches[index]!.sequence, reason: one.reason }] : [];
-    });
-    return { refused, known: published.filter((one) => 'isKnown' in one && one.isKnown).length };
+    const confirmation = this.#confirmation;
+    if (confirmation === null) {
+      const published = await this.#publishAll(batches, signal);
+      return { refused: refusedOf(batches, published), known: published.filter(isKnown).length };
+    }
+    const refused: { sequence: number; reason: string }[] = [];
+    const deadlineMs = confirmation.deadlineMs();
+    let open = batches;
+    do {
+      await confirmation.prepare(signal);
+      const unpublished = confirmation.unpublished(open);
+      refused.push(...refusedOf(unpublished, await this.#publishAll(unpublished, signal)));
+      open = open.filter(({ sequence }) => !refused.some((one) => one.sequence === sequence));
+    } while (!(await confirmation.wait(open, deadlineMs, signal)));
+    return { refused };
   }
 
   async report(status: EdgeStatus, signal: AbortSignal): Promise<void> {
@@ -84,13 +100,22 @@ class NatsSink implements Sink, StatusReporter {
     await this.#link.close();
   }
 
-  async #publishAll(connection: NatsConnection, batches: readonly Batch[]): Promise<Published[]> {
+  async #publishAll(batches: readonly Batch[], signal: AbortSignal): Promise<Published[]> {
     const { headers } = await import('@nats-io/transport-node');
-    try {
-      return await Promise.all(batches.map((batch) => this.#publish(connection, batch, headers)));
-    } catch (error) {
-      throw await publishFailure(error, this.#place, connection);
-    }
+    return this.#link.use(async (connection) => {
+      try {
+        return await Promise.all(
+          batches.map(async (batch) => {
+            const confirm = this.#confirmation?.publishing(batch);
+            const published = await this.#publish(connection, batch, headers);
+            if ('number' in published) confirm?.(published.number);
+            return published;
+          }),
+        );
+      } catch (error) {
+        throw await publishFailure(error, this.#place, connection);
+      }
+    }, signal);
   }
 
   /** What is too large as it is goes compressed, whatever is configured. */
@@ -124,6 +149,16 @@ class NatsSink implements Sink, StatusReporter {
     const answer = await connection.request(subject, payload, { headers, timeout: ackTimeoutMs });
     return publishedOf(answer.string(), bytes, this.#place);
   }
+}
+
+function refusedOf(batches: readonly Batch[], published: readonly Published[]): { sequence: number; reason: string }[] {
+  return published.flatMap((one, index) => {
+    return 'reason' in one ? [{ sequence: batches[index]!.sequence, reason: one.reason }] : [];
+  });
+}
+
+function isKnown(published: Published): boolean {
+  return 'isKnown' in published && published.isKnown;
 }
 
 /** As they are written: `NATS/1.0`, a line for each, and an empty one. All ours are plain characters. */
