@@ -1,4 +1,5 @@
-// npm run oracle [-- --seed S --minutes N --report FILE]: lets faults happen, and proves that nothing is lost.
+// npm run oracle [-- --transport http|nats --seed S --minutes N --report FILE]: lets faults happen, and proves that nothing
+// is lost. With --drill database-down: one long outage of the database under load.
 import { ensureInstalled, node, run } from './tools.mjs';
 
 ensureInstalled();

@@ -322,7 +322,8 @@ async function replay(folder: string, sinks: readonly string[]): Promise<void> {
   const settings = await (await logCommands()).readSettings(folder);
   const logger = processLogger('info');
   await runProcess(logger, async (signal) => {
-    const parts = { logFolder: folder, settings, files: nodeFiles, clock: systemClock, logger, signal };
+    const outside = { files: nodeFiles, clock: systemClock, random: Math.random, logger };
+    const parts = { ...outside, logFolder: folder, settings, signal };
     for (const sink of sinks) {
       const { delivered, refusedAgain } = await replayDeadLetters({ ...parts, sink });
       await say(`${sink}: ${delivered} delivered, ${refusedAgain} refused again\n`);

@@ -130,8 +130,13 @@ function problemsOf(
 }
 
 function quote(found: unknown): string {
-  const text = JSON.stringify(found) ?? typeof found;
+  const text = withoutLogin(JSON.stringify(found) ?? typeof found);
   return text.length > FOUND_LENGTH_MAX ? `${text.slice(0, FOUND_LENGTH_MAX)}…` : text;
+}
+
+/** Text as it may be told: what comes before the host in a URL may be a password. */
+export function withoutLogin(text: string): string {
+  return text.replaceAll(/\/\/[^\s"]*@/g, '//…@');
 }
 
 /** `sensors[0].host` */

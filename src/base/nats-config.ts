@@ -1,11 +1,13 @@
 /** The keys by which a configuration names NATS servers and how to log in there: the same at the edge and at the hub. */
 import { z } from 'zod';
-import { text } from './config.ts';
+import { scalar, text, withoutLogin } from './config.ts';
 import { MillwrightError } from './errors.ts';
 import type { NatsConnectionSettings } from './nats.ts';
 
 type Text = ReturnType<typeof text>;
 type Optional = z.ZodOptional<Text>;
+
+const URLS_ALLOWED = 'URLs such as nats://host:4222 or tls://host:4222, divided by commas';
 
 /** To be spread into a section. */
 export const natsConnectionKeys: {
@@ -19,7 +21,7 @@ export const natsConnectionKeys: {
   readonly tls_cert_file: Optional;
   readonly tls_key_file: Optional;
 } = {
-  url: text('one or several URLs such as nats://host:4222 or tls://host:4222, divided by commas').describe(
+  url: scalar(URLS_ALLOWED, (value) => (serversOf(String(value)) === undefined ? undefined : String(value))).describe(
     'NATS servers, divided by commas; any one that answers is used. A user and password may stand in it',
   ),
   user: text().optional().describe('User; better than in the URL'),
@@ -34,10 +36,14 @@ export const natsConnectionKeys: {
 
 type NatsConnectionKeys = z.output<z.ZodObject<typeof natsConnectionKeys>>;
 
-/** @throws config_invalid for what is no URL of a NATS server */
+/** @throws config_invalid for what is no URL of a NATS server: only where {@link natsConnectionKeys} have not read it */
 export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettings {
+  const servers = serversOf(keys.url);
+  if (servers === undefined) {
+    throw new MillwrightError('config_invalid', `found "${withoutLogin(keys.url)}"; allowed: ${URLS_ALLOWED}`);
+  }
   return {
-    servers: keys.url.split(',').map((server) => checkedServer(server.trim())),
+    servers,
     user: keys.user ?? null,
     password: keys.password ?? null,
     token: keys.token ?? null,
@@ -51,14 +57,14 @@ export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettin
 
 const SCHEMES: readonly string[] = ['nats:', 'tls:'];
 
-function checkedServer(server: string): string {
-  const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
-  if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') {
-    const found = server.replace(/\/\/[^@/]*@/, '//…@');
-    throw new MillwrightError(
-      'config_invalid',
-      `found "${found}"; allowed: the URL of a NATS server, nats://host:4222 or tls://host:4222`,
-    );
+/** Each with its scheme and without a slash behind it; undefined when one of them is no URL of a NATS server. */
+function serversOf(url: string): string[] | undefined {
+  const servers: string[] = [];
+  for (const written of url.split(',')) {
+    const server = written.trim();
+    const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
+    if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') return undefined;
+    servers.push(parsed.href.replace(/\/$/, ''));
   }
-  return parsed.href.replace(/\/$/, '');
+  return servers;
 }

@@ -50,8 +50,9 @@ export async function connectNats(settings: NatsConnectionSettings, parts: NatsP
     settings.tlsCaFile !== null ||
     settings.tlsCertFile !== null ||
     settings.servers.some((server) => server.startsWith('tls:'));
-  const backoff = new Backoff({ ...RECONNECT, firstMs: parts.reconnectFirstMs ?? RECONNECT.firstMs }, parts.random);
-  const servers = settings.servers.map((server) => new URL(server).host);
+  const firstMs = parts.reconnectFirstMs ?? RECONNECT.firstMs;
+  const backoff = new Backoff({ firstMs, maxMs: Math.max(firstMs, RECONNECT.maxMs) }, parts.random);
+  const servers = hostsOf(settings);
   const options: NodeConnectionOptions = {
     // The library begins with one of them by chance, so that edges spread over a cluster.
     servers,
@@ -63,6 +64,8 @@ export async function connectNats(settings: NatsConnectionSettings, parts: NatsP
     maxPingOut: PINGS_UNANSWERED_MAX,
     // A password that was changed at the server may be changed back, or the file of credentials be renewed.
     ignoreAuthErrorAbort: true,
+    // A stack trace for each request, in case it fails, would cost more than the request.
+    noAsyncTraces: true,
     ...(user !== null && { user, pass: password ?? '' }),
     ...(settings.token !== null && { token: settings.token }),
     ...(isTls && {
@@ -85,10 +88,45 @@ export async function connectNats(settings: NatsConnectionSettings, parts: NatsP
     connection = await nats.connect(options);
   } catch (cause) {
     if (cause instanceof MillwrightError) throw cause;
-    throw new MillwrightError('connection_failed', `NATS at ${servers.join(', ')}: ${messageOf(cause)}`, { cause });
+    throw await natsFailure(settings, cause);
   }
   void forgetWaits(connection, backoff);
   return connection;
+}
+
+/** Why a certificate was not believed, as Node's `tls` has it. */
+const UNKNOWN_AUTHORITY: readonly unknown[] = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
+
+/** `connection_failed` with what the servers or the way to them had to say, and what to do where that is known. */
+export async function natsFailure(settings: NatsConnectionSettings, cause: unknown): Promise<MillwrightError> {
+  const { errors } = await import('@nats-io/transport-node');
+  const where = `NATS at ${hostsOf(settings).join(', ')}`;
+  // The sentence has the cause's words, which must not be told twice.
+  const failure = (sentence: string): MillwrightError => new MillwrightError('connection_failed', sentence);
+  if (cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError) {
+    return failure(
+      `${where} does not let us in (${cause.message}): check user and password, token, nkey or credentials, and the ` +
+        'accounts of the server',
+    );
+  }
+  if (cause instanceof Error && 'code' in cause && UNKNOWN_AUTHORITY.includes(cause.code)) {
+    return failure(
+      `${where} has a certificate of an authority we do not know (${cause.message}): tls_ca_file must name the file of ` +
+        'the one that signed it',
+    );
+  }
+  return failure(`${where} cannot be reached: ${messageOf(cause)}`);
+}
+
+/** For people: without user and password. */
+export function hostsOf({ servers }: NatsConnectionSettings): string[] {
+  return servers.map((server) => new URL(server).host);
 }
 
 /** After a reconnection the next loss begins with a short wait again. */

@@ -2,6 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readEdgeConfig } from './config.ts';
 
+/** Of a NATS connection for which only servers are configured. */
+const CONNECTION = {
+  user: null,
+  password: null,
+  token: null,
+  nkeySeedFile: null,
+  credsFile: null,
+  tlsCaFile: null,
+  tlsCertFile: null,
+  tlsKeyFile: null,
+};
+
 function read(sink: string): ReturnType<typeof readEdgeConfig> {
   const text = `agent: { machine_id: CNC-1 }\nsinks:\n  - { type: hub, url: "http://hub:8081"${sink} }\n`;
   return readEdgeConfig({ file: 'edge.yaml', text, environment: {} });
@@ -23,4 +35,93 @@ test('a sink begins at the oldest batch and drains as fast as it goes, unless it
     [', max_rate: 0', /max_rate: found 0; allowed: a whole number from 1/],
   ];
   for (const [keys, message] of wrong) await assert.rejects(read(keys), { code: 'config_invalid', message });
+});
+
+const NATS = { ...CONNECTION, servers: ['nats://one:4222', 'tls://two'] };
+
+test('a sink of type nats has the stream, the subjects and the waits that a hub expects, unless it is told otherwise', async () => {
+  const read = (keys: string): ReturnType<typeof readEdgeConfig> => {
+    const text = `agent: { machine_id: A }\nsinks:\n  - { type: nats, url: "one:4222, tls://two"${keys} }\n`;
+    return readEdgeConfig({ file: 'edge.yaml', text, environment: {} });
+  };
+  const defaults = {
+    connection: NATS,
+    stream: 'CNC_DATA',
+    subjectPrefix: 'CNC_DATA.edge',
+    ackTimeoutMs: 30_000,
+    compression: 'zstd',
+    reconnectFirstMs: 250,
+  };
+  const sink = { name: 'nats', type: 'nats', from: 'oldest', maxRate: null };
+  assert.deepEqual((await read('')).settings.sinks, [{ ...sink, options: defaults }]);
+  const told = await read(
+    ', user: u, password: p, stream: S7, subject_prefix: S7.a, ack_timeout: 5s, compression: none, reconnect_delay: 2s',
+  );
+  assert.deepEqual(told.settings.sinks[0]?.options, {
+    connection: { ...NATS, user: 'u', password: 'p' },
+    stream: 'S7',
+    subjectPrefix: 'S7.a',
+    ackTimeoutMs: 5_000,
+    compression: 'none',
+    reconnectFirstMs: 2_000,
+  });
+  const wrong: [string, RegExp][] = [
+    [', stream: a.b', /edge\.yaml:3: sinks\[0\]\.stream: found "a\.b"; allowed: the name of a stream/],
+    [', subject_prefix: a.*', /subject_prefix: found "a\.\*"; allowed: tokens divided by dots/],
+    [', subject_prefix: a..b', /subject_prefix: found "a\.\.b"/],
+    [', subject_prefix: $JS.a', /subject_prefix: found "\$JS\.a"/],
+    [', compression: gzip', /compression: found "gzip"; allowed: zstd, none/],
+    [', ack_timeout: 1ms', /ack_timeout: found "1ms"; allowed: a duration/],
+    [', retries: 3', /sinks\[0\]\.retries: there is no such key; allowed: url, user,/],
+  ];
+  for (const [keys, message] of wrong) await assert.rejects(read(keys), { code: 'config_invalid', message });
+});
+
+test('what is no URL of a NATS server is told without the password in it', async () => {
+  for (const url of ['http://u:secret@a:4222', 'nats://u:secret@a:4222,', 'nats://u:secret@a:4222,nats://']) {
+    const text = `agent: { machine_id: A }\nsinks:\n  - type: nats\n    url: ${url}\n`;
+    await assert.rejects(readEdgeConfig({ file: 'edge.yaml', text, environment: {} }), ({ message }: Error) => {
+      assert.match(message, /^edge\.yaml:4: sinks\[0\]\.url: found ".*\/\/…@a:4222.*"; allowed: URLs such as nats:/);
+      assert.doesNotMatch(message, /secret/);
+      return true;
+    });
+  }
+});
+
+test('the section nats of older files is a sink named nats', async () => {
+  const read = (sinks: string, environment = {}): ReturnType<typeof readEdgeConfig> => {
+    const nats = 'nats:\n  url: one:4222,tls://two\n  max_reconnects: 10\n  reconnect_delay: 1s\n';
+    return readEdgeConfig({ file: 'edge.yaml', text: `agent: { machine_id: A }\n${nats}${sinks}`, environment });
+  };
+  const { settings, warnings } = await read('', { NATS_PASSWORD: 'p', NATS_USER: 'u' });
+  assert.deepEqual(settings.sinks, [
+    {
+      name: 'nats',
+      type: 'nats',
+      from: 'oldest',
+      maxRate: null,
+      options: {
+        connection: { ...NATS, user: 'u', password: 'p' },
+        stream: 'CNC_DATA',
+        subjectPrefix: 'CNC_DATA.edge',
+        ackTimeoutMs: 30_000,
+        compression: 'zstd',
+        reconnectFirstMs: 1_000,
+      },
+    },
+  ]);
+  assert.deepEqual(warnings, ['nats.max_reconnects: is not obeyed; an edge tries again for ever, with growing waits']);
+  const others = await read(
+    'sinks:\n  - { type: hub, url: "http://hub:8081" }\n  - { type: nats, name: b, url: "nats://b" }\n',
+  );
+  assert.deepEqual(
+    others.settings.sinks.map(({ name }) => name),
+    ['hub', 'b', 'nats'],
+  );
+  for (const twin of ['{ type: nats, url: "nats://b" }', '{ type: hub, name: nats, url: "http://hub" }']) {
+    await assert.rejects(read(`sinks:\n  - ${twin}\n`), {
+      code: 'config_invalid',
+      message: /^edge\.yaml:\d: nats: means a sink named "nats", and so does sinks\[0\]; allowed: one of the two, or/,
+    });
+  }
 });

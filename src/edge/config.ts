@@ -23,8 +23,12 @@ import {
 import { MillwrightError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
 import { DRIVERS } from '../drivers/registry.ts';
+import { natsSinkKeys, natsSinkOptionsOf } from '../sinks/nats/config.ts';
 import { SINKS } from '../sinks/registry.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
+
+/** What the section `nats` is called among the sinks. */
+const NATS_SINK = 'nats';
 
 const DEFAULT_FOLDER = '/var/lib/millwright/log';
 
@@ -147,16 +151,13 @@ const schema = section({
     .prefault({})
     .describe('Adaptive sampling'),
   nats: section({
-    url: text('a URL such as nats://host:4222').describe('NATS server'),
-    stream: text().prefault('CNC_DATA').describe('JetStream stream'),
-    subject_prefix: text().prefault('CNC_DATA.edge').describe('Subject without the name of the gateway'),
+    ...natsSinkKeys,
     max_reconnects: integer({ min: -1, max: 2 ** 31 })
       .optional()
       .describe('Not obeyed: an edge never gives up'),
-    reconnect_delay: duration({ minMs: 1, maxMs: 3_600_000 }).optional().describe('First wait before connecting again'),
   })
     .optional()
-    .describe('Delivery to NATS JetStream (not in this version)'),
+    .describe('A sink of type nats, named nats'),
   status: section({
     host: text('an address of this machine').prefault('127.0.0.1').describe('Address of the status page'),
     port: port().prefault(8082).describe('Port of /status, /healthz and /metrics'),
@@ -209,6 +210,9 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       config.sinks.map((sink) => sink.name ?? sink.type),
     ),
   );
+  const fromSection = natsSection(document, config);
+  if (typeof fromSection === 'string') problems.push(fromSection);
+  else sinks.push(...fromSection);
   if (problems.length > 0) throw new MillwrightError('config_invalid', problems.join('\n'));
   const { agent, buffering, control } = config;
   const settings: EdgeSettings = {
@@ -266,6 +270,20 @@ async function sinkSettings(document: ConfigDocument, config: EdgeYaml, index: n
   return { name: name ?? type, type, from, maxRate: max_rate ?? null, options };
 }
 
+/** The sink that the section `nats` of older files means; or the sentence that says why it cannot be. */
+function natsSection(document: ConfigDocument, config: EdgeYaml): SinkSettings[] | string {
+  if (config.nats === undefined) return [];
+  const twin = config.sinks.findIndex((sink) => (sink.name ?? sink.type) === NATS_SINK);
+  if (twin >= 0) {
+    const place = `${document.file}:${document.lineOf(['nats'])}: nats`;
+    return (
+      `${place}: means a sink named "${NATS_SINK}", and so does sinks[${twin}]; ` +
+      'allowed: one of the two, or another name for that in sinks'
+    );
+  }
+  return [{ name: NATS_SINK, type: 'nats', from: 'oldest', maxRate: null, options: natsSinkOptionsOf(config.nats) }];
+}
+
 function repeatedNames(document: ConfigDocument, key: string, names: readonly string[]): string[] {
   const problems: string[] = [];
   for (const [index, name] of names.entries()) {
@@ -289,12 +307,10 @@ function logFolder({ buffering }: EdgeYaml): string {
 function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] {
   const { nats, buffering } = config;
   const warnings: string[] = [];
-  if (nats !== undefined) {
-    warnings.push('nats: this version does not deliver to NATS JetStream yet; readings are kept in the log');
-    if (nats.max_reconnects !== undefined) {
-      warnings.push('nats.max_reconnects: is not obeyed; an edge tries again for ever, with growing waits');
-    }
-  } else if (sinks.length === 0) {
+  if (nats?.max_reconnects !== undefined) {
+    warnings.push('nats.max_reconnects: is not obeyed; an edge tries again for ever, with growing waits');
+  }
+  if (sinks.length === 0) {
     warnings.push('sinks: there is none; readings are kept in the log until one is configured');
   }
   if (buffering.cold_buffer.path !== undefined) {

@@ -7,11 +7,11 @@ import type { EdgeSettings, SinkSettings } from './settings.ts';
 /** @throws config_invalid for a type that there is not */
 export async function createSink(
   { name, type, options }: SinkSettings,
-  { gatewayId, clock, log }: SinkContext,
+  { log, ...context }: SinkContext,
 ): Promise<Sink> {
   const entry = SINKS[type];
   if (entry === undefined) throw new MillwrightError('config_invalid', `there is no sink of type ${type}`);
-  return (await entry.create()).create(options, { gatewayId, clock, log: log.with({ sink: name }) });
+  return (await entry.create()).create(options, { ...context, log: log.with({ sink: name }) });
 }
 
 /** @throws not_found when there is no sink of that name */

@@ -55,7 +55,7 @@ async function setup(context: TestContext, bytesMax = 1_000_000): Promise<Setup>
     letters: new DeadLetters({ ...common, sink: 'hub', bytesMax }),
     stored: [],
     refuse: () => undefined,
-    replay: (sink = 'hub') => replayDeadLetters({ ...common, settings, sink, signal }),
+    replay: (sink = 'hub') => replayDeadLetters({ ...common, random: Math.random, settings, sink, signal }),
     left: async () => {
       const found = await Array.fromAsync(deadLetters(nodeFiles, folder, 'hub'));
       return found.map(({ line: { sequence, reason } }) => ({ sequence, reason }));

@@ -11,6 +11,7 @@ import type { Files } from '../base/files.ts';
 import { takeLock } from '../base/lock-file.ts';
 import { writeNewFile } from '../base/small-files.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
 import type { Batch } from '../model/batch.ts';
 import type { Sink } from '../ports/sink.ts';
 import { createSinkNamed } from './configured-sink.ts';
@@ -31,6 +32,7 @@ export interface ReplayOptions {
   readonly sink: string;
   readonly files: Files;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
@@ -47,8 +49,8 @@ export interface Replayed {
  * @throws connection_failed when the sink takes nothing now: all that it has not taken stays
  */
 export async function replayDeadLetters(options: ReplayOptions): Promise<Replayed> {
-  const { files, logFolder, settings, sink: name, clock, logger } = options;
-  const sink = await createSinkNamed(name, settings, { clock, log: logger });
+  const { files, logFolder, settings, sink: name, clock, random, logger } = options;
+  const sink = await createSinkNamed(name, settings, { clock, random, log: logger });
   const folder = deadLettersFolder(logFolder);
   const lock = `${folder}/${deadLetterNames(name).replaying}`;
   try {

@@ -98,7 +98,7 @@ class Edge implements StatusSource, PressureSource {
 
   async start(): Promise<void> {
     const { gatewayId, sensors, sinks, status } = this.#settings;
-    const { clock, log: logger } = this.#parts;
+    const { clock, random, log: logger } = this.#parts;
     const pipeline = new Pipeline([], this.#batcher);
     const accept = (reading: Reading): void => {
       this.#rate.add(1, this.#parts.clock.monotonicMs());
@@ -106,7 +106,7 @@ class Edge implements StatusSource, PressureSource {
     };
     this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
     this.#control = this.#openControl();
-    this.#sinks = await Promise.all(sinks.map((sink) => createSink(sink, { gatewayId, clock, log: logger })));
+    this.#sinks = await Promise.all(sinks.map((sink) => createSink(sink, { gatewayId, clock, random, log: logger })));
     this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
     const port = await this.#statusServer.listen(status.host, status.port);
     const page = `http://${status.host}:${port}/status`;

@@ -58,13 +58,13 @@ export interface LogReplayed {
  * @throws not_found when there is no such sink, or no log in the folder
  */
 export async function replayLog(options: LogReplayOptions): Promise<LogReplayed> {
-  const { clock, logger, settings, sink: name } = options;
+  const { clock, random, logger, settings, sink: name } = options;
   const { gatewayId } = await logIdentity(options.files, options.folder);
   if (gatewayId !== undefined && gatewayId !== settings.gatewayId) {
     const names = `the log is of gateway ${gatewayId}, the settings beside it are of ${settings.gatewayId}`;
     throw new MillwrightError('config_invalid', `${names}: under another name the hub would store all of it twice`);
   }
-  const sink = await createSinkNamed(name, settings, { clock, log: logger });
+  const sink = await createSinkNamed(name, settings, { clock, random, log: logger });
   try {
     return await new LogReplay(options, sink).run();
   } finally {

@@ -11,13 +11,13 @@ import { createServer } from './api/server.ts';
 import { EdgeReports } from './ingest/edge-reports.ts';
 import { Ingestor } from './ingest/ingestor.ts';
 import { JetStreamReader } from './ingest/jetstream.ts';
+import { SettledAnswers } from './ingest/settled-answers.ts';
 import { LiveBus } from './live/bus.ts';
 import type { DatabaseSettings, HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { createClient, createReadPool, withConnection } from './store/connection.ts';
+import { createAnswerPool, createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
-import { maintainStore } from './store/maintenance.ts';
-import { migrate } from './store/migrations.ts';
+import { maintainStore, prepareStore } from './store/maintenance.ts';
 import { ReadPools } from './store/read-pools.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
@@ -90,8 +90,10 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     log,
   });
   const edgeReports = new EdgeReports({ save: (body, id) => saveEdgeStatus({ reader, clock }, body, id), log });
-  const stream =
-    settings.nats === null ? null : new JetStreamReader(settings.nats, { ingestor, edgeReports, clock, random, log });
+  const answerPool = createAnswerPool(settings.database, log);
+  const settledAnswers = new SettledAnswers(answerPool);
+  const streamParts = { ingestor, edgeReports, settledAnswers, clock, random, log };
+  const stream = settings.nats === null ? null : new JetStreamReader(settings.nats, streamParts);
   const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, stream, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
@@ -117,7 +119,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
     await app.close();
     clearTimeout(impatience);
-    await pools.end();
+    await Promise.all([pools.end(), answerPool.end()]);
   };
   return { app, ingestor, stream, close };
 }
@@ -155,9 +157,8 @@ async function prepareDatabase(
   const backoff = new Backoff(DATABASE_BACKOFF, random);
   while (!signal.aborted) {
     try {
-      return await withConnection(settings.database, 'migrate', signal, async (client) => {
-        await client.query('set statement_timeout = 0; set lock_timeout = 0');
-        await migrate(client, log);
+      return await withConnection(settings.database, 'migrate', signal, (client) => {
+        return prepareStore(client, settings.store, log);
       });
     } catch (error) {
       if (hasCode(error, 'database_version')) throw error;

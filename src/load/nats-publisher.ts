@@ -31,7 +31,10 @@ export interface NatsPublisherOptions {
   readonly windowMessages?: number;
   /** Most bytes of payloads that are awaited at a time; a single message may be longer. */
   readonly windowBytes?: number;
-  /** A message that is not acknowledged for so long is published again. */
+  /**
+   * After so long a message is published again, if one that was sent later is acknowledged. When nothing at all is
+   * acknowledged for so long, one message is, and again: a stream that is only slow is left in peace.
+   */
   readonly ackTimeoutMs?: number;
   /** Called for each message when it is acknowledged. */
   readonly onAcknowledged?: (messageId: string, latencyMs: number) => void;
@@ -55,7 +58,7 @@ export interface NatsPublisher {
 
 export const WINDOW_MESSAGES = 4_000;
 export const WINDOW_BYTES: number = 16 * 1024 * 1024;
-const ACK_TIMEOUT_MS = 5_000;
+const ACK_TIMEOUT_MS = 3_000;
 /** How often it is looked for what is late. */
 const LOOK_INTERVAL_MS = 50;
 /** Waits between attempts with one message, while nothing gets through. */
@@ -92,6 +95,9 @@ class WindowedPublisher implements NatsPublisher {
   #awaitedBytes = 0;
   #number = 0;
   #probeDueMs = 0;
+  #acknowledgedMs = 0;
+  /** When the newest of the acknowledged was sent. */
+  #overtakenMs = 0;
   #isConnected = true;
   #subscription: Subscription | undefined;
   #watching: Promise<void> = Promise.resolve();
@@ -181,7 +187,9 @@ class WindowedPublisher implements NatsPublisher {
       if (answer.isDuplicate) this.figures.duplicates += 1;
       this.figures.trouble = null;
       this.#backoff.reset();
-      this.#options.onAcknowledged?.(message.messageId, this.#options.clock.monotonicMs() - message.publishedMs);
+      this.#acknowledgedMs = this.#options.clock.monotonicMs();
+      this.#overtakenMs = Math.max(this.#overtakenMs, message.sentMs);
+      this.#options.onAcknowledged?.(message.messageId, this.#acknowledgedMs - message.publishedMs);
       this.#waiters.check();
     } else if (answer.kind === 'later') {
       this.#toSend.add(number);
@@ -209,13 +217,18 @@ class WindowedPublisher implements NatsPublisher {
     }
   }
 
+  /** A stream answers in order, so what was overtaken by another is lost, and all else may be on its way. */
   #noteLate(nowMs: number): void {
     for (const [number, { sentMs }] of this.#awaited) {
-      if (nowMs - sentMs < this.#ackTimeoutMs) break;
-      if (this.#toSend.has(number)) continue;
+      if (nowMs - sentMs < this.#ackTimeoutMs) return;
+      if (sentMs >= this.#overtakenMs) {
+        const isSilent = nowMs - this.#acknowledgedMs >= this.#ackTimeoutMs;
+        const seconds = Math.round(this.#ackTimeoutMs / 100) / 10;
+        if (isSilent && this.figures.trouble === null)
+          this.#troubled(`no acknowledgment from the stream in ${seconds} s`);
+        return;
+      }
       this.#toSend.add(number);
-      const seconds = Math.round(this.#ackTimeoutMs / 100) / 10;
-      if (this.figures.trouble === null) this.#troubled(`no acknowledgment from the stream in ${seconds} s`);
     }
   }
 

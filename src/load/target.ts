@@ -1,5 +1,6 @@
 /** Where to publish and whom to ask, as the command line and the environment say it. */
 import { readFileSync } from 'node:fs';
+import { withoutLogin } from '../base/config.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
 import { natsConnectionOf } from '../base/nats-config.ts';
 import type { NatsConnectionSettings } from '../base/nats.ts';
@@ -79,10 +80,6 @@ export function hubOf({
 export function toldAddress(target: Target): string {
   if (target.kind === 'http') return URL.parse(target.hub.url)?.origin ?? '';
   return target.connection.servers.map((server) => `${new URL(server).protocol}//${new URL(server).host}`).join(', ');
-}
-
-function withoutLogin(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//…@');
 }
 
 function pem(file: string): string {

@@ -100,7 +100,8 @@ export function decodeBatches(body: Uint8Array): DecodedBatches {
   return { batches };
 }
 
-function checkBatchId(id: { gatewayId: unknown; epoch: unknown; sequence: unknown }): string | undefined {
+/** Why these are not the parts of an identity; undefined when they are. */
+export function checkBatchId(id: { gatewayId: unknown; epoch: unknown; sequence: unknown }): string | undefined {
   for (const [name, value] of [
     ['gateway_id', id.gatewayId],
     ['epoch', id.epoch],

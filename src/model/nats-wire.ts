@@ -3,7 +3,8 @@
  *
  * A batch is one message on `<subject prefix>.<token of the gateway>`: its payload is the batch's, a message of frames
  * (`frame.ts`), and its identity stands in a header. Foreign publishers may send bare JSON, with an id of their own or
- * without one. An edge's status is a request on `MILLWRIGHT_STATUS.<token of the gateway>`, outside of any stream.
+ * without one. Outside of any stream are two requests of an edge, each on a subject that ends in the gateway's token: its
+ * status, and the question which of its batches are in the database.
  */
 import { parseBatchKey, type BatchId } from './batch.ts';
 
@@ -18,9 +19,32 @@ export const ENCODING_HEADER = 'Content-Encoding';
 export const ZSTD_ENCODING = 'zstd';
 
 const STATUS_SUBJECT_PREFIX = 'MILLWRIGHT_STATUS';
+const SETTLED_SUBJECT_PREFIX = 'MILLWRIGHT_SETTLED';
 /** What hubs subscribe to, in the queue group {@link STATUS_QUEUE}: one of them takes each status. */
 export const STATUS_SUBJECTS: string = `${STATUS_SUBJECT_PREFIX}.>`;
 export const STATUS_QUEUE = 'hubs';
+
+/** What hubs subscribe to, in the queue group {@link SETTLED_QUEUE}. */
+export const SETTLED_SUBJECTS: string = `${SETTLED_SUBJECT_PREFIX}.>`;
+export const SETTLED_QUEUE = 'hubs';
+
+/** Asked as JSON: which of these batches, both ends included, are settled, that is stored or among the dead letters? */
+export interface SettledRequest {
+  readonly gateway_id: string;
+  readonly epoch: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** The ranges of them, both ends included; or why that cannot be told now. */
+export type SettledReply =
+  | { readonly settled: readonly (readonly [first: number, last: number])[] }
+  | { readonly error: { readonly code: string; readonly message: string } };
+
+/** Where an edge asks. */
+export function settledSubject(gatewayId: string): string {
+  return `${SETTLED_SUBJECT_PREFIX}.${subjectToken(gatewayId)}`;
+}
 
 /** Where an edge sends its `EdgeStatus` as JSON. The answer is `{}`, or `{"error":{"code","message"}}`. */
 export function statusSubject(gatewayId: string): string {

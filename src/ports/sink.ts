@@ -9,6 +9,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Random } from '../base/random.ts';
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus } from '../model/status.ts';
 
@@ -40,6 +41,7 @@ export function isStatusReporter(sink: Sink): sink is Sink & StatusReporter {
 export interface SinkContext {
   readonly gatewayId: string;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
 }
 

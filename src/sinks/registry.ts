@@ -15,4 +15,5 @@ export interface SinkEntry {
 
 export const SINKS: { readonly [type: string]: SinkEntry } = {
   hub: { schema: () => import('./hub/config.ts'), create: () => import('./hub/sink.ts') },
+  nats: { schema: () => import('./nats/config.ts'), create: () => import('./nats/sink.ts') },
 };

@@ -1,27 +1,33 @@
 /** `millwright load` and `millwright publish` against a running system, as a person uses them. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { DeadLetter } from '../../src/model/api.ts';
 import type { LoadReport } from '../../src/load/load.ts';
+import { type NatsServer, startNats } from '../support/nats-server.ts';
 import { CLI, Command, freePort, makeFolder, startSystem, type System, waitUntil } from '../support/system.ts';
 
 let system: System;
+let nats: NatsServer;
 let folder: string;
 before(async () => {
-  system = await startSystem();
+  nats = await startNats();
+  system = await startSystem({ hub: { nats: { url: nats.url, ack_wait: '2s' } } });
   folder = await makeFolder();
   process.env['MILLWRIGHT_HUB'] = system.url;
 });
 after(async () => {
   await system.stop();
+  await nats.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
 const ways: readonly { readonly name: string; readonly url: () => string }[] = [
   { name: 'http', url: () => system.url },
+  { name: 'nats', url: () => nats.edgeUrl },
 ];
 
 for (const way of ways) {
@@ -56,11 +62,12 @@ for (const way of ways) {
 
     test('the commands of docs/load.md do as they say', async () => {
       const commands = await documented();
-      assert.equal(commands.length, 3);
+      assert.ok(commands.length >= 6, commands.join('\n'));
       for (const command of commands) {
-        const { code, said } = await run(...command);
-        assert.equal(code, 0, said);
-        if (command[0] === 'load') assert.match(said, /verdict +exact: everything that was sent is stored once/);
+        const { code, said } = await inShell(command);
+        assert.equal(code, 0, `${command}: ${said}`);
+        if (command.includes(' load ')) assert.match(said, /verdict +exact: everything that was sent is stored once/);
+        else assert.match(said, /^(stored|acknowledged by)/);
       }
     });
 
@@ -226,9 +233,24 @@ function reportIn(said: string): LoadReport {
   return JSON.parse(line) as LoadReport;
 }
 
-/** The commands of docs/load.md that begin with `millwright`, with their arguments. */
-async function documented(): Promise<string[][]> {
+/** The commands of docs/load.md, as they stand there. */
+async function documented(): Promise<string[]> {
   const page = await readFile(new URL('../../docs/load.md', import.meta.url), 'utf8');
-  const lines = page.split('\n').filter((line) => /^ {4}millwright (load|publish) /.test(line));
-  return lines.slice(0, 3).map((line) => line.trim().split(' ').slice(1));
+  const lines = page.split('\n').filter((line) => /^ {4}(millwright|cat) /.test(line));
+  return lines.map((line) => line.trim());
+}
+
+/** In a shell that knows `millwright`, with a `reading.json` at hand. */
+async function inShell(line: string): Promise<{ code: number | null; said: string }> {
+  await writeFile(path.join(folder, 'millwright'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, {
+    mode: 0o755,
+  });
+  await writeFile(path.join(folder, 'reading.json'), '{"temperature":20}');
+  const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
+  const shell = spawn('/bin/sh', ['-c', `${line} 2>&1`], { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(shell, 'exit');
+  let said = '';
+  for await (const piece of shell.stdout as AsyncIterable<Buffer>) said += piece.toString();
+  await ended;
+  return { code: shell.exitCode, said };
 }

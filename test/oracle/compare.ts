@@ -63,6 +63,22 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
   }
 }
 
+/** What breaks the rule, a sentence each. */
+export function violationsOf(comparison: Comparison): string[] {
+  const counts: [number, string][] = [
+    [comparison.batchesLost, 'batches were lost'],
+    [comparison.batchesUnknown, 'batches arrived that the log never wrote'],
+    [comparison.batchesToldWrongly, 'batches were told as destroyed that nothing was done to'],
+    [comparison.batchesUntold, 'batches were destroyed and no gap event names them'],
+    [comparison.numbersUsedTwice, 'numbers were used for two batches'],
+    [comparison.batchesPromisedEarly, 'batches were acknowledged that were not on the disk'],
+    [comparison.readingsLost, 'readings were lost'],
+    [comparison.readingsDoubled, 'readings were doubled'],
+    [comparison.readingsCorrupted, 'readings were altered'],
+  ];
+  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+}
+
 /** What is known of one identity: where its last try stands, and whether it was kept. */
 interface Known {
   readonly file: number;

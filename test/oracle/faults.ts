@@ -1,34 +1,24 @@
 /** The faults themselves: each is injected, lasts, and is over when its promise is settled. */
 import { Client } from 'pg';
-import { systemClock } from '../../src/base/clock.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
 import { closedUnsettled, type Excused, flipBit, type SegmentFile, segmentsOf, tearTail } from './damage.ts';
 import type { Failure } from './failing-files.ts';
-import type { FaultKind, PlannedFault } from './plan.ts';
-import { type Plant, SINK } from './plant.ts';
-import type { Supervised } from './supervised.ts';
-import type { Effect, TcpProxy } from './tcp-proxy.ts';
+import { type Act, CameToNothing, FaultTools } from './fault-tools.ts';
+import { natsInjections } from './nats-faults.ts';
+import { NatsReceiver } from './nats-receiver.ts';
+import type { AnyTransportFaultKind, FaultKind, PlannedFault } from './plan.ts';
+import type { Plant } from './plant.ts';
+import { SINK } from './receiver.ts';
 
-/** How long a fault waits until it can happen: for a backlog, for a connection, for a read. */
-const OCCASION_MS_MAX = 25_000;
-const OCCASION_CHECK_MS = 50;
 /** More than the edge keeps in memory. */
 const BACKLOG_SEGMENTS = { min: 3, max: 6 } as const;
 const REFILL_MS = 200;
 const LOCKED_TABLES = ['settled_logs', 'sensor_data', 'events', 'machine_current'] as const;
 
-/** The fault could not happen; it does not count. */
-export class CameToNothing extends Error {}
-
-/** One fault that is under way. */
-interface Act {
-  readonly durationMs: number;
-  readonly random: Random;
-}
-
 export class Faults {
   readonly #plant: Plant;
-  readonly #signal: AbortSignal;
+  readonly #tools: FaultTools;
+  readonly #injections: Partial<Record<FaultKind, Injection>>;
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #flipped = new Set<string>();
   /** What flipped bits may have destroyed. */
@@ -37,12 +27,19 @@ export class Faults {
   /** The signal ends what is under way early. */
   constructor(plant: Plant, signal: AbortSignal) {
     this.#plant = plant;
-    this.#signal = signal;
+    this.#tools = new FaultTools(signal);
+    const { receiver } = plant;
+    this.#injections = {
+      ...this.#ofAnyTransport(),
+      ...(receiver instanceof NatsReceiver && natsInjections(receiver, plant.databaseLine, this.#tools)),
+    };
   }
 
   /** Resolves, when the fault is over, to what is worth telling of it. @throws CameToNothing */
   inject({ kind, durationMs, seed }: PlannedFault): Promise<string> {
-    const act = (): Promise<string> => this.#injections[kind]({ durationMs, random: seededRandom(seed) });
+    const injection = this.#injections[kind];
+    if (injection === undefined) throw new Error(`${kind} cannot happen to this plant`);
+    const act = (): Promise<string> => injection({ durationMs, random: seededRandom(seed) });
     const target = TARGETS[kind];
     if (target === undefined) return act();
     const result = (this.#turns.get(target) ?? Promise.resolve()).then(act);
@@ -51,39 +48,37 @@ export class Faults {
     return result;
   }
 
-  readonly #injections: Record<FaultKind, (act: Act) => Promise<string>> = {
-    'kill edge': ({ durationMs }) => this.#killAndStart(this.#plant.edge, durationMs),
-    'kill hub': ({ durationMs }) => this.#killAndStart(this.#plant.hub, durationMs),
-    'kill database': ({ durationMs }) => this.#killDatabase(durationMs),
-    'torn write': (act) => this.#tearTail(act),
-    'bit flip': (act) => this.#flipBit(act),
-    'no space (port)': (act) => this.#failChanges(act, 'ENOSPC'),
-    'write error (port)': (act) => this.#failChanges(act, 'EIO'),
-    'read error (port)': (act) => this.#failReads(act),
-    'disk full': ({ durationMs }) => this.#fillDisk(durationMs),
-    'network cut': ({ durationMs }) => this.#disturb(this.#plant.network, { kind: 'cut' }, durationMs),
-    'network silence': ({ durationMs }) => this.#disturb(this.#plant.network, { kind: 'hold' }, durationMs),
-    'network delay': ({ durationMs, random }) =>
-      this.#disturb(this.#plant.network, { kind: 'delay', delayMs: () => 50 + random() * 1_450 }, durationMs),
-    'network reset': (act) => this.#resetConnections(act),
-    'slow database': ({ durationMs, random }) =>
-      this.#disturb(this.#plant.databaseLine, { kind: 'delay', delayMs: () => 50 + random() * 350 }, durationMs),
-    'locked table': (act) => this.#lockTable(act),
-    'clock forward': ({ random }) => this.#stepClock(stepMs(random)),
-    'clock back': ({ random }) => this.#stepClock(-stepMs(random)),
-  };
-
-  async #killAndStart(killed: Supervised, durationMs: number): Promise<string> {
-    await killed.end('SIGKILL');
-    await this.#sleep(durationMs);
-    killed.start();
-    return `down for ${durationMs} ms`;
+  #ofAnyTransport(): Record<AnyTransportFaultKind, Injection> {
+    const { edge, databaseLine } = this.#plant;
+    const { network, hubs } = this.#plant.receiver;
+    const tools = this.#tools;
+    return {
+      'kill edge': ({ durationMs }) => tools.killAndStart(edge, durationMs),
+      'kill hub': ({ durationMs }) => tools.killAndStart(hubs[0]!, durationMs),
+      'kill database': ({ durationMs }) => this.#killDatabase(durationMs),
+      'torn write': (act) => this.#tearTail(act),
+      'bit flip': (act) => this.#flipBit(act),
+      'no space (port)': (act) => this.#failChanges(act, 'ENOSPC'),
+      'write error (port)': (act) => this.#failChanges(act, 'EIO'),
+      'read error (port)': (act) => this.#failReads(act),
+      'disk full': ({ durationMs }) => this.#fillDisk(durationMs),
+      'network cut': ({ durationMs }) => tools.disturb(network, { kind: 'cut' }, durationMs),
+      'network silence': ({ durationMs }) => tools.disturb(network, { kind: 'hold' }, durationMs),
+      'network delay': ({ durationMs, random }) =>
+        tools.disturb(network, { kind: 'delay', delayMs: () => 50 + random() * 1_450 }, durationMs),
+      'network reset': (act) => this.#resetConnections(act),
+      'slow database': ({ durationMs, random }) =>
+        tools.disturb(databaseLine, { kind: 'delay', delayMs: () => 50 + random() * 350 }, durationMs),
+      'locked table': (act) => this.#lockTable(act),
+      'clock forward': ({ random }) => this.#stepClock(stepMs(random)),
+      'clock back': ({ random }) => this.#stepClock(-stepMs(random)),
+    };
   }
 
   async #killDatabase(durationMs: number): Promise<string> {
     const { database } = this.#plant;
     await database.kill();
-    await this.#sleep(durationMs);
+    await this.#tools.sleep(durationMs);
     await database.start();
     return `down for ${durationMs} ms and its recovery`;
   }
@@ -93,7 +88,7 @@ export class Faults {
     await edge.end('SIGKILL');
     try {
       const told = tearTail(logFolder, random);
-      await this.#sleep(durationMs);
+      await this.#tools.sleep(durationMs);
       return told;
     } finally {
       edge.start();
@@ -102,8 +97,8 @@ export class Faults {
 
   /** Cuts the network until there are closed segments that nobody has, and spoils one of them. */
   async #flipBit({ durationMs, random }: Act): Promise<string> {
-    const { edge, network, logFolder } = this.#plant;
-    const join = await network.add({ kind: 'cut' });
+    const { edge, receiver, logFolder } = this.#plant;
+    const join = await receiver.network.add({ kind: 'cut' });
     let isDown = false;
     try {
       await this.#backlog(random);
@@ -117,7 +112,7 @@ export class Faults {
       const excused = flipBit(segment, next, random);
       this.#flipped.add(segment.file);
       if (excused !== undefined) this.excused.push(excused);
-      await this.#sleep(durationMs);
+      await this.#tools.sleep(durationMs);
       return excused === undefined ? 'in the header of a segment' : `sequences ${excused.first} to ${excused.last}`;
     } finally {
       if (isDown) edge.start();
@@ -132,7 +127,7 @@ export class Faults {
 
   /** What is not in memory any more is read from the disk: so there must be a backlog first. */
   async #failReads({ durationMs, random }: Act): Promise<string> {
-    const join = await this.#plant.network.add({ kind: 'cut' });
+    const join = await this.#plant.receiver.network.add({ kind: 'cut' });
     try {
       await this.#backlog(random);
     } finally {
@@ -148,8 +143,8 @@ export class Faults {
     const endingsBefore = edge.endingsTotal;
     try {
       await edge.order({ kind: 'fail', failure });
-      await this.#occasion('a call that fails', async () => (await edge.order({ kind: 'ask' })) > 0);
-      await this.#sleep(durationMs);
+      await this.#tools.occasion('a call that fails', async () => (await edge.order({ kind: 'ask' })) > 0);
+      await this.#tools.sleep(durationMs);
       return `${await edge.order({ kind: 'heal' })} calls`;
     } catch (error) {
       if (edge.endingsTotal > endingsBefore) return 'the edge ended by it';
@@ -166,25 +161,18 @@ export class Faults {
       // The edge gives space back as it deletes what is settled.
       do {
         disk.fill();
-        await this.#sleep(REFILL_MS);
-      } while (performance.now() < endMs && !this.#signal.aborted);
+        await this.#tools.sleep(REFILL_MS);
+      } while (performance.now() < endMs && !this.#tools.signal.aborted);
     } finally {
       disk.empty();
     }
     return `${durationMs} ms`;
   }
 
-  async #disturb(line: TcpProxy, effect: Effect, durationMs: number): Promise<string> {
-    const end = await line.add(effect);
-    await this.#sleep(durationMs);
-    await end();
-    return `${durationMs} ms`;
-  }
-
   async #resetConnections({ durationMs, random }: Act): Promise<string> {
     let count = 0;
-    await this.#sleep(random() * durationMs);
-    await this.#occasion('a connection to reset', () => (count = this.#plant.network.reset()) > 0);
+    await this.#tools.sleep(random() * durationMs);
+    await this.#tools.occasion('a connection to reset', () => (count = this.#plant.receiver.network.reset()) > 0);
     return `${count} connections`;
   }
 
@@ -196,7 +184,7 @@ export class Faults {
     try {
       await client.connect();
       await client.query(`begin; lock table ${table} in access exclusive mode`);
-      await this.#sleep(durationMs);
+      await this.#tools.sleep(durationMs);
       await client.query('rollback');
     } finally {
       await client.end().catch(() => undefined);
@@ -217,24 +205,13 @@ export class Faults {
   #backlog(random: Random): Promise<void> {
     const { min, max } = BACKLOG_SEGMENTS;
     const count = min + Math.floor(random() * (max - min + 1));
-    return this.#occasion('a backlog', () => this.#unsettledSegments().length >= count);
-  }
-
-  /** Waits until the fault can happen. */
-  async #occasion(what: string, look: () => Promise<boolean> | boolean): Promise<void> {
-    const endMs = performance.now() + OCCASION_MS_MAX;
-    while (!(await look())) {
-      if (performance.now() > endMs || this.#signal.aborted) throw new CameToNothing(`waited in vain for ${what}`);
-      await this.#sleep(OCCASION_CHECK_MS);
-    }
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return systemClock.sleep(ms, this.#signal);
+    return this.#tools.occasion('a backlog', () => this.#unsettledSegments().length >= count);
   }
 }
 
-/** Faults that change the same process or disk have their turn one after the other; all else overlaps. */
+type Injection = (act: Act) => Promise<string>;
+
+/** Faults that change the same process, disk or stream have their turn one after the other; all else overlaps. */
 const TARGETS: Partial<Record<FaultKind, string>> = {
   'kill edge': 'edge',
   'torn write': 'edge',
@@ -248,6 +225,15 @@ const TARGETS: Partial<Record<FaultKind, string>> = {
   'kill database': 'database',
   'locked table': 'database',
   'disk full': 'disk',
+  'kill second hub': 'second hub',
+  'kill NATS node 1': 'nodes',
+  'kill NATS node 2': 'nodes',
+  'kill NATS node 3': 'nodes',
+  'kill all of NATS': 'nodes',
+  'full stream': 'stream',
+  'stream deleted': 'stream',
+  'consumer deleted': 'stream',
+  'redelivery storm': 'stream',
 };
 
 /** From a second to a day, small steps as likely as large ones. */

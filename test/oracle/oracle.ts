@@ -5,24 +5,22 @@
  */
 import { systemClock } from '../../src/base/clock.ts';
 import { messageOf } from '../../src/base/errors.ts';
-import { nodeFiles } from '../../src/base/node-files.ts';
-import { inspectLog } from '../../src/log/inspect.ts';
 import { waitUntil } from '../support/system.ts';
-import { type Comparison, compare } from './compare.ts';
-import { CameToNothing, Faults } from './faults.ts';
-import { FAULT_KINDS, type FaultKind, planRounds, type PlannedFault, type Round } from './plan.ts';
-import { createPlant, GATEWAY_ID, type Plant, SINK } from './plant.ts';
+import { type Comparison, compare, violationsOf } from './compare.ts';
+import { drain, lookAtLog, type LogNow, stopWithoutBacklog } from './drain.ts';
+import { CameToNothing } from './fault-tools.ts';
+import { Faults } from './faults.ts';
+import { type FaultKind, faultKinds, planRounds, type PlannedFault, type Round, type Transport } from './plan.ts';
+import { createPlant, GATEWAY_ID, type Plant } from './plant.ts';
 
+const MACHINES = 16;
 const ROUNDS_BETWEEN_DRAINS = 3;
-/** Longer than the longest wait of the edge between two tries, and then some. */
-const DRAIN_MS_MAX = 120_000;
-const DRAIN_CHECK_MS = 200;
 /** Faults under way at once. */
 const OVERLAP_MAX = 4;
-const STOPS_MAX = 3;
 const PROGRESS_MS = 10_000;
 
 export interface OracleOptions {
+  readonly transport: Transport;
   readonly seed: number;
   readonly minutes: number;
   /** Takes a line of progress. */
@@ -32,6 +30,7 @@ export interface OracleOptions {
 }
 
 export interface OracleResult {
+  readonly transport: Transport;
   readonly seed: number;
   readonly minutes: number;
   readonly tookMs: number;
@@ -50,7 +49,7 @@ export interface OracleResult {
 }
 
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
-  const plant = await createPlant();
+  const plant = await createPlant({ transport: options.transport, machines: MACHINES });
   const stopNow = (): void => plant.stopNow();
   process.once('exit', stopNow);
   let keepFolder = false;
@@ -70,7 +69,7 @@ class Run {
   readonly #faults: Faults;
   readonly #startedMs: number = performance.now();
   readonly #underWay = new Set<Promise<void>>();
-  readonly #injected = new Map<FaultKind, number>(FAULT_KINDS.map((kind) => [kind, 0]));
+  readonly #injected: Map<FaultKind, number>;
   readonly #cameToNothing: string[] = [];
   readonly #drainsMs: number[] = [];
   readonly #violations: string[] = [];
@@ -80,10 +79,11 @@ class Run {
     this.#options = options;
     this.#plant = plant;
     this.#faults = new Faults(plant, options.signal);
+    this.#injected = new Map(faultKinds(options.transport).map((kind) => [kind, 0]));
   }
 
   async run(): Promise<OracleResult> {
-    const { seed, minutes, signal } = this.#options;
+    const { transport, seed, minutes, signal } = this.#options;
     const plant = this.#plant;
     await plant.start();
     await waitUntil('the first readings to be stored', async () =>
@@ -92,15 +92,14 @@ class Run {
     const over = new AbortController();
     const progress = this.#tellProgress(over.signal);
     try {
-      await this.#injectAll(planRounds(seed, minutes * 60_000));
+      await this.#injectAll(planRounds({ seed, totalMs: minutes * 60_000, kinds: faultKinds(transport) }));
     } finally {
       await Promise.all(this.#underWay);
       over.abort();
       await progress;
     }
     signal.throwIfAborted();
-    await this.#stopWithoutBacklog();
-    await plant.hub.end('SIGTERM');
+    this.#violations.push(...(await stopWithoutBacklog(plant, signal)));
     this.#say('comparing');
     const comparison = await compare({
       database: plant.database.settings,
@@ -110,6 +109,7 @@ class Run {
     });
     this.#violations.push(...violationsOf(comparison));
     return {
+      transport,
       seed,
       minutes,
       tookMs: performance.now() - this.#startedMs,
@@ -117,7 +117,7 @@ class Run {
       cameToNothing: this.#cameToNothing,
       drainsMs: this.#drainsMs,
       backlogMax: this.#backlogMax,
-      endings: new Map([...plant.edge.endings, ...plant.hub.endings]),
+      endings: new Map(plant.processes.flatMap(({ endings }) => [...endings])),
       comparison,
       violations: this.#violations,
       folder: this.#violations.length === 0 ? null : plant.folder,
@@ -154,40 +154,11 @@ class Run {
 
   /** All faults over, the edge must deliver what it has. */
   async #drain(): Promise<void> {
-    const { signal } = this.#options;
     await Promise.all(this.#underWay);
-    const beganMs = performance.now();
-    let goal: number | undefined;
-    let last = 'it does not answer';
-    while (!signal.aborted) {
-      const now = await this.#look().catch(() => undefined);
-      goal ??= now?.lastSequence;
-      if (now !== undefined && goal !== undefined) {
-        if (now.cursor >= goal) break;
-        last = `${goal - now.cursor} batches are left`;
-      }
-      if (performance.now() - beganMs > DRAIN_MS_MAX) {
-        this.#violations.push(`the edge did not deliver everything in ${DRAIN_MS_MAX / 1000} s: ${last}`);
-        break;
-      }
-      await systemClock.sleep(DRAIN_CHECK_MS, signal);
-    }
-    const tookMs = Math.round(performance.now() - beganMs);
+    const { tookMs, violations } = await drain(this.#plant, this.#options.signal);
+    this.#violations.push(...violations);
     this.#drainsMs.push(tookMs);
     this.#say(`drained in ${tookMs} ms`);
-  }
-
-  /** A stop has its limits; on a busy machine it may leave a few batches for the next start. */
-  async #stopWithoutBacklog(): Promise<void> {
-    const { edge, logFolder } = this.#plant;
-    for (let stop = 1; stop <= STOPS_MAX; stop += 1) {
-      if ((await edge.end('SIGTERM')) !== 0) this.#violations.push('the edge did not end well when it was told to');
-      const { cursors } = await inspectLog(nodeFiles, logFolder);
-      if (cursors.every(({ lagBatches }) => lagBatches === 0)) return;
-      edge.start();
-      await this.#drain();
-    }
-    this.#violations.push(`the edge had a backlog after ${STOPS_MAX} stops without a fault`);
   }
 
   async #tellProgress(over: AbortSignal): Promise<void> {
@@ -202,31 +173,14 @@ class Run {
     }
   }
 
-  async #look(): Promise<{ lastSequence: number; cursor: number; lag: number }> {
-    const { log, sinks } = await this.#plant.edgeStatus();
-    const sink = sinks.find(({ name }) => name === SINK);
-    const lag = sink?.lag_batches ?? 0;
-    this.#backlogMax = Math.max(this.#backlogMax, lag);
-    return { lastSequence: log.last_sequence, cursor: sink?.cursor ?? 0, lag };
+  async #look(): Promise<LogNow> {
+    const now = await lookAtLog(this.#plant);
+    this.#backlogMax = Math.max(this.#backlogMax, now.lag);
+    return now;
   }
 
   #say(line: string): void {
     const seconds = (performance.now() - this.#startedMs) / 1000;
     this.#options.say(`${seconds.toFixed(1).padStart(7)} s  ${line}`);
   }
-}
-
-function violationsOf(comparison: Comparison): string[] {
-  const counts: [number, string][] = [
-    [comparison.batchesLost, 'batches were lost'],
-    [comparison.batchesUnknown, 'batches arrived that the log never wrote'],
-    [comparison.batchesToldWrongly, 'batches were told as destroyed that nothing was done to'],
-    [comparison.batchesUntold, 'batches were destroyed and no gap event names them'],
-    [comparison.numbersUsedTwice, 'numbers were used for two batches'],
-    [comparison.batchesPromisedEarly, 'batches were acknowledged that were not on the disk'],
-    [comparison.readingsLost, 'readings were lost'],
-    [comparison.readingsDoubled, 'readings were doubled'],
-    [comparison.readingsCorrupted, 'readings were altered'],
-  ];
-  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
 }

@@ -1,54 +1,56 @@
-/** What the faults happen to: an edge with simulated machines, a hub and a database, with proxies between them. */
+/** What the faults happen to: an edge with simulated machines, what it delivers to, and a database; proxies between them. */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
 import { EDGE_NODE_FLAGS } from '../../src/edge/flags.ts';
 import type { EdgeSettings } from '../../src/edge/settings.ts';
 import type { EdgeStatus } from '../../src/model/status.ts';
-import { CLI, freePort, makeFolder } from '../support/system.ts';
+import { makeFolder } from '../support/system.ts';
 import { DatabaseServer } from './database-server.ts';
+import { NatsReceiver } from './nats-receiver.ts';
+import type { Transport } from './plan.ts';
+import { freePorts, HOST, HttpReceiver, type Receiver } from './receiver.ts';
 import { SmallDisk } from './small-disk.ts';
 import { Supervised } from './supervised.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 export const GATEWAY_ID = 'ORACLE';
-export const SINK = 'hub';
-const MACHINES = 16;
 const SAMPLING_MS = 100;
 /** Small, so that a backlog of seconds has closed segments and is no longer in memory. */
 const SEGMENT_BYTES = 64 * 1024;
 const HOT_BYTES = 64 * 1024;
 /** Little, so that a few seconds of backlog are compressed. */
 const WARM_BYTES = 96 * 1024;
-/** Shorter than the longest silence of the network, so that requests are sent again which the hub has got. */
-const SINK_TIMEOUT_MS = 4_000;
 const STATUS_MS_MAX = 3_000;
+
+export interface PlantOptions {
+  readonly transport: Transport;
+  /** Each says ten samples in a second. */
+  readonly machines: number;
+}
 
 export class Plant {
   readonly folder: string;
   readonly disk: SmallDisk;
-  readonly network: TcpProxy;
   readonly databaseLine: TcpProxy;
   readonly database: DatabaseServer;
-  readonly hub: Supervised;
+  readonly receiver: Receiver;
   readonly edge: Supervised;
-  readonly #ports: Ports;
+  readonly #machines: number;
+  readonly #statusPort: number;
+  readonly #databaseLinePort: number;
 
-  constructor(folder: string, ports: Ports) {
+  constructor({ folder, receiver, machines, ports }: PlantParts) {
     this.folder = folder;
-    this.#ports = ports;
+    this.receiver = receiver;
+    this.#machines = machines;
+    this.#statusPort = ports.status;
+    this.#databaseLinePort = ports.databaseLine;
     this.disk = new SmallDisk(path.join(folder, 'disk'));
-    this.network = new TcpProxy({ port: ports.network, targetPort: ports.hub });
     this.databaseLine = new TcpProxy({ port: ports.databaseLine, targetPort: ports.database });
     this.database = new DatabaseServer({ folder: path.join(folder, 'database'), port: ports.database });
-    this.hub = new Supervised({
-      name: 'the hub',
-      args: () => [CLI, 'hub', '--config', path.join(folder, 'hub.yaml')],
-      logFile: path.join(folder, 'hub.log'),
-    });
     const edgeProcess = fileURLToPath(new URL('./edge-process.ts', import.meta.url));
     this.edge = new Supervised({
       name: 'the edge',
@@ -66,30 +68,21 @@ export class Plant {
     mkdirSync(this.#witnessFolder, { recursive: true });
     await this.disk.open();
     await this.database.start();
-    const { host, port: _, ...database } = this.database.settings;
-    const hubSettings = {
-      server: { host, port: this.#ports.hub },
-      database: {
-        host,
-        port: this.#ports.databaseLine,
-        dbname: database.dbname,
-        user: database.user,
-        password: database.password,
-      },
-      log_level: 'warn',
-    };
-    writeFileSync(path.join(this.folder, 'hub.yaml'), stringify(hubSettings));
     writeFileSync(path.join(this.folder, 'edge.json'), JSON.stringify(this.#edgeSettings()));
     await this.databaseLine.start();
-    await this.network.start();
-    this.hub.start();
+    await this.receiver.start({ ...this.database.settings, port: this.#databaseLinePort });
     this.edge.start();
+  }
+
+  /** All that can end by itself, and is then started again. */
+  get processes(): readonly Supervised[] {
+    return [this.edge, ...this.receiver.processes];
   }
 
   /** Of the edge; rejects while it does not answer. */
   async edgeStatus(): Promise<EdgeStatus> {
     const signal = AbortSignal.timeout(STATUS_MS_MAX);
-    const answer = await fetch(`http://127.0.0.1:${this.#ports.status}/status`, { signal });
+    const answer = await fetch(`http://${HOST}:${this.#statusPort}/status`, { signal });
     return (await answer.json()) as EdgeStatus;
   }
 
@@ -101,8 +94,8 @@ export class Plant {
 
   /** Whatever still runs; the folder stays when it is to be looked at. */
   async stop({ keepFolder }: { keepFolder: boolean }): Promise<void> {
-    await Promise.all([this.edge.end('SIGKILL'), this.hub.end('SIGKILL')]);
-    await Promise.all([this.network.stop(), this.databaseLine.stop()]);
+    await Promise.all([this.edge.end('SIGKILL'), this.receiver.stop()]);
+    await this.databaseLine.stop();
     await this.database.stop();
     if (keepFolder) await cp(this.logFolder, path.join(this.folder, 'log'), { recursive: true });
     this.disk.close();
@@ -112,7 +105,7 @@ export class Plant {
   /** For the last moment of this process. */
   stopNow(): void {
     this.edge.killNow();
-    this.hub.killNow();
+    this.receiver.stopNow();
     this.database.killNow();
     this.disk.close();
   }
@@ -131,28 +124,15 @@ export class Plant {
       gatewayId: GATEWAY_ID,
       location: null,
       logLevel: 'warn',
-      sensors: Array.from({ length: MACHINES }, (_, index) => ({
+      sensors: Array.from({ length: this.#machines }, (_, index) => ({
         name: `sim-${index}`,
         type: 'simulator',
-        machineId: `M-${String(index).padStart(2, '0')}`,
+        machineId: `M-${String(index).padStart(3, '0')}`,
         samplingIntervalMs: SAMPLING_MS,
         priority: 1,
         options: { phaseSeconds: index * 7.5 },
       })),
-      sinks: [
-        {
-          name: SINK,
-          type: 'hub',
-          from: 'oldest',
-          maxRate: null,
-          options: {
-            url: `http://127.0.0.1:${this.#ports.network}`,
-            timeoutMs: SINK_TIMEOUT_MS,
-            token: null,
-            tlsCaFile: null,
-          },
-        },
-      ],
+      sinks: [this.receiver.sink],
       log: {
         folder: this.logFolder,
         segmentBytesMax: SEGMENT_BYTES,
@@ -178,33 +158,22 @@ export class Plant {
         memoryBytesMax: 2 ** 30,
       },
       batching: { readingsMax: 100, delayMs: 200 },
-      status: { host: '127.0.0.1', port: this.#ports.status },
+      status: { host: HOST, port: this.#statusPort },
     };
   }
 }
 
-interface Ports {
-  readonly hub: number;
-  readonly network: number;
-  readonly database: number;
-  readonly databaseLine: number;
-  readonly status: number;
+interface PlantParts {
+  readonly folder: string;
+  readonly receiver: Receiver;
+  readonly machines: number;
+  readonly ports: { readonly database: number; readonly databaseLine: number; readonly status: number };
 }
 
-export async function createPlant(): Promise<Plant> {
+export async function createPlant({ transport, machines }: PlantOptions): Promise<Plant> {
   const folder = await makeFolder();
-  const [hub, network, database, databaseLine, status] = await freePorts(5);
-  return new Plant(folder, {
-    hub: hub!,
-    network: network!,
-    database: database!,
-    databaseLine: databaseLine!,
-    status: status!,
-  });
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort());
-  return [...ports];
+  const receiver = transport === 'http' ? await HttpReceiver.create(folder) : await NatsReceiver.create(folder);
+  const [database, databaseLine, status] = await freePorts(3);
+  const ports = { database: database!, databaseLine: databaseLine!, status: status! };
+  return new Plant({ folder, receiver, machines, ports });
 }

@@ -1,15 +1,23 @@
-/** The result of a run, as text for a terminal and as the page `docs/reliability.md`. */
+/** The result of a run, as text for a terminal and as a page: `docs/reliability.md` over HTTP, `docs/reliability-nats.md`. */
 import os from 'node:os';
 import type { OracleResult } from './oracle.ts';
-import { FAULT_KINDS, FAULTS } from './plan.ts';
+import { FAULTS, type Transport } from './plan.ts';
+
+/** What runs, each part a process of its own. */
+const PLANT: Readonly<Record<Transport, string>> = {
+  http: 'the real edge and the real hub with a real PostgreSQL, each a process of its own',
+  nats: `the real edge, a cluster of three NATS servers with the configuration of \`deploy/nats/\` and a stream kept three times,
+two real hubs that share its consumer, and a real PostgreSQL, each a process of its own`,
+};
+const TITLES: Readonly<Record<Transport, string>> = { http: 'Reliability', nats: 'Reliability with NATS' };
 
 export function textReport(result: OracleResult): string {
   const { comparison, violations, folder, endings } = result;
-  const width = Math.max(...FAULT_KINDS.map((kind) => kind.length));
+  const width = Math.max(...[...result.injected.keys()].map((kind) => kind.length));
   const lines = [
-    `seed ${result.seed}, ${result.minutes} minutes (${seconds(result.tookMs)} with start, drains and comparison)`,
+    `${result.transport}, seed ${result.seed}, ${result.minutes} minutes (${seconds(result.tookMs)} with start, drains and comparison)`,
     `faults injected: ${total(result)}`,
-    ...FAULT_KINDS.map((kind) => `  ${kind.padEnd(width)}  ${result.injected.get(kind) ?? 0}`),
+    ...[...result.injected].map(([kind, count]) => `  ${kind.padEnd(width)}  ${count}`),
     ...result.cameToNothing.map((why) => `  came to nothing: ${why}`),
     ...[...endings].map(([how, count]) => `${how}, and was started again: ${count} times`),
     ...figures(result).map(([what, value]) => `${what}: ${value}`),
@@ -21,17 +29,19 @@ export function textReport(result: OracleResult): string {
 }
 
 export function markdownReport(result: OracleResult): string {
-  const faults = FAULT_KINDS.map((kind) => `| ${kind} | ${result.injected.get(kind) ?? 0} | ${FAULTS[kind].what} |`);
+  const { transport, seed, minutes } = result;
+  const faults = [...result.injected].map(([kind, count]) => `| ${kind} | ${count} | ${FAULTS[kind].what} |`);
   const values = figures(result).map(([what, value]) => `| ${what} | ${value} |`);
   const endings = [...result.endings].map(([how, count]) => `| ${how}, and was started again | ${count} |`);
-  return `# Reliability
+  return `# ${TITLES[transport]}
 
-The oracle runs the real edge and the real hub with a real PostgreSQL, each a process of its own, lets faults happen to
-them at random times, several at once, and then compares: **every batch that the edge's log had acknowledged is in the
-database exactly once, with the same values**, except what a flipped bit destroyed. A witness beside the log writes down
-each batch before the log's promise is given; its JSON is turned into rows by SQL that shares nothing with the hub.
+The oracle runs ${PLANT[transport]},
+lets faults happen to them at random times, several at once, and then compares: **every batch that the edge's log had
+acknowledged is in the database exactly once, with the same values**, except what a flipped bit destroyed. A witness
+beside the log writes down each batch before the log's promise is given; its JSON is turned into rows by SQL that shares
+nothing with the hub.
 
-    npm run oracle -- --seed ${result.seed} --minutes ${result.minutes}
+    npm run oracle -- --transport ${transport} --seed ${seed} --minutes ${minutes}
 
 The seed decides which faults happen when, how long they last and what they hit; what the processes were doing at that
 moment it does not. A short run with a seed of its own is part of \`npm test\`.

@@ -37,6 +37,11 @@ export class Supervised {
     return [...this.#endings.values()].reduce((sum, count) => sum + count, 0);
   }
 
+  /** 0 before the first start. */
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
   start(): void {
     const { args, logFile, orders } = this.#options;
     this.#wanted = true;

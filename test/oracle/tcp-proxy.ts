@@ -10,10 +10,29 @@ export type Effect =
   /** Every chunk waits; `delayMs` is asked for each. */
   | { readonly kind: 'delay'; readonly delayMs: () => number };
 
+/** What connections run over. */
+export interface Line {
+  /** Resolves to what ends the effect. Effects of several callers add up. */
+  add(effect: Effect): Promise<() => Promise<void>>;
+  /** Breaks all connections by RST. @returns how many there were */
+  reset(): number;
+}
+
+/** Whatever happens to one of the lines happens to all of them. */
+export function bundle(lines: readonly Line[]): Line {
+  return {
+    add: async (effect) => {
+      const ends = await Promise.all(lines.map((line) => line.add(effect)));
+      return async () => void (await Promise.all(ends.map((end) => end())));
+    },
+    reset: () => lines.reduce((count, line) => count + line.reset(), 0),
+  };
+}
+
 const HOST = '127.0.0.1';
 const HOLD_CHECK_MS = 20;
 
-export class TcpProxy {
+export class TcpProxy implements Line {
   readonly #port: number;
   readonly #targetPort: number;
   readonly #effects = new Set<Effect>();
@@ -35,7 +54,6 @@ export class TcpProxy {
     await this.#update();
   }
 
-  /** Resolves to what ends the effect. Effects of several callers add up. */
   async add(effect: Effect): Promise<() => Promise<void>> {
     this.#effects.add(effect);
     await this.#update();
@@ -45,7 +63,6 @@ export class TcpProxy {
     };
   }
 
-  /** Breaks all connections by RST. Resolves to how many there were. */
   reset(): number {
     const count = Math.ceil(this.#sockets.size / 2);
     for (const socket of this.#sockets) socket.resetAndDestroy();

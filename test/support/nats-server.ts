@@ -2,21 +2,19 @@
  * Real NATS servers for tests and benchmarks, with the configurations of deploy/nats/ as they stand: ports come by the
  * command line and everything else by the environment. Each keeps its streams in a temporary folder, which goes with it.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Certificates } from './certificates.ts';
-import { endsWithUs } from './processes.ts';
+import { endsWithUs, provided } from './processes.ts';
 import { freePort, waitUntil } from './system.ts';
 
 export const NATS_CONFIGURATIONS: string = fileURLToPath(new URL('../../deploy/nats', import.meta.url));
 
-const PROVISION = fileURLToPath(new URL('../../scripts/nats-server.mjs', import.meta.url));
 const HOST = '127.0.0.1';
 const PASSWORDS = { hub: 'hub-secret', edge: 'edge-secret', leaf: 'leaf-secret', route: 'route-secret' } as const;
 
@@ -26,8 +24,12 @@ export interface NatsOptions {
    * JetStream, which are added.
    */
   readonly config?: 'single.conf' | 'cluster.conf' | 'leaf.conf' | { readonly text: string };
+  /** False: a configuration of its own stays without JetStream. */
+  readonly jetStream?: boolean;
   /** Variables that the configuration asks for, besides those that are always given. */
   readonly variables?: Readonly<Record<string, string>>;
+  /** Clients are not told of the other servers of the cluster, so that they stay on the ways that they were given. */
+  readonly noAdvertise?: boolean;
   /** Clients must use TLS. */
   readonly tls?: Certificates;
   /** And must show a certificate of the same authority. */
@@ -153,14 +155,17 @@ export interface NatsCluster {
 }
 
 /** Servers with cluster.conf, each with a name of its own; resolves when all are ready. */
-export async function startNatsCluster(count: number = 3): Promise<NatsCluster> {
+export async function startNatsCluster(
+  count: number = 3,
+  options: Pick<NatsOptions, 'noAdvertise'> = {},
+): Promise<NatsCluster> {
   const ports = await Promise.all(Array.from({ length: count }, freePort));
   const NATS_ROUTES = JSON.stringify(ports.map((port) => `nats://route:${PASSWORDS.route}@${HOST}:${port}`));
   const nodes = await Promise.all(
     ports.map((port, index) => {
       const own = { NATS_NAME: `nats-${index + 1}`, NATS_CLUSTER_LISTEN: `${HOST}:${port}` };
       const variables = { ...own, NATS_ROUTES, NATS_CLUSTER_PASSWORD: PASSWORDS.route };
-      return makeServer({ config: 'cluster.conf', variables });
+      return makeServer({ ...options, config: 'cluster.conf', variables });
     }),
   );
   for (const node of nodes) node.launch();
@@ -187,9 +192,16 @@ export async function startNatsLeaf({
   return startNats({ config: 'leaf.conf', variables: { NATS_DOMAIN: domain, NATS_CENTRE: JSON.stringify(centre) } });
 }
 
+/** Where the program is; it is fetched when it is nowhere. */
+export function natsServerProgram(): Promise<string> {
+  return provided({ variable: 'MILLWRIGHT_NATS_SERVER', script: 'nats-server.mjs' });
+}
+
 async function makeServer({
   config = 'single.conf',
+  jetStream = true,
   variables = {},
+  noAdvertise,
   tls,
   verifyClients,
 }: NatsOptions): Promise<NatsServer> {
@@ -203,8 +215,9 @@ async function makeServer({
   } else {
     const file = path.join(folder, 'server.conf');
     await writeFile(file, config.text);
-    args.push('-c', file, '-js', '-sd', store);
+    args.push('-c', file, ...(jetStream ? ['-js', '-sd', store] : []));
   }
+  if (noAdvertise === true) args.push('--no_advertise');
   if (tls !== undefined) {
     args.push('--tls', '--tlscert', tls.certFile, '--tlskey', tls.keyFile);
     if (verifyClients === true) args.push('--tlsverify', '--tlscacert', tls.caFile);
@@ -225,12 +238,4 @@ async function makeServer({
     monitoringPort,
     leafPort,
   });
-}
-
-/** The server's path: from `npm test`, or found here when the file is run by hand. */
-export async function natsServerProgram(): Promise<string> {
-  const given = process.env['MILLWRIGHT_NATS_SERVER'];
-  if (given !== undefined) return given;
-  const { stdout } = await promisify(execFile)(process.execPath, [PROVISION]);
-  return stdout.trim();
 }

@@ -3,36 +3,52 @@ import { once } from 'node:events';
 import type { Client } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Random } from '../../src/base/random.ts';
-import { COPY_COLUMNS, COPY_HEADER, COPY_TABLES, COPY_TRAILER, RowEncoder } from '../../src/hub/store/rows.ts';
+import {
+  COPY_COLUMNS,
+  COPY_HEADER,
+  COPY_TABLES,
+  COPY_TRAILER,
+  type CopyTable,
+  RowEncoder,
+} from '../../src/hub/store/rows.ts';
 import { isSignalKey, type Reading } from '../../src/model/reading.ts';
 import { MACHINE_STATES, type MachineState } from '../../src/model/signals.ts';
 import { microsOf, timestampOf } from '../../src/model/time.ts';
 
-/** Stores readings and marks their minutes in one transaction, as ingestion does. */
-export async function storeReadings(client: Client, readings: readonly Reading[], marks = true): Promise<void> {
+/**
+ * Stores readings and marks their minutes in one transaction, as ingestion does. `marks` false: as it was before there were
+ * marks. `isOpen`: within a transaction that the caller has begun and ends.
+ */
+export async function storeReadings(
+  client: Client,
+  readings: readonly Reading[],
+  { marks = true, isOpen = false }: { readonly marks?: boolean; readonly isOpen?: boolean } = {},
+): Promise<void> {
   const encoder = new RowEncoder();
   for (const reading of readings) encoder.add(reading);
   const rows = encoder.take();
-  await client.query('begin');
-  for (const table of COPY_TABLES) {
-    const pieces = rows[table];
-    if (pieces === undefined) continue;
-    const stream = client.query(copyFrom(`copy ${table} (${COPY_COLUMNS[table]}) from stdin with (format binary)`));
-    const finished = once(stream, 'finish');
-    for (const piece of [COPY_HEADER, ...pieces, COPY_TRAILER]) stream.write(piece);
-    stream.end();
-    await finished;
-  }
+  if (!isOpen) await client.query('begin');
+  for (const table of COPY_TABLES) await copyRows(client, table, rows[table] ?? []);
   if (marks) {
     await client.query(
       `insert into rollup_marks (machine_id, minute)
-      select distinct machine_id, date_trunc('minute', time) from unnest($1::text[], $2::timestamptz[]) as row (machine_id, time)
+      select distinct machine_id, date_trunc('minute', time)
+      from unnest($1::text[], $2::timestamptz[]) as reading (machine_id, time)
       order by 1, 2
       on conflict (machine_id, minute) do update set mark = excluded.mark`,
       [readings.map(({ machine_id }) => machine_id), readings.map(({ timestamp }) => timestamp)],
     );
   }
-  await client.query('commit');
+  if (!isOpen) await client.query('commit');
+}
+
+async function copyRows(client: Client, table: CopyTable, pieces: readonly Uint8Array[]): Promise<void> {
+  if (pieces.length === 0) return;
+  const stream = client.query(copyFrom(`copy ${table} (${COPY_COLUMNS[table]}) from stdin with (format binary)`));
+  const finished = once(stream, 'finish');
+  for (const piece of [COPY_HEADER, ...pieces, COPY_TRAILER]) stream.write(piece);
+  stream.end();
+  await finished;
 }
 
 /** A machine that says everything ten times a minute, one that says what changes, one that never tells its state. */
@@ -120,7 +136,7 @@ function signalLine(table: string, row: SignalRollup): string {
 }
 
 function stateLine(table: string, { machine_id, bucket, state, seconds }: StateRollup): string {
-  return [table, machine_id, bucket, state, seconds.toFixed(4)].join(' ');
+  return [table, machine_id, bucket, state, seconds.toFixed(6)].join(' ');
 }
 
 const MINUTE_MICROS = 60e6;
@@ -164,7 +180,8 @@ function expectedSignals(readings: readonly Reading[]): string[] {
 
 /** Steps from one sign of life to the next. */
 function expectedStates(readings: readonly Reading[]): string[] {
-  const seconds = new Map<string, StateRollup & { table: string }>();
+  // In whole microseconds, so that sums are exact.
+  const sums = new Map<string, Omit<StateRollup, 'seconds'> & { table: string; micros: number }>();
   const add = (machine_id: string, state: string, from: number, to: number): void => {
     for (const [table, width] of [
       ['state_minutes', MINUTE_MICROS],
@@ -172,9 +189,9 @@ function expectedStates(readings: readonly Reading[]): string[] {
     ] as const) {
       for (let start = from - (from % width); start < to; start += width) {
         const key = [table, machine_id, start, state].join('|');
-        const rollup = seconds.get(key) ?? { table, machine_id, bucket: timestampOf(start), state, seconds: 0 };
-        rollup.seconds += (Math.min(to, start + width) - Math.max(from, start)) / 1e6;
-        seconds.set(key, rollup);
+        const rollup = sums.get(key) ?? { table, machine_id, bucket: timestampOf(start), state, micros: 0 };
+        rollup.micros += Math.min(to, start + width) - Math.max(from, start);
+        sums.set(key, rollup);
       }
     }
   };
@@ -190,7 +207,9 @@ function expectedStates(readings: readonly Reading[]): string[] {
       state = sign.state ?? state;
     }
   }
-  return [...seconds.values()].map((rollup) => stateLine(rollup.table, rollup));
+  return [...sums.values()].map(({ table, micros, ...rollup }) =>
+    stateLine(table, { ...rollup, seconds: micros / 1e6 }),
+  );
 }
 
 interface Sign {

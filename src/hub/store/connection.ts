@@ -9,8 +9,8 @@ export const ADVISORY_LOCKS = {
   migration: 0x4d494c4c01,
   /** Shared by every transaction that stores batches, exclusive to whoever moves their identities about. */
   settled: 0x4d494c4c02,
-  /** Held by the one hub that works out roll-ups, for as long as its connection lives. */
-  rollup: 0x4d494c4c03,
+  /** Held by the one hub that works out roll-ups and removes what is old, for as long as its connection lives. */
+  maintenance: 0x4d494c4c03,
 } as const;
 
 /** How long a connection may take to be made. */
@@ -18,6 +18,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** Longest statement of a read and of a write; a stream of rows lifts its own. */
 const READ_TIMEOUT_MS = 30_000;
 const WRITE_TIMEOUT_MS = 20_000;
+/** Of an answer to an edge, which asks again after five seconds. */
+const ANSWER_TIMEOUT_MS = 4_000;
 
 /** A connection of its own, not yet connected. Its errors reach the queries under way; `onLost` hears of all others. */
 export function createClient(settings: DatabaseSettings, purpose: string, onLost: (error: Error) => void): Client {
@@ -50,6 +52,17 @@ export async function withConnection<Result>(
     signal.removeEventListener('abort', end);
     await client.end().catch(() => undefined);
   }
+}
+
+/**
+ * One connection to the database that is written to, for what edges wait for: beside those of the API, whose requests may be
+ * slow. A server that says nothing at all is given up too.
+ */
+export function createAnswerPool(settings: DatabaseSettings, log: Logger): Pool {
+  const limits = { max: 1, query_timeout: ANSWER_TIMEOUT_MS };
+  const pool = new Pool({ ...config(settings, 'answer', ANSWER_TIMEOUT_MS), ...limits });
+  pool.on('error', (error) => log.debug('the connection for answers to edges was lost', { error }));
+  return pool;
 }
 
 function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs: number): ClientConfig {

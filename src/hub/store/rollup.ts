@@ -13,57 +13,27 @@
 import type { Client } from 'pg';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/logger.ts';
-import { ADVISORY_LOCKS, faultKind } from './connection.ts';
+import { faultKind } from './connection.ts';
 import { HOURS, MINUTE_TABLES, minutesStatement, readStatement } from './rollup-minutes.ts';
 import { markOlderRows } from './rollup-backfill.ts';
 import { PARTS, RANGES, STATE_HOURS, STATE_MINUTES, STATE_TABLES } from './rollup-states.ts';
 
-export interface RollupOptions {
+export interface RollupParts {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly signal: AbortSignal;
 }
 
-/** New marks are looked for so often. */
-const TURN_INTERVAL_MS = 10_000;
 /** A minute that is still open changes all the time: it is worked out no more often than this. */
 const OPEN_INTERVAL_MS = 30_000;
-/** Marks of one transaction: as many as take about so long. */
+/**
+ * Marks of one transaction: as many as take about so long. Fewer than the least would not make it shorter, since its
+ * statements have to be planned.
+ */
 const BATCH_MS = 200;
-const BATCH_MARKS_FIRST = 16;
+const BATCH_MARKS_MIN = 32;
 const BATCH_MARKS_MAX = 1_000;
 
-/**
- * Runs until the signal is aborted or the connection fails; the connection must be its own. Of several hubs one works, and
- * another takes over when its connection ends.
- */
-export async function runRollups(client: Client, { clock, log, signal }: RollupOptions): Promise<void> {
-  const job = new RollupJob(client, { clock, log });
-  let openDueMs = 0;
-  while (!signal.aborted) {
-    const startMs = clock.monotonicMs();
-    if (await job.isOurs()) {
-      const includesOpen = startMs >= openDueMs;
-      if (includesOpen) openDueMs = startMs + OPEN_INTERVAL_MS;
-      job.startTurn(includesOpen);
-      // A turn that takes long is ended, so that the next one begins with what is newest by then.
-      while (!signal.aborted && clock.monotonicMs() - startMs < TURN_INTERVAL_MS) {
-        const batchMs = clock.monotonicMs();
-        if (!(await job.next()) && !(await job.markOlder())) break;
-        await clock.sleep(clock.monotonicMs() - batchMs, signal);
-      }
-    }
-    await clock.sleep(Math.max(0, startMs + TURN_INTERVAL_MS - clock.monotonicMs()), signal);
-  }
-}
-
-/** Works out everything that has a mark, or should have one, without rests. */
-export async function rollUpAll(client: Client, parts: Pick<RollupOptions, 'clock' | 'log'>): Promise<void> {
-  const job = new RollupJob(client, parts);
-  if (!(await job.isOurs())) return;
-  job.startTurn(true);
-  while ((await job.next()) || (await job.markOlder()));
-}
+const NEWEST = { minute: 'infinity', machine_id: '' };
 
 /** The marks taken for one transaction. */
 interface Taken {
@@ -74,50 +44,54 @@ interface Taken {
   readonly newest_minute: string;
 }
 
-class RollupJob {
+/** Of all hubs one may work at a time: who holds the lock of the store's maintenance. */
+export class Rollups {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #log: Logger;
-  #isOurs = false;
+  #openDueMs = 0;
   #includesOpen = false;
   /** Marks from here on were done in this turn. */
-  #below: Pick<Taken, 'minute' | 'machine_id'> = { minute: 'infinity', machine_id: '' };
-  #batchMarks = BATCH_MARKS_FIRST;
+  #below: Pick<Taken, 'minute' | 'machine_id'> = NEWEST;
+  #batchMarks = BATCH_MARKS_MIN;
+  #hasTables = false;
   /** The next mark is one that has failed alone. */
   #careful = false;
 
-  constructor(client: Client, { clock, log }: Pick<RollupOptions, 'clock' | 'log'>) {
+  /** @param client Keeps its temporary tables; its commits must not need to wait for the disk. */
+  constructor(client: Client, { clock, log }: RollupParts) {
     this.#client = client;
     this.#clock = clock;
     this.#log = log;
   }
 
-  /** Takes the lock of the job, if no other hub has it, for as long as the connection lives. */
-  async isOurs(): Promise<boolean> {
-    if (this.#isOurs) return true;
-    const { rows } = await this.#client.query<{ ours: boolean }>('select pg_try_advisory_lock($1) as ours', [
-      ADVISORY_LOCKS.rollup,
-    ]);
-    if (rows[0]?.ours !== true) return false;
-    await this.#client.query(`${MINUTE_TABLES}; ${STATE_TABLES}; set synchronous_commit = off`);
-    this.#isOurs = true;
-    return true;
+  /**
+   * Works out what has a mark, or should have one, from the newest minute to the oldest, until there is no more or the
+   * time is over. Rejects when the connection fails.
+   */
+  async turn(signal: AbortSignal, msMax: number): Promise<void> {
+    const startMs = this.#clock.monotonicMs();
+    if (!this.#hasTables) await this.#client.query(`${MINUTE_TABLES}; ${STATE_TABLES}`);
+    this.#hasTables = true;
+    this.#begin(startMs >= this.#openDueMs);
+    if (this.#includesOpen) this.#openDueMs = startMs + OPEN_INTERVAL_MS;
+    while (!signal.aborted && this.#clock.monotonicMs() - startMs < msMax) {
+      const batchMs = this.#clock.monotonicMs();
+      if (!(await this.#next())) {
+        if (!(await markOlderRows(this.#client))) return;
+        this.#begin(false);
+      }
+      await this.#clock.sleep(this.#clock.monotonicMs() - batchMs, signal);
+    }
   }
 
-  startTurn(includesOpen: boolean): void {
+  #begin(includesOpen: boolean): void {
     this.#includesOpen = includesOpen;
-    this.#below = { minute: 'infinity', machine_id: '' };
+    this.#below = NEWEST;
   }
 
-  /** Sets marks on rows from before there were marks, and begins at the newest again; false when all have been set. */
-  async markOlder(): Promise<boolean> {
-    const isMore = await markOlderRows(this.#client);
-    this.startTurn(false);
-    return isMore;
-  }
-
-  /** One batch; false when this turn has no more. Rejects when the marks cannot be read. */
-  async next(): Promise<boolean> {
+  /** One batch; false when there are no more marks. */
+  async #next(): Promise<boolean> {
     const startMs = this.#clock.monotonicMs();
     await this.#client.query('begin');
     let taken: Taken | undefined;
@@ -135,7 +109,7 @@ class RollupJob {
     this.#passed(taken);
     const ratio = BATCH_MS / Math.max(1, this.#clock.monotonicMs() - startMs);
     const wanted = Math.round(taken.marks * Math.min(2, ratio));
-    this.#batchMarks = Math.max(1, Math.min(BATCH_MARKS_MAX, wanted));
+    this.#batchMarks = Math.max(BATCH_MARKS_MIN, Math.min(BATCH_MARKS_MAX, wanted));
     return true;
   }
 
@@ -185,6 +159,12 @@ class RollupJob {
     this.#log.warn('a minute was not rolled up; it is tried again', { machine_id, minute, error });
     this.#passed(taken);
   }
+}
+
+/** Works out everything at once, without rests. */
+export async function rollUpAll(client: Client, { clock, log }: RollupParts): Promise<void> {
+  const restless = { ...clock, sleep: () => Promise.resolve() };
+  await new Rollups(client, { clock: restless, log }).turn(new AbortController().signal, Number.POSITIVE_INFINITY);
 }
 
 /**

@@ -66,7 +66,7 @@ test('rows from before there were roll-ups are charted at once', async (t) => {
   const pool = createReadPool(settings, silentLogger);
   t.after(() => pool.end());
   const readings = randomReadings(seededRandom(3), START_MICROS, 300);
-  await withClient(settings, (client) => storeReadings(client, readings, false));
+  await withClient(settings, (client) => storeReadings(client, readings, { marks: false }));
   const request = {
     machineId: 'polled',
     signals: ['temperature'],

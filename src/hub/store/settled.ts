@@ -6,7 +6,7 @@
  * hardly wait for each other. A hub that has stored one of these meanwhile is found out when they are entered: then the
  * whole transaction is given up and done again ({@link OvertakenError}).
  */
-import type { Client } from 'pg';
+import type { Client, Pool, QueryConfig } from 'pg';
 import { ADVISORY_LOCKS, OvertakenError } from './connection.ts';
 import type { Identity, Parcel } from './parcel.ts';
 
@@ -79,10 +79,53 @@ function offeredBy(parcels: readonly Parcel[]): { logs: LogOffer[]; keys: Map<st
   return { logs: [...logs.values()], keys };
 }
 
+/** Numbers of one gateway's log, both ends included. */
+export interface SettledQuestion {
+  readonly gatewayId: string;
+  readonly epoch: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** For each question, in its order, the ranges of its numbers that are stored, committed; both ends included. */
+export async function settledAmong(
+  database: Client | Pool,
+  questions: readonly SettledQuestion[],
+): Promise<[first: number, last: number][][]> {
+  const { rows } = await database.query<KnownRange>(
+    findSettled([
+      questions.map(() => 'gateway'),
+      questions.map(({ gatewayId }) => gatewayId),
+      questions.map(({ epoch }) => epoch),
+      questions.map(({ first, last }) => `{[${first},${last + 1})}`),
+    ]),
+  );
+  const answers: [number, number][][] = questions.map(() => []);
+  for (const { index, first, end } of rows) answers[index - 1]?.push([first, end - 1]);
+  return answers;
+}
+
 /** Takes out of the offers what is settled. */
 async function removeKnown(client: Client, logs: readonly LogOffer[]): Promise<void> {
   if (logs.length === 0) return;
-  const { rows } = await client.query<{ index: number; first: number; end: number }>({
+  const { rows } = await client.query<KnownRange>(findSettled(columnsOf(logs)));
+  for (const { index, first, end } of rows) {
+    const log = logs[index - 1];
+    for (let sequence = first; log !== undefined && sequence < end; sequence += 1) log.parcels.delete(sequence);
+  }
+}
+
+/** Of the offer with this number, from 1. */
+interface KnownRange {
+  readonly index: number;
+  readonly first: number;
+  readonly end: number;
+}
+
+type OfferColumns = [origin: string[], name: string[], epoch: string[], sequences: string[]];
+
+function findSettled(values: OfferColumns): QueryConfig {
+  return {
     name: 'find settled',
     text: `select offered.index, lower(known) as first, upper(known) as end
       from unnest($1::text[], $2::text[], $3::text[], $4::text[])
@@ -95,15 +138,11 @@ async function removeKnown(client: Client, logs: readonly LogOffer[]): Promise<v
         where (range.origin, range.name, range.epoch) = (offered.origin, offered.name, offered.epoch)
           and upper(range.sequences) > lower(offered.sequences::int8multirange)
       ) as settled, unnest(settled.both) as known`,
-    values: columnsOf(logs),
-  });
-  for (const { index, first, end } of rows) {
-    const log = logs[index - 1];
-    for (let sequence = first; log !== undefined && sequence < end; sequence += 1) log.parcels.delete(sequence);
-  }
+    values,
+  };
 }
 
-function columnsOf(logs: readonly LogOffer[]): [string[], string[], string[], string[]] {
+function columnsOf(logs: readonly LogOffer[]): OfferColumns {
   return [
     logs.map(({ origin }) => origin),
     logs.map(({ name }) => name),

@@ -66,7 +66,7 @@ function json(
 
 function open(options: Partial<HubSinkOptions> = {}): Sink & StatusReporter {
   const all = { url: `http://127.0.0.1:${port}/`, timeoutMs: 5_000, token: null, tlsCaFile: null, ...options };
-  const sink = create(all, { gatewayId: 'gw 1', clock: systemClock, log: silentLogger });
+  const sink = create(all, { gatewayId: 'gw 1', clock: systemClock, random: Math.random, log: silentLogger });
   sinks.push(sink);
   assert.ok('report' in sink);
   return sink as Sink & StatusReporter;

@@ -66,6 +66,7 @@ test('a window that follows the time is asked for up to now again after the stre
     readings_stored: 0,
     readings_per_second: 0,
     batches_duplicate: 0,
+    nats: null,
     dead_letters: 0,
   };
   store.apply('hello', { status, machines: [], edges: [] });

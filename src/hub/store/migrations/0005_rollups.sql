@@ -54,6 +54,12 @@ create index state_minutes_age on state_minutes using brin (bucket);
 create index state_hours_age on state_hours using brin (bucket);
 create index state_parts_age on state_parts using brin (minute);
 
+-- Minutes before this may have been removed: their hours are not worked out again. One row, or none.
+create table rollup_cut (
+  id integer primary key default 1 check (id = 1),
+  minutes_before timestamptz not null
+);
+
 -- The job works through the marks from the newest minute to the oldest.
 create index rollup_marks_minute on rollup_marks (minute, machine_id);
 
