@@ -1,9 +1,10 @@
 /**
- * `node bench/edge.ts [SECONDS] [SENSORS]`: what one edge costs that reads 100 simulated machines at 10 Hz, keeps all of
- * it in its log and delivers it to a hub.
+ * `node bench/edge.ts [SECONDS] [SENSORS] [hub|nats]`: what one edge costs that reads 100 simulated machines at 10 Hz,
+ * keeps all of it in its log and delivers it to a hub, or to NATS JetStream.
  *
  * The edge is a child process with nothing else in it; its log is in a temporary folder. The hub is a real one with a real
- * PostgreSQL on the same machine, and at the end its rows are compared with what the edge says it has read.
+ * PostgreSQL on the same machine, and at the end its rows are compared with what the edge says it has read; of a real
+ * nats-server, the readings in its stream.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,19 +12,28 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { zstdDecompressSync } from 'node:zlib';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { EDGE_NODE_FLAGS } from '../src/edge/flags.ts';
 import type { EdgeSettings } from '../src/edge/settings.ts';
 import { readAll } from '../src/log/inspect.ts';
 import { nodeFiles } from '../src/base/node-files.ts';
-import { freePort, startSystem, type System } from '../test/support/system.ts';
+import { decodeMessage } from '../src/model/frame.ts';
+import { DATA_STREAM, ENCODING_HEADER, STATUS_SUBJECTS, ZSTD_ENCODING } from '../src/model/nats-wire.ts';
+import { schema as natsSinkSchema } from '../src/sinks/nats/config.ts';
+import { startNats } from '../test/support/nats-server.ts';
+import { freePort, startSystem } from '../test/support/system.ts';
 
-const MEMORY_MB_MAX = 60;
+/** Of the peak, by the type of the sink. */
+const MEMORY_MB_MAX: { readonly [type: string]: number } = { hub: 60, nats: 70 };
 const CPU_PERCENT_MAX = 10;
 const WARM_UP_SECONDS = 5;
 const TICKS_PER_SECOND = 100;
 
 const seconds = Number(process.argv[2] ?? 60);
 const sensors = Number(process.argv[3] ?? 100);
+const sinkType = process.argv[4] ?? 'hub';
 
 const folder = mkdtempSync(join(tmpdir(), 'millwright-bench-'));
 try {
@@ -33,10 +43,10 @@ try {
 }
 
 async function bench(): Promise<void> {
-  const system = await startSystem();
+  const target = sinkType === 'nats' ? await startNatsTarget() : await startHubTarget();
   const statusPort = await freePort();
   const settingsFile = join(folder, 'resolved.json');
-  writeFileSync(settingsFile, JSON.stringify(settingsFor(system.url, statusPort)));
+  writeFileSync(settingsFile, JSON.stringify(settingsFor(target.options, statusPort)));
   const built = new URL('../dist/edge/main.js', import.meta.url);
   const main = existsSync(built) ? built : new URL('../src/edge/main.ts', import.meta.url);
   if (main !== built) print('dist/ is not there: the sources run as they are, which costs memory for stripping types');
@@ -67,19 +77,68 @@ async function bench(): Promise<void> {
   edge.kill('SIGTERM');
   const exitCode = await exited;
   report({ rssMb, peakMb, warmUpPeakMb, cpuPercent, metrics, steps: [...floor, { name: 'the edge', ...edgeParts }] });
-  await compare(system);
-  print(`exit code             ${exitCode}`);
-  await system.stop();
-}
-
-/** What the log holds and what the database holds are the same readings. */
-async function compare(system: System): Promise<void> {
   let appended = 0;
   for await (const batch of readAll(nodeFiles, join(folder, 'log'))) appended += batch.readings;
-  const [row] = await system.rows<{ stored: number }>(
-    'select ((select count(*) from sensor_data) + (select count(*) from events))::int as stored',
-  );
-  print(`readings              ${appended} in the log, ${row?.stored} in the database`);
+  print(`readings              ${appended} in the log, ${await target.stored()}`);
+  print(`exit code             ${exitCode}`);
+  await target.stop();
+}
+
+/** Where the edge delivers to. */
+interface Target {
+  /** Of the sink. */
+  readonly options: unknown;
+  /** How many readings have arrived, and where. */
+  stored(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+async function startHubTarget(): Promise<Target> {
+  const system = await startSystem();
+  return {
+    options: { url: system.url, timeoutMs: 30_000, token: null, tlsCaFile: null },
+    stored: async () => {
+      const [row] = await system.rows<{ stored: number }>(
+        'select ((select count(*) from sensor_data) + (select count(*) from events))::int as stored',
+      );
+      return `${row?.stored} in the database`;
+    },
+    stop: () => system.stop(),
+  };
+}
+
+/** A stream that a hub would make, and somebody who takes the edge's reports as a hub does. */
+async function startNatsTarget(): Promise<Target> {
+  const server = await startNats();
+  const options = natsSinkSchema.parse({ url: server.edgeUrl });
+  const [, user, pass, servers] = /\/\/(.*):(.*)@(.*)/.exec(server.url) ?? [];
+  const connection = await connect({ servers: servers ?? '', user: user ?? '', pass: pass ?? '' });
+  connection.subscribe(STATUS_SUBJECTS, { callback: (_, message) => void message.respond('{}') });
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({
+    name: DATA_STREAM,
+    subjects: [`${DATA_STREAM}.>`],
+    retention: 'workqueue',
+    discard: 'new',
+  });
+  return {
+    options,
+    stored: async () => {
+      const { state } = await manager.streams.info(DATA_STREAM);
+      let readings = 0;
+      for (let seq = 1; seq <= state.last_seq; seq += 1) {
+        const message = await manager.streams.getMessage(DATA_STREAM, { seq });
+        const payload =
+          message?.header.get(ENCODING_HEADER) === ZSTD_ENCODING ? zstdDecompressSync(message.data) : message?.data;
+        readings += decodeMessage(payload ?? new Uint8Array()).readings.length;
+      }
+      return `${readings} in the stream, as ${state.messages} messages of ${state.bytes} bytes`;
+    },
+    stop: async () => {
+      await connection.close();
+      await server.stop();
+    },
+  };
 }
 
 /** Resident memory by its kind. */
@@ -109,10 +168,11 @@ interface Measured {
 
 function report({ rssMb, peakMb, warmUpPeakMb, cpuPercent, metrics, steps }: Measured): void {
   const medianMb = rssMb.toSorted((a, b) => a - b)[rssMb.length >> 1] ?? 0;
-  print(`load                  ${sensors} sensors at 10 Hz for ${seconds} s`);
+  const memoryMbMax = MEMORY_MB_MAX[sinkType] ?? 0;
+  print(`load                  ${sensors} sensors at 10 Hz for ${seconds} s, sink ${sinkType}`);
   print(`flags                 ${EDGE_NODE_FLAGS.join(' ')}`);
   print(`resident memory       median ${medianMb.toFixed(1)} MB, peak ${peakMb.toFixed(1)} MB`);
-  print(`  limit of the peak   ${MEMORY_MB_MAX} MB: ${peakMb < MEMORY_MB_MAX ? 'met' : 'EXCEEDED'}`);
+  print(`  limit of the peak   ${memoryMbMax} MB: ${peakMb < memoryMbMax ? 'met' : 'EXCEEDED'}`);
   print(`  before, at start    peak ${warmUpPeakMb.toFixed(1)} MB`);
   printSteps(steps);
   print(`JavaScript heap       ${(metric(metrics, 'nodejs_heap_size_used_bytes') / 1024 / 1024).toFixed(1)} MB used`);
@@ -202,7 +262,7 @@ async function measureScript(name: string, script: string): Promise<Step> {
   return { name, ...before, heapMb: heapTotal / 1024 / 1024, externalMb: external / 1024 / 1024 };
 }
 
-function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
+function settingsFor(sinkOptions: unknown, statusPort: number): EdgeSettings {
   return {
     gatewayId: 'bench',
     location: null,
@@ -215,15 +275,7 @@ function settingsFor(hubUrl: string, statusPort: number): EdgeSettings {
       priority: 1,
       options: { phaseSeconds: index * 1.2 },
     })),
-    sinks: [
-      {
-        name: 'hub',
-        type: 'hub',
-        from: 'oldest',
-        maxRate: null,
-        options: { url: hubUrl, timeoutMs: 30_000, token: null, tlsCaFile: null },
-      },
-    ],
+    sinks: [{ name: sinkType, type: sinkType, from: 'oldest', maxRate: null, options: sinkOptions }],
     // One segment for the whole run: a settled one would be deleted, and could not be compared at the end.
     log: {
       folder: join(folder, 'log'),

@@ -1,9 +1,9 @@
 // Packages of a newer Debian release than the machine's own, without a change to the machine.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-export const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** The package servers that this machine uses itself, where other releases can be had too; none when it is no Debian. */
 export function debianMirrors() {
@@ -17,19 +17,25 @@ export function debianMirrors() {
 }
 
 /**
- * Unpacks a package of that release into a folder, with lists of its own: nothing is installed. Needs no root.
+ * Unpacks packages of that release into a folder, with lists of its own: nothing is installed, and no script of a package
+ * is run. Needs no root.
+ * @param withDependencies whether everything else comes too that they need to run, down to the C library
  * @throws with apt's own words
  */
-export function unpackPackage({ mirror, release, name, into }) {
+export function unpackPackages({ mirror, release, names, withDependencies = false, into }) {
   const work = mkdtempSync(path.join(into, 'apt-'));
-  for (const folder of ['state/lists/partial', 'cache/archives/partial'])
-    mkdirSync(path.join(work, folder), { recursive: true });
+  const archives = path.join(work, 'cache', 'archives');
+  for (const folder of [path.join(work, 'state', 'lists', 'partial'), path.join(archives, 'partial')])
+    mkdirSync(folder, { recursive: true });
   const sources = path.join(work, 'release.sources');
   writeFileSync(sources, `Types: deb\nURIs: ${mirror}\nSuites: ${release}\nComponents: main\nSigned-By: ${keyring}\n`);
+  const nothingInstalled = path.join(work, 'status');
+  writeFileSync(nothingInstalled, '');
   const settings = {
     'Dir::Etc::SourceList': sources,
     'Dir::Etc::SourceParts': '-',
     'Dir::State': path.join(work, 'state'),
+    'Dir::State::status': nothingInstalled,
     'Dir::Cache': path.join(work, 'cache'),
     'Acquire::Languages': 'none',
     'Acquire::Retries': '2',
@@ -38,8 +44,10 @@ export function unpackPackage({ mirror, release, name, into }) {
   };
   const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
   must('apt-get', [...options, 'update', '--error-on=any'], work);
-  must('apt-get', [...options, 'download', name], work);
-  must('sh', ['-c', 'dpkg-deb --extract ./*.deb ..'], work);
+  const fetch = withDependencies ? ['install', '--download-only', '--no-install-recommends', '--yes'] : ['download'];
+  must('apt-get', [...options, ...fetch, ...names], archives);
+  for (const file of readdirSync(archives).filter((name) => name.endsWith('.deb')))
+    must('dpkg-deb', ['--extract', path.join(archives, file), into], work);
   rmSync(work, { recursive: true });
 }
 

@@ -5,11 +5,12 @@ import { existsSync, readdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, fillCache } from './cache.mjs';
-import { debianMirrors, unpackPackage } from './debian.mjs';
+import { debianMirrors, unpackPackages } from './debian.mjs';
 
-const VERSION_MIN = [2, 10];
-/** The first whose server runs here is taken: the newest one is what deploy/ pins, the other one changes less. */
-const RELEASES = ['sid', 'trixie'];
+/** The first that takes readings over from a site without loss, see docs/decisions/012-leaf-nodes.md. */
+const VERSION_MIN = [2, 14];
+/** The first whose server runs here is taken. */
+const RELEASES = ['sid', 'forky'];
 const PREFIX = `nats-server-${process.arch}-`;
 
 /** The path of a nats-server, fetched when there is none yet. @throws with what to do when none can be had */
@@ -48,7 +49,7 @@ function fetched() {
 
 /** Leaves the server in the folder, and answers the folder's name in the cache. */
 function fill(folder, mirror, release) {
-  unpackPackage({ mirror, release, name: 'nats-server', into: folder });
+  unpackPackages({ mirror, release, names: ['nats-server'], into: folder });
   const server = path.join(folder, 'nats-server');
   renameSync(path.join(folder, 'usr', 'sbin', 'nats-server'), server);
   const version = versionOf(server);

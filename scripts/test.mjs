@@ -9,7 +9,9 @@ await ensurePages();
 ensureBrowserLibraries();
 const named = process.argv.slice(2).filter((argument) => existsSync(argument));
 const options = process.argv.slice(2).filter((argument) => !existsSync(argument));
-const files = named.length > 0 ? named : ['src/**/*.test.ts', 'test/**/*.test.ts'];
+// Those of test/timescale/ are run by `npm run test:timescale`.
+const all = ['src/**/*.test.ts', 'test/*.test.ts', 'test/!(timescale)/**/*.test.ts'];
+const files = named.length > 0 ? named : all;
 const args = ['--test', '--test-concurrency=2', ...options, ...files];
 process.exitCode = await run(node(), args, natsServer());
 

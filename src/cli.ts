@@ -11,6 +11,8 @@ import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED, isDiskTrouble, runProcess } from './base/process.ts';
 import { VERSION } from './base/version.ts';
+import { EDGE_SUBJECT_PREFIX } from './model/nats-wire.ts';
+import { SIGNALS } from './model/signals.ts';
 
 const program = new Command('millwright');
 
@@ -125,6 +127,63 @@ for (const [name, description] of [
     .action((folder: string, { sink }: { sink?: string }) => deadLettersCommand(name, folder, sink));
 }
 
+const publishTool = program
+  .command('publish')
+  .description('one reading to a running system, and what became of it (exit code 3: refused, a dead letter)')
+  .option('--json <text>', 'the reading as JSON; without it and without values, it is read from the standard input')
+  .option('--machine <name>', 'machine_id, where the JSON has none')
+  .option('--timestamp <time>', 'RFC 3339; default: now')
+  .option('--id <text>', 'what it is known by again: a reading with the same id is stored once')
+  .option('--subject <subject>', 'over NATS: where to', `${EDGE_SUBJECT_PREFIX}.publish`);
+for (const { name, label } of SIGNALS) publishTool.option(`--${name.replaceAll('_', '-')} <value>`, label);
+addConnectionOptions(publishTool).action(async (options: Parameters<LoadCommands['publish']>[0]) => {
+  await (await loadCommands()).publish(options);
+});
+
+const loadTool = program
+  .command('load')
+  .description('publish many readings to a running system, and check that each is stored exactly once')
+  .addOption(
+    new Option('--hub <url>', 'hub to ask what is stored; default: that of --url, or of this machine').env(
+      'MILLWRIGHT_HUB',
+    ),
+  )
+  .addOption(new Option('--hub-token <token>', 'sent to it as Authorization: Bearer').env('MILLWRIGHT_HUB_TOKEN'))
+  .option('--publishers <number>', 'gateways, each with a connection of its own', countOf, 10)
+  .option('--machines <number>', 'machines (default: one for each publisher)', countOf)
+  .option('--count <number>', 'readings of each machine (default: 1000)', countOf)
+  .option('--duration <duration>', 'publish for so long, such as 30s, instead of a count', durationMs)
+  .option('--rate <number>', 'readings a second in all, or "max"', rate, 'max')
+  .option('--batch <number>', 'readings in a message', countOf, 1)
+  .option('--malformed <number>', 'malformed messages among them', countOrNone, 0)
+  .option('--run <name>', 'begins the names of the machines (default: a new one each time)')
+  .option('--seed <number>', 'repeats where the malformed messages stand', countOrNone)
+  .option('--no-check', 'only publish; ask no hub')
+  .option('--patience <duration>', 'give up when nothing moves for so long', durationMs, 60_000)
+  .option('--report <file>', 'write a page of Markdown too')
+  .option('--json', 'the report for programs', false);
+addConnectionOptions(loadTool).action(async (options: Parameters<LoadCommands['load']>[0]) => {
+  await (await loadCommands()).load(options);
+});
+
+/** Where to publish and how to log in there. What is secret is better given by the environment. */
+function addConnectionOptions(command: Command): Command {
+  const option = (flags: string, variable: string, description: string): Option => {
+    return new Option(flags, description).env(`MILLWRIGHT_${variable}`);
+  };
+  const url = option('--url <url>', 'URL', 'nats://… or tls://… (several divided by commas), or a hub: http://…');
+  return command
+    .addOption(url.default('http://127.0.0.1:8081'))
+    .addOption(option('--user <name>', 'USER', 'user'))
+    .addOption(option('--password <text>', 'PASSWORD', 'password'))
+    .addOption(option('--token <token>', 'TOKEN', 'token, instead of user and password'))
+    .addOption(option('--nkey-seed-file <file>', 'NKEY_SEED_FILE', 'NATS: file with the seed of an nkey'))
+    .addOption(option('--creds-file <file>', 'CREDS_FILE', 'NATS: credentials file of a user with a JWT'))
+    .addOption(option('--tls-ca-file <file>', 'TLS_CA_FILE', "PEM file of the authority of the servers' certificates"))
+    .addOption(option('--tls-cert-file <file>', 'TLS_CERT_FILE', 'PEM file of our own certificate'))
+    .addOption(option('--tls-key-file <file>', 'TLS_KEY_FILE', 'PEM file of its key'));
+}
+
 async function up(options: { data?: string; port: number; config?: string; simulate: boolean }): Promise<void> {
   const { defaultDataFolder, runUp } = await import('./up/up.ts');
   const root = process.getuid?.() === 0;
@@ -237,6 +296,12 @@ function logCommands(): Promise<LogCommands> {
   return import('./log-commands.ts');
 }
 
+type LoadCommands = typeof import('./load-commands.ts');
+
+function loadCommands(): Promise<LoadCommands> {
+  return import('./load-commands.ts');
+}
+
 async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: string, only?: string): Promise<void> {
   const letters = await import('./edge/dead-letter-files.ts');
   const { nodeFiles } = await import('./base/node-files.ts');
@@ -304,6 +369,22 @@ function speed(value: string): number | 'max' {
   const factor = Number(value.replace(/[x×]$/, ''));
   if (factor > 0 && Number.isFinite(factor)) return factor;
   throw new InvalidArgumentError('a speed is a factor above 0, or "max".');
+}
+
+function rate(value: string): number | 'max' {
+  if (value === 'max') return 'max';
+  const readings = Number(value);
+  if (readings > 0 && Number.isFinite(readings)) return readings;
+  throw new InvalidArgumentError('a rate is a number of readings a second, or "max".');
+}
+
+function countOf(value: string): number {
+  if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('it is a whole number from 1.');
+}
+
+function countOrNone(value: string): number {
+  return value === '0' ? 0 : countOf(value);
 }
 
 function durationMs(value: string): number {

@@ -130,9 +130,13 @@ function problemsOf(
 }
 
 function quote(found: unknown): string {
-  // What comes before the host in a URL may be a password.
-  const text = (JSON.stringify(found) ?? typeof found).replaceAll(/\/\/[^\s"]*@/g, '//…@');
+  const text = withoutLogin(JSON.stringify(found) ?? typeof found);
   return text.length > FOUND_LENGTH_MAX ? `${text.slice(0, FOUND_LENGTH_MAX)}…` : text;
+}
+
+/** Text as it may be told: what comes before the host in a URL may be a password. */
+export function withoutLogin(text: string): string {
+  return text.replaceAll(/\/\/[^\s"]*@/g, '//…@');
 }
 
 /** `sensors[0].host` */

@@ -1,10 +1,13 @@
 /** The keys by which a configuration names NATS servers and how to log in there: the same at the edge and at the hub. */
 import { z } from 'zod';
-import { scalar, text } from './config.ts';
+import { scalar, text, withoutLogin } from './config.ts';
+import { MillwrightError } from './errors.ts';
 import type { NatsConnectionSettings } from './nats.ts';
 
 type Text = ReturnType<typeof text>;
 type Optional = z.ZodOptional<Text>;
+
+const URLS_ALLOWED = 'URLs such as nats://host:4222 or tls://host:4222, divided by commas';
 
 /** To be spread into a section. */
 export const natsConnectionKeys: {
@@ -18,13 +21,9 @@ export const natsConnectionKeys: {
   readonly tls_cert_file: Optional;
   readonly tls_key_file: Optional;
 } = {
-  url: scalar('URLs such as nats://host:4222 or tls://host:4222, divided by commas', (value) => {
-    return String(value)
-      .split(',')
-      .every((server) => serverOf(server) !== undefined)
-      ? String(value)
-      : undefined;
-  }).describe('NATS servers, divided by commas; any one that answers is used. A user and password may stand in it'),
+  url: scalar(URLS_ALLOWED, (value) => (serversOf(String(value)) === undefined ? undefined : String(value))).describe(
+    'NATS servers, divided by commas; any one that answers is used. A user and password may stand in it',
+  ),
   user: text().optional().describe('User; better than in the URL'),
   password: text().optional().describe('Password; better given by the environment where there is a variable for it'),
   token: text().optional().describe('Token, instead of user and password'),
@@ -37,9 +36,14 @@ export const natsConnectionKeys: {
 
 type NatsConnectionKeys = z.output<z.ZodObject<typeof natsConnectionKeys>>;
 
+/** @throws config_invalid for what is no URL of a NATS server: only where {@link natsConnectionKeys} have not read it */
 export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettings {
+  const servers = serversOf(keys.url);
+  if (servers === undefined) {
+    throw new MillwrightError('config_invalid', `found "${withoutLogin(keys.url)}"; allowed: ${URLS_ALLOWED}`);
+  }
   return {
-    servers: keys.url.split(',').flatMap((server) => serverOf(server) ?? []),
+    servers,
     user: keys.user ?? null,
     password: keys.password ?? null,
     token: keys.token ?? null,
@@ -53,10 +57,14 @@ export function natsConnectionOf(keys: NatsConnectionKeys): NatsConnectionSettin
 
 const SCHEMES: readonly string[] = ['nats:', 'tls:'];
 
-/** With its scheme and without a path; undefined for what is no URL of a NATS server. */
-function serverOf(written: string): string | undefined {
-  const server = written.trim();
-  const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
-  if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') return undefined;
-  return parsed.href.replace(/\/$/, '');
+/** Each with its scheme and without a slash behind it; undefined when one of them is no URL of a NATS server. */
+function serversOf(url: string): string[] | undefined {
+  const servers: string[] = [];
+  for (const written of url.split(',')) {
+    const server = written.trim();
+    const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
+    if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') return undefined;
+    servers.push(parsed.href.replace(/\/$/, ''));
+  }
+  return servers;
 }

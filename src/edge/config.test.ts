@@ -50,7 +50,7 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
     subjectPrefix: 'CNC_DATA.edge',
     ackTimeoutMs: 30_000,
     compression: 'zstd',
-    reconnectFirstMs: null,
+    reconnectFirstMs: 250,
   };
   const sink = { name: 'nats', type: 'nats', from: 'oldest', maxRate: null };
   assert.deepEqual((await read('')).settings.sinks, [{ ...sink, options: defaults }]);

@@ -13,16 +13,23 @@ import {
   text,
   withEnvironment,
 } from '../base/config.ts';
-import { messageOf, MillwrightError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
-import type { NatsConnectionSettings } from '../base/nats.ts';
 import { natsConnectionKeys, natsConnectionOf } from '../base/nats-config.ts';
 import { DATA_STREAM } from '../model/nats-wire.ts';
+import { READ_URL_ALLOWED, replicasOf } from './read-url.ts';
 import type { HubSettings, NatsSettings } from './settings.ts';
 
 const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZone, {
   error: 'allowed: an IANA time zone such as Europe/Berlin',
 });
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const RETENTION_MS_MAX = 100 * 365 * DAY_MS;
+
+function retained(): z.ZodOptional<ReturnType<typeof duration>> {
+  return duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX }).optional();
+}
 
 function streamName(): ReturnType<typeof text> {
   const allowed = 'a name without blanks, dots, slashes, * and >';
@@ -45,19 +52,38 @@ const schema = section({
     read_connections: integer({ min: 1, max: 100 })
       .prefault(8)
       .describe('Connections for the API; writing has its own'),
+    chunk_interval: duration({ minMs: HOUR_MS, maxMs: 365 * DAY_MS })
+      .prefault('1d')
+      .describe('With TimescaleDB: length of a chunk of readings; a change counts for new ones'),
+    compress_after: duration({ minMs: HOUR_MS, maxMs: RETENTION_MS_MAX })
+      .prefault('7d')
+      .describe('With the community edition of TimescaleDB: age at which chunks are compressed'),
+    read_url: text(READ_URL_ALLOWED)
+      .refine((url) => replicasOf(url) !== undefined, { error: `allowed: ${READ_URL_ALLOWED}` })
+      .optional()
+      .describe('Read replicas for charts, states and exports; what is not said here is as above'),
   }).prefault({}),
+  retention: section({
+    raw: retained().describe('Samples, each as it came; default: for ever'),
+    events: retained().describe('Events; default: for ever'),
+    measurements: retained().describe('Measurements; default: for ever'),
+    rollup_minutes: retained().describe('Values and states by the minute; default: for ever'),
+    rollup_hours: retained().describe('Values and states by the hour; default: for ever'),
+  })
+    .prefault({})
+    .describe('How long readings are kept, by their own time; docs/storage.md'),
   nats: section({
     ...natsConnectionKeys,
     stream_name: streamName()
       .prefault(DATA_STREAM)
       .describe('JetStream stream; created when it is missing, used as it is when it is there'),
-    subjects: text('subjects divided by commas, such as CNC_DATA.>')
+    stream_subjects: text('subjects divided by commas, such as CNC_DATA.>')
       .optional()
       .describe('Subjects of a stream that is created, divided by commas; default: its name and .>'),
-    max_bytes: bytes({ min: 2 ** 20, max: 2 ** 50 })
+    stream_max_bytes: bytes({ min: 2 ** 20, max: 2 ** 50 })
       .prefault('8GB')
       .describe('How large a stream that is created may become; when it is full, edges keep their readings'),
-    replicas: integer({ min: 1, max: 5 })
+    stream_replicas: integer({ min: 1, max: 5 })
       .prefault(1)
       .describe('Copies of a stream that is created, in a cluster of servers: 3 outlive the loss of one server'),
     consumer_name: streamName()
@@ -96,6 +122,7 @@ export interface HubConfig {
 export function readHubConfig(source: ConfigSource): HubConfig {
   const document = withEnvironment(parseConfig(source), schema, source.environment);
   const config = checkConfig(document, schema);
+  const readReplicas = replicasOf(config.database.read_url ?? '', config.database);
   const settings: HubSettings = {
     server: config.server,
     database: {
@@ -105,8 +132,20 @@ export function readHubConfig(source: ConfigSource): HubConfig {
       user: config.database.user,
       password: config.database.password,
       readConnectionsMax: config.database.read_connections,
+      ...(readReplicas === undefined ? {} : { readReplicas }),
     },
-    nats: config.nats === undefined ? null : natsSettings(source.file, config.nats),
+    store: {
+      chunkIntervalMs: config.database.chunk_interval,
+      compressAfterMs: config.database.compress_after,
+      retention: {
+        rawMs: config.retention.raw ?? null,
+        eventsMs: config.retention.events ?? null,
+        measurementsMs: config.retention.measurements ?? null,
+        rollupMinutesMs: config.retention.rollup_minutes ?? null,
+        rollupHoursMs: config.retention.rollup_hours ?? null,
+      },
+    },
+    nats: config.nats === undefined ? null : natsSettings(config.nats),
     timeZone: config.plant.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     logLevel: config.log_level,
     pagesFolder: null,
@@ -114,21 +153,15 @@ export function readHubConfig(source: ConfigSource): HubConfig {
   return { settings, warnings: [] };
 }
 
-function natsSettings(file: string, keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
-  let connection: NatsConnectionSettings;
-  try {
-    connection = natsConnectionOf(keys);
-  } catch (error) {
-    throw new MillwrightError('config_invalid', `${file}: nats.url: ${messageOf(error)}`);
-  }
-  const subjects = (keys.subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
+function natsSettings(keys: NonNullable<z.output<typeof schema>['nats']>): NatsSettings {
+  const subjects = (keys.stream_subjects ?? `${keys.stream_name}.>`).split(',').map((subject) => subject.trim());
   return {
-    connection,
+    connection: natsConnectionOf(keys),
     streamName: keys.stream_name,
     consumerName: keys.consumer_name,
     subjects,
-    streamBytesMax: keys.max_bytes,
-    replicas: keys.replicas,
+    streamBytesMax: keys.stream_max_bytes,
+    replicas: keys.stream_replicas,
     ackWaitMs: keys.ack_wait,
   };
 }

@@ -1,6 +1,6 @@
 /** The hub's composition root: puts the parts together, runs them, and takes them down in order. */
 import type { FastifyInstance } from 'fastify';
-import type { Client } from 'pg';
+import type { Pool } from 'pg';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
@@ -13,13 +13,15 @@ import { Ingestor } from './ingest/ingestor.ts';
 import { JetStreamReader } from './ingest/jetstream.ts';
 import { SettledAnswers } from './ingest/settled-answers.ts';
 import { LiveBus } from './live/bus.ts';
-import type { HubSettings } from './settings.ts';
+import type { DatabaseSettings, HubSettings } from './settings.ts';
 import { createMetrics, HubHealth } from './status.ts';
-import { createAnswerPool, createClient, createReadPool } from './store/connection.ts';
+import { createAnswerPool, createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
-import { migrate } from './store/migrations.ts';
+import { maintainStore, prepareStore } from './store/maintenance.ts';
+import { ReadPools } from './store/read-pools.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
+import { readStates } from './store/states.ts';
 import { compactSettled } from './store/settled.ts';
 
 export interface HubParts {
@@ -53,7 +55,7 @@ export async function runHub(settings: HubSettings, parts: HubParts, signal: Abo
     stored = hub.ingestor.run(storing.signal);
     read = hub.stream?.run(signal);
     parts.serving?.({ host: settings.server.host, port });
-    await compactPeriodically(settings, parts, signal);
+    await Promise.all([compactPeriodically(settings, parts, signal), maintainStore(settings, parts, signal)]);
   } finally {
     const closed = hub.close();
     storing.abort();
@@ -74,8 +76,10 @@ interface ComposedHub {
 export async function composeHub(settings: HubSettings, parts: HubParts): Promise<ComposedHub> {
   const { version, clock, random, log } = parts;
   const stopping = new AbortController();
-  const pool = createReadPool(settings.database, log);
-  const reader = new Reader(pool);
+  const primary = createReadPool(settings.database, log);
+  const pools = createReadPools(settings.database, primary, { clock, log });
+  // What is now, and what is written, is the primary's; what was is read from a replica where there is one.
+  const reader = new Reader(primary);
   const bus = new LiveBus();
   const ingestor = new Ingestor({
     connection: (onLost) => createClient(settings.database, 'write', onLost),
@@ -96,10 +100,11 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     ingestor,
     reader,
     dataStreams: new DataStreams(
-      pool,
+      pools,
       Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
     ),
-    readSeries: (request) => readSeries(pool, request),
+    readSeries: (request) => readSeries(pools, request),
+    readStates: (request) => readStates(pools, request),
     health,
     metrics: createMetrics(statusParts),
     live: { bus, reader, hubStatus: () => health.status(), clock },
@@ -114,9 +119,21 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     const impatience = setTimeout(() => app.server.closeAllConnections(), STOP_MS_MAX);
     await app.close();
     clearTimeout(impatience);
-    await Promise.all([pool.end(), answerPool.end()]);
+    await Promise.all([pools.end(), answerPool.end()]);
   };
   return { app, ingestor, stream, close };
+}
+
+function createReadPools(
+  database: DatabaseSettings,
+  primary: Pool,
+  { clock, log }: Pick<HubParts, 'clock' | 'log'>,
+): ReadPools {
+  const replicas = (database.readReplicas ?? []).map((settings) => ({
+    name: `${settings.host}:${settings.port}/${settings.dbname}`,
+    pool: createReadPool({ ...database, ...settings }, log),
+  }));
+  return new ReadPools({ primary, replicas, clock, log });
 }
 
 async function listen(app: FastifyInstance, { host, port }: HubSettings['server']): Promise<number> {
@@ -140,9 +157,8 @@ async function prepareDatabase(
   const backoff = new Backoff(DATABASE_BACKOFF, random);
   while (!signal.aborted) {
     try {
-      return await withConnection(settings, 'migrate', signal, async (client) => {
-        await client.query('set statement_timeout = 0; set lock_timeout = 0');
-        await migrate(client, log);
+      return await withConnection(settings.database, 'migrate', signal, (client) => {
+        return prepareStore(client, settings.store, log);
       });
     } catch (error) {
       if (hasCode(error, 'database_version')) throw error;
@@ -161,28 +177,11 @@ async function compactPeriodically(
 ): Promise<void> {
   for (; !signal.aborted; await clock.sleep(COMPACTION_INTERVAL_MS, signal)) {
     try {
-      log.debug('identities compacted', { ...(await withConnection(settings, 'compact', signal, compactSettled)) });
+      log.debug('identities compacted', {
+        ...(await withConnection(settings.database, 'compact', signal, compactSettled)),
+      });
     } catch (error) {
       if (!signal.aborted) log.warn('identities were not compacted; trying again in a minute', { error });
     }
-  }
-}
-
-/** With a connection of its own; when the signal is aborted it is closed at once, so that no lock holds up the stop. */
-async function withConnection<Result>(
-  settings: HubSettings,
-  purpose: string,
-  signal: AbortSignal,
-  work: (client: Client) => Promise<Result>,
-): Promise<Result> {
-  const client = createClient(settings.database, purpose, () => {});
-  const end = (): void => client.end(() => {});
-  signal.addEventListener('abort', end);
-  try {
-    await client.connect();
-    return await work(client);
-  } finally {
-    signal.removeEventListener('abort', end);
-    await client.end().catch(() => undefined);
   }
 }

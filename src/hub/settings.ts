@@ -10,6 +10,41 @@ export interface DatabaseSettings {
   readonly password: string;
   /** Connections for reading; writing has its own. */
   readonly readConnectionsMax: number;
+  /** Copies of the database from which history is read, in the order in which they are preferred. */
+  readonly readReplicas?: readonly ReplicaSettings[];
+}
+
+export interface ReplicaSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly dbname: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+export interface StoreSettings {
+  /** With TimescaleDB: the length of a chunk. */
+  readonly chunkIntervalMs: number;
+  /** With TimescaleDB's community edition: chunks older than this are compressed. */
+  readonly compressAfterMs: number;
+  readonly retention: RetentionSettings;
+}
+
+/** For tests and for what needs no database: everything as it is when nothing is configured. */
+export const DEFAULT_STORE: StoreSettings = {
+  chunkIntervalMs: 86_400_000,
+  compressAfterMs: 7 * 86_400_000,
+  retention: { rawMs: null, eventsMs: null, measurementsMs: null, rollupMinutesMs: null, rollupHoursMs: null },
+};
+
+/** How long rows are kept, by their own time; null: for ever. */
+export interface RetentionSettings {
+  /** Samples. */
+  readonly rawMs: number | null;
+  readonly eventsMs: number | null;
+  readonly measurementsMs: number | null;
+  readonly rollupMinutesMs: number | null;
+  readonly rollupHoursMs: number | null;
 }
 
 export interface NatsSettings {
@@ -27,6 +62,7 @@ export interface NatsSettings {
 export interface HubSettings {
   readonly server: { readonly host: string; readonly port: number };
   readonly database: DatabaseSettings;
+  readonly store: StoreSettings;
   /** Null: readings come by HTTP only. */
   readonly nats: NatsSettings | null;
   /** IANA name of the plant's time zone, for the pages. */

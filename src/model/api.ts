@@ -83,8 +83,10 @@ export interface SignalInfo {
 }
 
 /**
- * `GET /api/v1/machines/{id}/series?signals=a,b&start_time=&end_time=&points=`: one entry per signal. Buckets without a
- * sample are left out; a bucket in which the signal became unavailable has null in all three columns.
+ * `GET /api/v1/machines/{id}/series?signals=a,b&start_time=&end_time=&points=`: one entry per signal, with at most so many
+ * buckets. Buckets without a sample are left out; a bucket in which the signal became unavailable has null in all columns.
+ * Over a long window buckets are whole minutes or hours, so that the first may begin before the window; it holds nothing
+ * from there.
  */
 export interface Series {
   readonly start_time: Timestamp;
@@ -98,7 +100,17 @@ export interface SeriesColumns {
   readonly time: readonly number[];
   readonly min: readonly (number | null)[];
   readonly max: readonly (number | null)[];
+  /** Weighted by the sampling factor of each sample. */
+  readonly mean: readonly (number | null)[];
   readonly last: readonly (number | null)[];
+  /** The newest value before the window; null where it was unavailable then, or not known for three days. */
+  readonly before: SeriesValue | null;
+}
+
+export interface SeriesValue {
+  /** In seconds since 1970. */
+  readonly time: number;
+  readonly value: number;
 }
 
 /** `GET /api/v1/edges`: the edges' own words and when the hub heard them. */

@@ -267,7 +267,7 @@ async function startServer(options: ServerOptions): Promise<Server> {
       logFile.write(`${line}\n`);
       lastSaid.push(line);
       if (lastSaid.length > QUOTED_LINES_MAX) lastSaid.shift();
-      if (line.includes('database system is ready to accept connections')) resolve();
+      if (/database system is ready to accept (read-only )?connections/.test(line)) resolve();
       if (line.includes('automatic recovery in progress')) options.progress?.('the database recovers from a crash');
     });
   });

@@ -13,11 +13,11 @@ export const api = {
   /** `toMs` null: up to now, so that the last state has no end. */
   states: (
     machineId: string,
-    { fromMs, toMs }: { fromMs: number; toMs: number | null },
+    { fromMs, toMs, points }: { fromMs: number; toMs: number | null; points: number },
     signal: AbortSignal,
   ): Promise<StateInterval[]> => {
     const query = toMs === null ? `start_time=${new Date(fromMs).toISOString()}` : windowQuery({ fromMs, toMs });
-    return getJson(`${machinePath(machineId)}/states?${query}`, signal);
+    return getJson(`${machinePath(machineId)}/states?${query}&points=${points}`, signal);
   },
   series: (
     machineId: string,

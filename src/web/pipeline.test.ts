@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EdgeReport, HubStatus } from '../model/api.ts';
+import type { EdgeReport, HubStatus, NatsStatus } from '../model/api.ts';
 import type { LogStatus, SinkStatus, SourceStatus } from '../model/status.ts';
-import { verdictOf } from './pipeline.ts';
+import { hopsOf, verdictOf } from './pipeline.ts';
 
 const NOW = Date.parse('2026-01-01T08:00:00Z');
 const STATUS: HubStatus = {
@@ -15,6 +15,7 @@ const STATUS: HubStatus = {
   readings_per_second: 30,
   batches_duplicate: 0,
   dead_letters: 0,
+  nats: null,
 };
 
 function edge(said: {
@@ -126,4 +127,32 @@ test('a failing database and a page that hears nothing', () => {
   assert.equal(sentence([edge({})], failing), 'First broken hop: database. Nothing is stored: disk full.');
   const deaf = verdictOf({ edges: [edge({})], status: STATUS, connection: 'reconnecting' }, NOW);
   assert.match(deaf.sentence, /^This page does not hear the hub/);
+});
+
+test('a stream that cannot be read is the broken hop, also when no gateway was ever heard; one that is read tells what waits', () => {
+  const nats: NatsStatus = {
+    servers: ['nats:4222'],
+    stream: 'CNC_DATA',
+    consumer: 'PROCESSOR',
+    state: 'failing',
+    last_error: 'the connection to NATS was lost',
+    messages_pending: 12_345,
+    messages_in_flight: 0,
+    messages_received: 0,
+    messages_redelivered: 0,
+    messages_acknowledged: 0,
+    messages_given_back: 0,
+    messages_terminated: 0,
+  };
+  const broken = 'First broken hop: NATS. Nothing is read from NATS: the connection to NATS was lost.';
+  assert.equal(sentence([edge({})], { ...STATUS, nats }), broken);
+  assert.equal(sentence([], { ...STATUS, nats }), broken);
+  const read: HubStatus = { ...STATUS, nats: { ...nats, state: 'ok', last_error: null } };
+  assert.match(sentence([edge({})], read), /^Everything flows/);
+  const hops = hopsOf({ edges: [edge({})], status: read, connection: 'live' }, NOW);
+  assert.deepEqual(hops.map(({ name, words }) => `${name}: ${words}`).slice(2, 5), [
+    'Delivery: nothing waits',
+    'NATS: 12\u202f345 messages wait',
+    'Database: stores',
+  ]);
 });

@@ -1,7 +1,7 @@
 /** The way of a reading, hop by hop, and the first hop that is broken. Pure. */
-import type { EdgeReport, HubStatus } from '../model/api.ts';
+import type { EdgeReport, HubStatus, NatsStatus } from '../model/api.ts';
 import type { SinkStatus, SourceStatus } from '../model/status.ts';
-import { formatAge, formatRate } from './format.ts';
+import { formatAge, formatCount, formatRate } from './format.ts';
 import { fullText } from './log-standing.ts';
 import { STALE_AFTER_MS, type ShownState } from './standing.ts';
 import type { Connection } from './stream.ts';
@@ -26,13 +26,16 @@ export interface Hop {
 /** Of a hop of which no gateway speaks. */
 const NOT_TOLD = 'nobody tells';
 
+/** A name that stays as it is within a sentence. */
+const NATS = 'NATS';
+
 export interface PipelineFacts {
   readonly edges: readonly EdgeReport[];
   readonly status: HubStatus | null;
   readonly connection: Connection['state'];
 }
 
-/** Machines, gateways, delivery, store, this page: in the order in which a reading passes them. */
+/** Machines, gateways, delivery, NATS where it is used, store, this page: in the order in which a reading passes them. */
 export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: number): Hop[] {
   const heard = edges.filter((edge) => !isSilent(edge, nowMs));
   const sources = heard.flatMap((edge) => edge.status.sources);
@@ -45,6 +48,7 @@ export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: numb
       `${heard.length} heard`,
     ),
     worstOf('Delivery', sinks.map(sinkHop), deliveryWords(heard)),
+    ...(status?.nats ? [natsHop(status.nats)] : []),
     storeHop(status),
     connection === 'live'
       ? { name: 'This page', state: 'ok', words: 'live' }
@@ -62,9 +66,14 @@ export function verdictOf(facts: PipelineFacts, nowMs: number): { readonly ok: b
   // What nobody tells of is a consequence, not the cause.
   const told = hops.filter((hop) => hop.words !== NOT_TOLD);
   const broken = told.find((hop) => hop.state === 'broken') ?? told.find((hop) => hop.state !== 'ok');
-  if (facts.edges.length === 0) return { ok: false, sentence: 'No gateway has reported to this hub.' };
+  if (facts.edges.length === 0 && broken?.state !== 'broken') {
+    return { ok: false, sentence: 'No gateway has reported to this hub.' };
+  }
   if (broken !== undefined)
-    return { ok: false, sentence: `First broken hop: ${broken.name.toLowerCase()}. ${broken.words}.` };
+    return {
+      ok: false,
+      sentence: `First broken hop: ${broken.name === NATS ? NATS : broken.name.toLowerCase()}. ${broken.words}.`,
+    };
   const rate = formatRate(facts.status?.readings_per_second);
   return { ok: true, sentence: `Everything flows: ${rate} readings a second are stored.` };
 }
@@ -115,6 +124,15 @@ export function gatewayHop(edge: EdgeReport, nowMs: number): Hop {
   const full = fullText(edge.status.log);
   if (full !== null) return { name, state: 'waiting', words: `The log of ${name} is ${full}` };
   return { name, state: 'ok', words: 'heard' };
+}
+
+/** The hub's reading of the stream that the gateways deliver to. */
+function natsHop({ state, last_error, messages_pending }: NatsStatus): Hop {
+  const name = NATS;
+  if (state === 'connecting') return { name, state: 'waiting', words: 'The hub is connecting to NATS' };
+  if (state === 'failing') return { name, state: 'broken', words: `Nothing is read from NATS${because(last_error)}` };
+  const waits = messages_pending ?? 0;
+  return { name, state: 'ok', words: waits === 0 ? 'nothing waits' : `${formatCount(waits)} messages wait` };
 }
 
 function storeHop(status: HubStatus | null): Hop {

@@ -34,6 +34,8 @@ test('every command has a help text with its options', async () => {
     [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],
     [['log', 'repair'], /<dir>/],
     [['dead-letters', 'replay'], /<dir>.*--sink/s],
+    [['publish'], /--json.*--machine.*--id.*--temperature.*--url.*MILLWRIGHT_URL.*--password/s],
+    [['load'], /--hub.*--publishers.*--machines.*--rate.*--batch.*--malformed.*--no-check.*--report.*--url/s],
   ];
   for (const [args, pattern] of expected) {
     const { code, said } = await run(...args, '--help');
@@ -51,7 +53,7 @@ test('check accepts the two files that users have, with one warning for each key
   assert.equal(edge.said.split('warning').length - 1, 2, edge.said);
   const hub = await run('check', 'test/data/config/backend-config.yaml');
   assert.equal(hub.code, 0, hub.said);
-  assert.match(hub.said, /warning.*nats: this version does not read from NATS/);
+  assert.doesNotMatch(hub.said, /warning/);
 });
 
 test('check accepts every example and stops at a mistake with file and line', async () => {

@@ -5,25 +5,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { connectNats, type NatsConnection, type NatsConnectionSettings } from '../../src/base/nats.ts';
-import { natsConnectionOf } from '../../src/base/nats-config.ts';
-import { seededRandom } from '../../src/base/random.ts';
 import { makeCertificates } from '../support/certificates.ts';
+import { natsClient } from '../support/nats-client.ts';
 import { startNats, startNatsCluster, startNatsLeaf } from '../support/nats-server.ts';
-
-async function connected(url: string, extra: Partial<NatsConnectionSettings> = {}): Promise<NatsConnection> {
-  const connection = await connectNats(
-    { ...natsConnectionOf({ url }), ...extra },
-    { name: 'test', random: seededRandom(1) },
-  );
-  after(() => connection.close());
-  return connection;
-}
 
 test('one server keeps what it acknowledged through kill -9, and syncs before it acknowledges', async () => {
   const server = await startNats();
   after(() => server.stop());
-  const connection = await connected(server.url);
+  const connection = await natsClient(server.url);
   const manager = await jetstreamManager(connection);
   await manager.streams.add({ name: 'CNC_DATA', subjects: ['CNC_DATA.>'] });
   const { seq } = await jetstream(connection).publish('CNC_DATA.edge.g1', 'reading');
@@ -35,16 +24,16 @@ test('one server keeps what it acknowledged through kill -9, and syncs before it
 
   await server.kill('SIGKILL');
   await server.restart();
-  const again = await jetstreamManager(await connected(server.url));
+  const again = await jetstreamManager(await natsClient(server.url));
   assert.equal((await again.streams.info('CNC_DATA')).state.messages, 1);
 });
 
 test('an edge may publish readings and ask for the stream, and not read or change it', async () => {
   const server = await startNats();
   after(() => server.stop());
-  const hub = await jetstreamManager(await connected(server.url));
+  const hub = await jetstreamManager(await natsClient(server.url));
   await hub.streams.add({ name: 'CNC_DATA', subjects: ['CNC_DATA.>'] });
-  const connection = await connected(server.edgeUrl);
+  const connection = await natsClient(server.edgeUrl);
   await jetstream(connection).publish('CNC_DATA.edge.g1', 'reading');
   const edge = await jetstreamManager(connection);
   assert.equal((await edge.streams.info('CNC_DATA')).state.messages, 1);
@@ -55,14 +44,14 @@ test('an edge may publish readings and ask for the stream, and not read or chang
 test('without a password, or with a wrong one, nobody is let in', async () => {
   const server = await startNats();
   after(() => server.stop());
-  await assert.rejects(connected(server.address), { code: 'connection_failed' });
-  await assert.rejects(connected(server.address, { user: 'hub', password: 'wrong' }), { code: 'connection_failed' });
+  await assert.rejects(natsClient(server.address), { code: 'connection_failed' });
+  await assert.rejects(natsClient(server.address, { user: 'hub', password: 'wrong' }), { code: 'connection_failed' });
 });
 
 test('three servers keep a stream three times', async () => {
   const cluster = await startNatsCluster();
   after(() => cluster.stop());
-  const manager = await jetstreamManager(await connected(cluster.url));
+  const manager = await jetstreamManager(await natsClient(cluster.url));
   const { cluster: placed } = await manager.streams.add({
     name: 'CNC_DATA',
     subjects: ['CNC_DATA.>'],
@@ -74,9 +63,9 @@ test('three servers keep a stream three times', async () => {
 test('a leaf node serves its site without the centre', async () => {
   const leaf = await startNatsLeaf({ domain: 'site-1', centre: ['nats-leaf://leaf:nobody-there@127.0.0.1:1'] });
   after(() => leaf.stop());
-  const manager = await jetstreamManager(await connected(leaf.url));
+  const manager = await jetstreamManager(await natsClient(leaf.url));
   await manager.streams.add({ name: 'CNC_DATA', subjects: ['CNC_DATA.>'] });
-  const { domain } = await jetstream(await connected(leaf.edgeUrl)).publish('CNC_DATA.edge.g1', 'reading');
+  const { domain } = await jetstream(await natsClient(leaf.edgeUrl)).publish('CNC_DATA.edge.g1', 'reading');
   assert.equal(domain, 'site-1');
 });
 
@@ -87,14 +76,14 @@ test('TLS: the server proves who it is, and may ask the client to', async () => 
   const server = await startNats({ tls, verifyClients: true });
   after(() => server.stop());
   const own = { tlsCertFile: tls.certFile, tlsKeyFile: tls.keyFile };
-  await connected(server.url, { tlsCaFile: tls.caFile, ...own });
-  await assert.rejects(connected(server.url, own), { code: 'connection_failed' });
-  await assert.rejects(connected(server.url, { tlsCaFile: tls.caFile }), { code: 'connection_failed' });
+  await natsClient(server.url, { tlsCaFile: tls.caFile, ...own });
+  await assert.rejects(natsClient(server.url, own), { code: 'connection_failed' });
+  await assert.rejects(natsClient(server.url, { tlsCaFile: tls.caFile }), { code: 'connection_failed' });
 });
 
 test('a configuration of its own, such as one with a token', async () => {
   const server = await startNats({ config: { text: 'authorization { token: let-me-in }' } });
   after(() => server.stop());
-  const manager = await jetstreamManager(await connected(server.address, { token: 'let-me-in' }));
+  const manager = await jetstreamManager(await natsClient(server.address, { token: 'let-me-in' }));
   assert.equal((await manager.getAccountInfo()).streams, 0);
 });

@@ -55,7 +55,7 @@ export class NatsReceiver implements Receiver {
       ackTimeoutMs: ACK_TIMEOUT_MS,
       compression: 'zstd',
       confirm: 'stored',
-      reconnectFirstMs: null,
+      reconnectFirstMs: 250,
     };
     this.sink = { name: SINK, type: 'nats', from: 'oldest', maxRate: null, options };
   }

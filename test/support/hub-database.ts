@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after } from 'node:test';
 import { Client } from 'pg';
 import { silentLogger } from '../../src/base/logger.ts';
-import { startPostgres } from '../../src/up/postgres.ts';
+import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
 import type { DatabaseSettings } from '../../src/hub/settings.ts';
 import { createClient } from '../../src/hub/store/connection.ts';
 import { migrate } from '../../src/hub/store/migrations.ts';
@@ -22,11 +22,17 @@ export interface TestServer {
 export async function startTestServer(): Promise<TestServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-hub-'));
   const server = await startPostgres({ folder, log: silentLogger, durable: false });
-  const { host, port, user, password } = server;
   after(async () => {
     await server.stop();
     await rm(folder, { recursive: true, force: true });
   });
+  return testServerOf(server);
+}
+
+type RunningServer = Pick<EmbeddedPostgres, 'host' | 'port' | 'user' | 'password' | 'database' | 'pid'>;
+
+export function testServerOf(server: RunningServer): TestServer {
+  const { host, port, user, password } = server;
   let count = 0;
   const emptyDatabase = async (): Promise<DatabaseSettings> => {
     count += 1;

@@ -5,7 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { runHub } from '../../src/hub/hub.ts';
-import type { DatabaseSettings, NatsSettings } from '../../src/hub/settings.ts';
+import { type DatabaseSettings, DEFAULT_STORE, type NatsSettings } from '../../src/hub/settings.ts';
 
 export interface TestHub {
   readonly url: string;
@@ -19,6 +19,7 @@ export async function startHub(
   const settings = {
     server: { host: '127.0.0.1', port: 0 },
     database,
+    store: DEFAULT_STORE,
     nats,
     timeZone: 'Europe/Berlin',
     logLevel: 'error',

@@ -2,21 +2,19 @@
  * Real NATS servers for tests and benchmarks, with the configurations of deploy/nats/ as they stand: ports come by the
  * command line and everything else by the environment. Each keeps its streams in a temporary folder, which goes with it.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Certificates } from './certificates.ts';
-import { endsWithUs } from './processes.ts';
+import { endsWithUs, provided } from './processes.ts';
 import { freePort, waitUntil } from './system.ts';
 
 export const NATS_CONFIGURATIONS: string = fileURLToPath(new URL('../../deploy/nats', import.meta.url));
 
-const PROVISION = fileURLToPath(new URL('../../scripts/nats-server.mjs', import.meta.url));
 const HOST = '127.0.0.1';
 const PASSWORDS = { hub: 'hub-secret', edge: 'edge-secret', leaf: 'leaf-secret', route: 'route-secret' } as const;
 
@@ -26,6 +24,8 @@ export interface NatsOptions {
    * JetStream, which are added.
    */
   readonly config?: 'single.conf' | 'cluster.conf' | 'leaf.conf' | { readonly text: string };
+  /** False: a configuration of its own stays without JetStream. */
+  readonly jetStream?: boolean;
   /** Variables that the configuration asks for, besides those that are always given. */
   readonly variables?: Readonly<Record<string, string>>;
   /** Clients are not told of the other servers of the cluster, so that they stay on the ways that they were given. */
@@ -192,8 +192,14 @@ export async function startNatsLeaf({
   return startNats({ config: 'leaf.conf', variables: { NATS_DOMAIN: domain, NATS_CENTRE: JSON.stringify(centre) } });
 }
 
+/** Where the program is; it is fetched when it is nowhere. */
+export function natsServerProgram(): Promise<string> {
+  return provided({ variable: 'MILLWRIGHT_NATS_SERVER', script: 'nats-server.mjs' });
+}
+
 async function makeServer({
   config = 'single.conf',
+  jetStream = true,
   variables = {},
   noAdvertise,
   tls,
@@ -209,7 +215,7 @@ async function makeServer({
   } else {
     const file = path.join(folder, 'server.conf');
     await writeFile(file, config.text);
-    args.push('-c', file, '-js', '-sd', store);
+    args.push('-c', file, ...(jetStream ? ['-js', '-sd', store] : []));
   }
   if (noAdvertise === true) args.push('--no_advertise');
   if (tls !== undefined) {
@@ -232,12 +238,4 @@ async function makeServer({
     monitoringPort,
     leafPort,
   });
-}
-
-/** The server's path: from `npm test`, or found here when the file is run by hand. */
-export async function natsServerProgram(): Promise<string> {
-  const given = process.env['MILLWRIGHT_NATS_SERVER'];
-  if (given !== undefined) return given;
-  const { stdout } = await promisify(execFile)(process.execPath, [PROVISION]);
-  return stdout.trim();
 }

@@ -113,8 +113,14 @@ export async function makeFolder(): Promise<string> {
   return folder;
 }
 
-/** @param durable whether the database syncs what it commits: for tests it need not */
-export async function startSystem({ durable = false }: { durable?: boolean } = {}): Promise<System> {
+export interface SystemOptions {
+  /** Whether the database syncs what it commits: for tests it need not. */
+  readonly durable?: boolean;
+  /** Sections of the hub's configuration besides `server` and `database`. */
+  readonly hub?: object;
+}
+
+export async function startSystem({ durable = false, hub = {} }: SystemOptions = {}): Promise<System> {
   const folder = await makeFolder();
   const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable });
   const { host, port, user, password, database: dbname } = postgres;
@@ -123,7 +129,7 @@ export async function startSystem({ durable = false }: { durable?: boolean } = {
   const hubPort = await freePort();
   const hubConfig = path.join(folder, 'hub.yaml');
   const server = { host: '127.0.0.1', port: hubPort };
-  await writeFile(hubConfig, stringify({ server, database: { host, port, dbname, user, password } }));
+  await writeFile(hubConfig, stringify({ server, database: { host, port, dbname, user, password }, ...hub }));
   const url = `http://127.0.0.1:${hubPort}`;
   const commands: Command[] = [];
 

@@ -146,15 +146,19 @@ test('series: minimum, maximum and last of each bucket, and null where the signa
     time: [start, start + 2, start + 2.5, start + 4],
     min: [1, 7, null, null],
     max: [9, 7, null, null],
+    mean: [4.75, 7, null, null],
     last: [4, 7, null, null],
+    before: null,
   });
   assert.deepEqual(series.signals['flow'], {
     time: [start, start + 4],
     min: [10, null],
     max: [90, null],
+    mean: [47.5, null],
     last: [40, null],
+    before: null,
   });
-  assert.deepEqual(series.signals['none'], { time: [], min: [], max: [], last: [] });
+  assert.deepEqual(series.signals['none'], { time: [], min: [], max: [], mean: [], last: [], before: null });
   const signals = await get<SignalInfo[]>('machines/S/signals');
   assert.deepEqual(
     signals.map(({ name, numeric, unit }) => [name, numeric, unit]),

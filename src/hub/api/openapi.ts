@@ -3,6 +3,7 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { VERSION } from '../../base/version.ts';
 import { composeHub } from '../hub.ts';
+import { DEFAULT_STORE } from '../settings.ts';
 
 /** The document's text. Nothing is connected or listened to. */
 export async function openapiText(): Promise<string> {
@@ -10,6 +11,7 @@ export async function openapiText(): Promise<string> {
     {
       server: { host: '127.0.0.1', port: 0 },
       database: { host: '127.0.0.1', port: 0, dbname: '', user: '', password: '', readConnectionsMax: 1 },
+      store: DEFAULT_STORE,
       timeZone: 'UTC',
       nats: null,
       logLevel: 'error',

@@ -48,11 +48,29 @@ export function countParameter(
   name: string,
   { standard, max }: { standard: number; max: number },
 ): number {
+  return optionalCount(query, name, max) ?? standard;
+}
+
+/** undefined when it is absent or empty. */
+export function optionalCount(query: Query, name: string, max: number): number | undefined {
   const text = parameter(query, name);
-  if (text === undefined) return standard;
+  if (text === undefined) return undefined;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
   throw bad(`${name} is a whole number from 1 to ${max}; found ${quote(text)}`);
+}
+
+/** One of a few words; undefined when it is absent or empty. */
+export function choiceParameter<Word extends string>(
+  query: Query,
+  name: string,
+  words: readonly Word[],
+): Word | undefined {
+  const text = parameter(query, name);
+  const word = words.find((one) => one === text);
+  if (text !== undefined && word === undefined)
+    throw bad(`${name} is one of ${words.join(', ')}; found ${quote(text)}`);
+  return word;
 }
 
 export function namesParameter(query: Query, name: string, max: number): string[] {

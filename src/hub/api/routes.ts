@@ -1,53 +1,30 @@
 /** The routes of `/api/v1`. */
-import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify';
 import type { Registry } from 'prom-client';
-import { type Clock, now } from '../../base/clock.ts';
+import { now } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { BATCHES_MEDIA_TYPE, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
 import type { Ingestor } from '../ingest/ingestor.ts';
 import { messagesOf } from '../ingest/request.ts';
 import { type LiveParts, LiveStream } from '../live/live-stream.ts';
 import type { HubHealth } from '../status.ts';
-import type { DataStreams } from '../store/data-stream.ts';
-import type { Reader } from '../store/reader.ts';
-import { SERIES_POINTS_MAX, SERIES_SIGNALS_MAX, type SeriesRequest } from '../store/series.ts';
+import { answers, failures } from './describe.ts';
 import { saveEdgeStatus } from './edge-status.ts';
-import {
-  checkedName,
-  countParameter,
-  namesParameter,
-  parameter,
-  parseMachine,
-  type Query,
-  timeParameter,
-  timeRange,
-  timeWindow,
-} from './parse.ts';
+import { addHistory, type HistoryParts, machineOf, type MachineRequest } from './history.ts';
+import { countParameter, parameter, parseMachine } from './parse.ts';
 import * as schemas from './schemas.ts';
 
-export interface RouteParts {
+export interface RouteParts extends HistoryParts {
   readonly ingestor: Ingestor;
-  readonly reader: Reader;
-  readonly dataStreams: DataStreams;
-  readonly readSeries: (request: SeriesRequest) => Promise<object>;
   readonly health: HubHealth;
   readonly metrics: Registry;
   readonly live: LiveParts;
-  readonly clock: Clock;
   /** Aborted when the hub stops: live streams end. */
   readonly stopping: AbortSignal;
 }
 
-const EVENTS_STANDARD = 100;
-const EVENTS_MAX = 1_000;
 const DEAD_LETTERS_STANDARD = 50;
 const DEAD_LETTERS_MAX = 500;
-const POINTS_STANDARD = 1_000;
-const HOUR_SECONDS = 3_600;
-const DAY_SECONDS = 86_400;
-
-type Request = FastifyRequest<{ Querystring: Query; Params: { id: string } }>;
 
 export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
   addIngest(app, parts);
@@ -108,50 +85,8 @@ function addMachines(app: FastifyInstance, { reader, clock }: RouteParts): void 
     return reader.fleet(now(clock));
   });
   const signalsSchema = answers('What can be charted', schemas.listOf(schemas.signal), 'machine');
-  app.get('/api/v1/machines/:id/signals', { schema: signalsSchema }, (request: Request) => {
+  app.get('/api/v1/machines/:id/signals', { schema: signalsSchema }, (request: MachineRequest) => {
     return reader.signals(machineOf(request));
-  });
-}
-
-function addHistory(app: FastifyInstance, parts: RouteParts): void {
-  const { reader, clock } = parts;
-  const dataSchema = answers('Samples in time order, streamed', schemas.listOf(schemas.sample), 'machine', 'window');
-  app.get('/api/v1/machines/:id/data', { schema: dataSchema }, async (request: Request, reply) => {
-    const pieces = await parts.dataStreams.open({ machineId: machineOf(request), ...timeRange(request.query) });
-    reply.hijack();
-    reply.raw.writeHead(200, {
-      'content-type': 'application/json; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    });
-    await sendPieces(reply.raw, pieces);
-  });
-  const seriesSchema = answers(
-    'Minimum, maximum and last value per bucket of time',
-    schemas.series,
-    'machine',
-    'window',
-    'series',
-  );
-  app.get('/api/v1/machines/:id/series', { schema: seriesSchema }, (request: Request) => {
-    const { start, end } = timeWindow(request.query, clock.nowMicros(), HOUR_SECONDS);
-    return parts.readSeries({
-      machineId: machineOf(request),
-      signals: namesParameter(request.query, 'signals', SERIES_SIGNALS_MAX),
-      points: countParameter(request.query, 'points', { standard: POINTS_STANDARD, max: SERIES_POINTS_MAX }),
-      start,
-      end,
-    });
-  });
-  const statesSchema = answers('States as intervals', schemas.listOf(schemas.stateInterval), 'machine', 'window');
-  app.get('/api/v1/machines/:id/states', { schema: statesSchema }, (request: Request) => {
-    const { start, end, openEnd } = timeWindow(request.query, clock.nowMicros(), DAY_SECONDS);
-    return reader.states(machineOf(request), { start, end }, openEnd);
-  });
-  const eventsSchema = answers('Events, newest first', schemas.listOf(schemas.event), 'machine', 'limit', 'before');
-  app.get('/api/v1/machines/:id/events', { schema: eventsSchema }, (request: Request) => {
-    const limit = countParameter(request.query, 'limit', { standard: EVENTS_STANDARD, max: EVENTS_MAX });
-    return reader.events(machineOf(request), limit, timeParameter(request.query, 'before'));
   });
 }
 
@@ -166,12 +101,12 @@ function addPipeline(app: FastifyInstance, { reader, health, metrics, clock }: R
     body: schemas.edgeStatus,
     response: { 204: { type: 'null' }, ...failures(400, 503) },
   };
-  app.put('/api/v1/edges/:id/status', { schema }, async (request: Request, reply) => {
+  app.put('/api/v1/edges/:id/status', { schema }, async (request: MachineRequest, reply) => {
     await saveEdgeStatus({ reader, clock }, jsonBody(request), request.params.id);
     return reply.code(204).send();
   });
   const letters = answers('What was refused, newest first', schemas.listOf(schemas.deadLetter), 'limit');
-  app.get('/api/v1/dead-letters', { schema: letters }, (request: Request) => {
+  app.get('/api/v1/dead-letters', { schema: letters }, (request: MachineRequest) => {
     return reader.deadLetters(
       countParameter(request.query, 'limit', { standard: DEAD_LETTERS_STANDARD, max: DEAD_LETTERS_MAX }),
     );
@@ -210,7 +145,7 @@ function addLive(app: FastifyInstance, { live, stopping }: RouteParts): void {
     produces: ['text/event-stream'],
   };
   // HEAD would be an answer that never ends.
-  app.get('/api/v1/live', { schema, exposeHeadRoute: false }, (request: Request, reply: FastifyReply) => {
+  app.get('/api/v1/live', { schema, exposeHeadRoute: false }, (request: MachineRequest, reply: FastifyReply) => {
     const machine = parameter(request.query, 'machine');
     if (live.bus.subscribers >= LIVE_STREAMS_MAX) {
       const message = `${LIVE_STREAMS_MAX} live streams are open already`;
@@ -227,28 +162,6 @@ function addLive(app: FastifyInstance, { live, stopping }: RouteParts): void {
   });
 }
 
-/** A client that takes nothing for so long is let go: it holds a connection to the database. */
-const STALLED_MS_MAX = 60_000;
-
-/** Writes each piece when the one before has left this process. What fails on the way ends the answer unfinished. */
-async function sendPieces(response: ServerResponse, pieces: AsyncGenerator<Uint8Array, void>): Promise<void> {
-  response.setTimeout(STALLED_MS_MAX, () => response.destroy());
-  try {
-    for await (const piece of pieces) {
-      await new Promise<void>((resolve, reject) => {
-        response.write(piece, (error) => (error instanceof Error ? reject(error) : resolve()));
-      });
-    }
-    response.end();
-  } catch {
-    response.destroy();
-  }
-}
-
-function machineOf(request: Request): string {
-  return checkedName(request.params.id, 'machine');
-}
-
 /** Bodies are read as bytes, since those of readings must not be touched. */
 function jsonBody(request: FastifyRequest): unknown {
   const { body } = request;
@@ -261,38 +174,4 @@ function parseJson(body: Buffer): unknown {
   } catch (cause) {
     throw new MillwrightError('bad_request', 'the body is not valid JSON', { cause });
   }
-}
-
-const WINDOW = {
-  start_time: { type: 'string', format: 'date-time', description: 'Inclusive' },
-  end_time: { type: 'string', format: 'date-time', description: 'Exclusive' },
-};
-const PARAMETERS = {
-  window: WINDOW,
-  limit: { limit: { type: 'integer', minimum: 1 } },
-  before: { before: { type: 'string', format: 'date-time' } },
-  series: {
-    signals: { type: 'string', description: `Up to ${SERIES_SIGNALS_MAX}, separated by commas` },
-    points: { type: 'integer', minimum: 1, maximum: SERIES_POINTS_MAX, default: POINTS_STANDARD },
-  },
-};
-
-/** The schema of a GET route. */
-function answers(
-  summary: string,
-  response: object,
-  ...takes: readonly ('machine' | keyof typeof PARAMETERS)[]
-): { [key: string]: unknown } {
-  const query = takes.filter((name) => name !== 'machine').map((name) => PARAMETERS[name]);
-  return {
-    summary,
-    tags: [takes.includes('machine') ? 'machines' : 'pipeline'],
-    ...(takes.includes('machine') ? { params: { type: 'object', properties: { id: { type: 'string' } } } } : {}),
-    ...(query.length > 0 ? { querystring: { type: 'object', properties: Object.assign({}, ...query) as object } } : {}),
-    response: { 200: response, ...failures(400, 503) },
-  };
-}
-
-function failures(...statuses: readonly number[]): { [status: number]: unknown } {
-  return Object.fromEntries(statuses.map((status) => [status, schemas.apiError]));
 }

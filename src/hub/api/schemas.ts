@@ -122,7 +122,17 @@ export const series: Schema = object({
   bucket_seconds: number,
   signals: {
     type: 'object',
-    additionalProperties: object({ time: list(number), min: column, max: column, last: column }),
+    additionalProperties: object({
+      time: list(number),
+      min: column,
+      max: column,
+      mean: column,
+      last: column,
+      before: {
+        ...object({ time: number, value: number }, 'The newest value before the window, at most three days old'),
+        type: ['object', 'null'],
+      },
+    }),
   },
 });
 

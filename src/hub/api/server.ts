@@ -11,6 +11,7 @@ import type { ApiError } from '../../model/api.ts';
 import { BATCHES_MEDIA_TYPE, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
 import { BODY_BYTES_MAX } from '../ingest/request.ts';
 import { faultKind } from '../store/connection.ts';
+import { coded, CODED_BYTES_MIN, codingOf } from './negotiation.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
 
 export interface ServerParts extends RouteParts {
@@ -57,10 +58,23 @@ export async function createServer(parts: ServerParts): Promise<FastifyInstance>
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store');
   });
   await addReference(app, parts.version);
-  await app.register(async (scope) => addRoutes(scope, parts));
+  await app.register(async (scope) => {
+    scope.addHook('onSend', packed);
+    addRoutes(scope, parts);
+  });
   await addPages(app, parts.pagesFolder);
   await app.ready();
   return app;
+}
+
+/** Packs an answer of the API as its client takes it. What is streamed is packed where it is sent. */
+async function packed(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  if (typeof payload !== 'string' || payload.length < CODED_BYTES_MIN) return payload;
+  reply.header('vary', 'accept-encoding');
+  const coding = codingOf(request.headers['accept-encoding']);
+  if (coding === 'identity' || request.method === 'HEAD') return payload;
+  reply.header('content-encoding', coding);
+  return coded(payload, coding);
 }
 
 /** Styles may stand in the page: the chart library sets them on its elements. */

@@ -94,6 +94,8 @@ export interface HandoverCounters {
 export interface Room {
   readonly messages: number;
   readonly bytes: number;
+  /** Nothing is held. */
+  readonly isEmpty: boolean;
 }
 
 /** The library's own object is not kept: it and what hangs on it are half of what a small message takes. */
@@ -162,9 +164,10 @@ export class Handover {
 
   get room(): Room {
     const { messagesMax, bytesMax, probeMessages } = this.#limits;
-    if (this.#stopped !== undefined) return { messages: 0, bytes: 0 };
-    if (this.#troubleMs !== undefined) return { messages: this.#count === 0 ? probeMessages : 0, bytes: bytesMax };
-    return { messages: messagesMax - this.#count, bytes: bytesMax - this.#bytes };
+    const isEmpty = this.#count === 0;
+    if (this.#stopped !== undefined) return { messages: 0, bytes: 0, isEmpty };
+    if (this.#troubleMs !== undefined) return { messages: isEmpty ? probeMessages : 0, bytes: bytesMax, isEmpty };
+    return { messages: messagesMax - this.#count, bytes: bytesMax - this.#bytes, isEmpty };
   }
 
   /** From now on messages come from this stream. Those of one that is gone are stored, and there is nobody to tell. */

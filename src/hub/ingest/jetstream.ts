@@ -145,7 +145,7 @@ export class JetStreamReader {
       }
       if (!signal.aborted) await this.#parts.clock.sleep(this.#backoff.nextMs(), signal);
     }
-    await this.#handover.stop();
+    if (signal.aborted) await this.#handover.stop();
     await within(CLOSE_MS_MAX, connection.flush());
     await within(CLOSE_MS_MAX, connection.close());
     await watched;
@@ -153,7 +153,7 @@ export class JetStreamReader {
 
   /** Until something must be looked at again: the connection, the consumer, the stream. */
   async #read(connection: NatsConnection, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock } = this.#parts;
     const { streamName, consumerName } = this.#settings;
     const setup = await setUpStream(connection, this.#settings);
     this.#tell(setup);
@@ -171,19 +171,29 @@ export class JetStreamReader {
       clock,
     });
     this.#pulls = pulls;
-    pulls.open(() => createInbox());
-    if (this.#state !== 'ok') log.info('reading from NATS', { stream: streamName, consumer: consumerName });
+    const looking = new AbortController();
+    const looked = this.#look(connection, pulls, looking.signal);
+    try {
+      pulls.open(() => createInbox());
+      // A request that is not allowed is refused before this is answered.
+      await connection.flush();
+      if (!pulls.isEnded) this.#resume();
+      const reason = await Promise.race([pulls.ended, aborted(signal)]);
+      if (typeof reason === 'string') this.#wait(reason);
+    } finally {
+      looking.abort();
+      await within(CLOSE_MS_MAX, pulls.close());
+      this.#pulls = undefined;
+      await looked;
+    }
+  }
+
+  #resume(): void {
+    const { streamName, consumerName } = this.#settings;
+    if (this.#state !== 'ok') this.#parts.log.info('reading from NATS', { stream: streamName, consumer: consumerName });
     this.#state = 'ok';
     this.#lastError = null;
     this.#backoff.reset();
-    const looking = new AbortController();
-    const looked = this.#look(connection, pulls, looking.signal);
-    const reason = await Promise.race([pulls.ended, aborted(signal)]);
-    looking.abort();
-    await within(CLOSE_MS_MAX, pulls.close());
-    this.#pulls = undefined;
-    await looked;
-    if (typeof reason === 'string') this.#wait(reason);
   }
 
   /** Looks now and then whether the consumer is the one that was set up. */

@@ -96,6 +96,10 @@ export class Pulls {
     });
   }
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   /** @param newInbox a subject that nobody else uses, of which there are as many as wanted */
   open(newInbox: () => string): void {
     for (let index = 0; index < this.#limits.requests; index += 1) this.#requests.push(this.#subscribe(newInbox()));
@@ -116,8 +120,8 @@ export class Pulls {
         }, left);
         continue;
       }
-      const { messages, bytes } = this.#room();
-      if (messages < 1 || bytes < 1) return;
+      const messages = this.#messagesWanted();
+      if (messages < 1) return;
       this.#ask(request, messages, nowMs);
     }
   }
@@ -143,8 +147,8 @@ export class Pulls {
     await Promise.allSettled(this.#requests.map(({ subscription }) => subscription.drain()));
   }
 
-  /** For one request more: nothing, or a worthwhile number. */
-  #room(): Room {
+  /** By one request more: none, or a worthwhile number. What is larger than all room there is comes alone. */
+  #messagesWanted(): number {
     const { bytesMax, messagesMax, requests } = this.#limits;
     const room = this.#parts.room();
     let messages = room.messages;
@@ -155,8 +159,8 @@ export class Pulls {
       bytes -= request.bytes;
     }
     const isAlone = !this.#requests.some(({ isOpen }) => isOpen);
-    const isWorthwhile = messages >= messagesMax / requests && bytes >= bytesMax;
-    return isAlone || isWorthwhile ? { messages: Math.min(messages, messagesMax), bytes } : { messages: 0, bytes: 0 };
+    const isWorthwhile = bytes >= bytesMax && (isAlone || messages >= messagesMax / requests);
+    return isWorthwhile || (isAlone && room.isEmpty) ? Math.min(messages, messagesMax) : 0;
   }
 
   #ask(request: Request, messages: number, nowMs: number): void {

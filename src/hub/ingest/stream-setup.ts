@@ -45,7 +45,7 @@ export async function setUpStream(connection: NatsConnection, settings: NatsSett
     };
   } catch (error) {
     if (error instanceof MillwrightError) throw error;
-    throw waiting(sentenceOf(error, settings), error);
+    throw waiting(sentenceOf(error, settings));
   }
 }
 
@@ -61,7 +61,7 @@ export async function readConsumer(connection: NatsConnection, settings: NatsSet
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: REQUEST_MS_MAX });
     return await manager.consumers.info(settings.streamName, settings.consumerName);
   } catch (error) {
-    throw waiting(sentenceOf(error, settings), error);
+    throw waiting(sentenceOf(error, settings));
   }
 }
 
@@ -185,13 +185,13 @@ function sentenceOf(error: unknown, settings: NatsSettings): string {
     case 10028:
       return (
         `the NATS server has not enough storage for the stream ${streamName} of ${settings.streamBytesMax} bytes ` +
-        '(nats.max_bytes); give it more (max_file_store, and the limits of the account), or configure less here'
+        '(nats.stream_max_bytes); give it more (max_file_store, and the limits of the account), or configure less here'
       );
     case 10065:
       return `another stream has subjects of ${settings.subjects.join(', ')} already; name it as nats.stream_name, or delete it`;
     case 10074:
     case 10005:
-      return `the NATS servers cannot keep ${settings.replicas} copies of the stream (nats.replicas): ${messageOf(error)}`;
+      return `the NATS servers cannot keep ${settings.replicas} copies of the stream (nats.stream_replicas): ${messageOf(error)}`;
     case 10008:
     case 10009:
       return 'the cluster of NATS servers has no leader at present; most of its servers must run';
@@ -200,11 +200,14 @@ function sentenceOf(error: unknown, settings: NatsSettings): string {
       return `the stream ${streamName} has another consumer than ${consumerName}, and a work queue has one; delete it, or name it as nats.consumer_name`;
     default:
   }
-  switch (error instanceof Error ? error.name : '') {
-    case 'JetStreamNotEnabled':
-      return 'the NATS server has no JetStream, or this account may not use it; start it with -js';
+  if (error instanceof Error && error.name === 'JetStreamNotEnabled') {
+    return 'the NATS server has no JetStream, or this account may not use it; start it with -js';
+  }
+  // The library wraps what the server says about a request.
+  const own = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  switch (own instanceof Error ? own.name : '') {
     case 'PermissionViolationError':
-      return `NATS does not let this user do what a hub must: ${messageOf(error)}`;
+      return `NATS does not let this user do what a hub must: ${messageOf(own)}`;
     case 'TimeoutError':
       return 'JetStream does not answer; the server is overloaded, or most of its cluster is down, or this user may not use it';
     default:
@@ -217,9 +220,8 @@ function codeOf(error: unknown): number | undefined {
   return error instanceof Error && typeof code === 'number' ? code : undefined;
 }
 
-function waiting(sentence: string, cause?: unknown): MillwrightError {
-  // The sentence says it all; the cause would be told behind it once more.
-  void cause;
+/** Without the cause, which would be told behind a sentence that says it all. */
+function waiting(sentence: string): MillwrightError {
   return new MillwrightError('connection_failed', sentence);
 }
 

@@ -9,6 +9,8 @@ export const ADVISORY_LOCKS = {
   migration: 0x4d494c4c01,
   /** Shared by every transaction that stores batches, exclusive to whoever moves their identities about. */
   settled: 0x4d494c4c02,
+  /** Held by the one hub that works out roll-ups and removes what is old, for as long as its connection lives. */
+  maintenance: 0x4d494c4c03,
 } as const;
 
 /** How long a connection may take to be made. */
@@ -33,6 +35,25 @@ export function createReadPool(settings: DatabaseSettings, log: Logger): Pool {
   return pool;
 }
 
+/** Works with a connection of its own; when the signal is aborted it is closed at once, so that no lock holds up the stop. */
+export async function withConnection<Result>(
+  settings: DatabaseSettings,
+  purpose: string,
+  signal: AbortSignal,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = createClient(settings, purpose, () => {});
+  const end = (): void => client.end(() => {});
+  signal.addEventListener('abort', end);
+  try {
+    await client.connect();
+    return await work(client);
+  } finally {
+    signal.removeEventListener('abort', end);
+    await client.end().catch(() => undefined);
+  }
+}
+
 /**
  * One connection to the database that is written to, for what edges wait for: beside those of the API, whose requests may be
  * slow. A server that says nothing at all is given up too.
@@ -54,6 +75,10 @@ function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs:
     idle_in_transaction_session_timeout: 60_000,
     // A backend whose client has gone ends its query instead of finishing it for nobody.
     client_connection_check_interval: 1_000,
+    // The locks of a hub that vanished without a word are let go within half a minute.
+    tcp_keepalives_idle: 10,
+    tcp_keepalives_interval: 5,
+    tcp_keepalives_count: 3,
     // Compiling a query costs more than any of ours gains by it.
     jit: 'off',
     // An acknowledgment means "on the disk", whatever the server's default.

@@ -4,7 +4,7 @@ import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { select, startTestServer } from '../../../test/support/hub-database.ts';
 import { createReadPool } from './connection.ts';
-import { DataStreams } from './data-stream.ts';
+import { type DataRequest, DataStreams } from './data-stream.ts';
 
 const server = await startTestServer();
 
@@ -13,9 +13,11 @@ test('a stream that cannot begin gives its place and its connection back', async
   const pool = createReadPool({ ...settings, readConnectionsMax: 1 }, silentLogger);
   t.after(() => pool.end());
   const streams = new DataStreams(pool, 1);
+  const request: DataRequest = { machineId: 'M', format: 'json' };
   const text = async (): Promise<string> => {
     let all = '';
-    for await (const piece of await streams.open({ machineId: 'M' })) all += Buffer.from(piece).toString();
+    const { pieces } = await streams.open(request);
+    for await (const piece of pieces) all += Buffer.from(piece).toString();
     return all;
   };
   assert.equal(await text(), '[]');
@@ -23,11 +25,12 @@ test('a stream that cannot begin gives its place and its connection back', async
   pool.once('acquire', (client) => client.end());
   await assert.rejects(text());
   assert.equal(await text(), '[]');
-  const first = await streams.open({ machineId: 'M' });
-  await assert.rejects(streams.open({ machineId: 'M' }), (error) => hasCode(error, 'try_later'));
-  for await (const _ of first);
+  const first = await streams.open(request);
+  await assert.rejects(streams.open(request), (error) => hasCode(error, 'try_later'));
+  for await (const _ of first.pieces);
   await select(settings, 'alter table sensor_data rename to elsewhere');
   await assert.rejects(text(), /sensor_data/);
+  await assert.rejects(streams.open({ ...request, limit: 1 }), /sensor_data/);
   await select(settings, 'alter table elsewhere rename to sensor_data');
   assert.equal(await text(), '[]');
 });

@@ -1,17 +1,9 @@
 /** The hub's reads, in the shapes of `model/api.ts`. */
 import type { Pool } from 'pg';
-import type {
-  DeadLetter,
-  EdgeReport,
-  Machine,
-  MachineEventRow,
-  MachineNow,
-  SignalInfo,
-  StateInterval,
-} from '../../model/api.ts';
-import { type MachineState, signalNamed, SIGNALS } from '../../model/signals.ts';
+import type { DeadLetter, EdgeReport, Machine, MachineEventRow, MachineNow, SignalInfo } from '../../model/api.ts';
+import { signalNamed, SIGNALS } from '../../model/signals.ts';
 import type { EdgeStatus } from '../../model/status.ts';
-import { isAtLeast, type Timestamp } from '../../model/time.ts';
+import type { Timestamp } from '../../model/time.ts';
 import { type FleetRow, machineNow } from './machine-now.ts';
 
 /** From `start_time` (inclusive) to `end_time` (exclusive). */
@@ -22,9 +14,6 @@ export interface TimeWindow {
 
 /** A person is shown so many of a signal whose unit and resolution nobody has said. */
 const EXTRA_DECIMALS = 3;
-/** Of one machine's states in one answer: the newest. */
-export const STATE_CHANGES_MAX = 20_000;
-
 export interface MachineFields {
   readonly id: string;
   readonly name: string;
@@ -116,57 +105,6 @@ export class Reader {
     );
   }
 
-  /**
-   * From the state events; of a machine that sends none (a publisher without an edge), from the states in its samples.
-   * `openEnd`: the window ends now, so that its last state has no end.
-   */
-  async states(machineId: string, window: TimeWindow, openEnd: boolean): Promise<StateInterval[]> {
-    const told = await this.#stateEvents(machineId, window);
-    const rows = told.length > 0 ? told : await this.#stateSamples(machineId, window);
-    const intervals: {
-      state: MachineState;
-      start_time: Timestamp;
-      end_time: Timestamp | null;
-      reason: string | null;
-    }[] = [];
-    for (const { time, state, text } of rows) {
-      const last = intervals.at(-1);
-      if (last?.state === state) continue;
-      if (last !== undefined) last.end_time = time;
-      const start = last === undefined && isAtLeast(window.start, time) ? window.start : time;
-      intervals.push({ state, start_time: start, end_time: openEnd ? null : window.end, reason: text });
-    }
-    return intervals;
-  }
-
-  /** The one before the window included. */
-  #stateEvents(machineId: string, window: TimeWindow): Promise<StateRow[]> {
-    return this.#rows<StateRow>(
-      `(select time, state, text from events
-        where event_type = 'state' and machine_id = $1 and time <= $2 order by time desc limit 1)
-      union all
-      (select time, state, text from events
-        where event_type = 'state' and machine_id = $1 and time > $2 and time < $3 order by time desc limit ${STATE_CHANGES_MAX})
-      order by time`,
-      [machineId, window.start, window.end],
-    );
-  }
-
-  /** Only where the state changes. */
-  #stateSamples(machineId: string, window: TimeWindow): Promise<StateRow[]> {
-    return this.#rows<StateRow>(
-      `(select time, machine_state as state, null as text from sensor_data
-        where machine_id = $1 and machine_state is not null and time <= $2 order by time desc limit 1)
-      union all
-      (select time, state, null from (
-          select time, machine_state as state, lag(machine_state) over (order by time) as state_before
-          from sensor_data where machine_id = $1 and machine_state is not null and time > $2 and time < $3
-        ) as sample where state is distinct from state_before order by time desc limit ${STATE_CHANGES_MAX})
-      order by time`,
-      [machineId, window.start, window.end],
-    );
-  }
-
   async edges(): Promise<EdgeReport[]> {
     return this.#rows<EdgeReport>(
       'select status, received_at, clock_offset_seconds from edges order by gateway_id',
@@ -199,9 +137,3 @@ export class Reader {
 
 const MACHINE_COLUMNS =
   'id, name, location, controller_type, max_spindle_speed_rpm, axis_count, created_at, last_updated';
-
-interface StateRow {
-  readonly time: Timestamp;
-  readonly state: MachineState;
-  readonly text: string | null;
-}

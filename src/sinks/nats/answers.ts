@@ -57,7 +57,7 @@ export function publishedOf(answer: string, bytes: number, { hosts, stream, subj
       );
     case CODE.serverLimit:
       throw later(
-        `JetStream at ${hosts} has no room left (${said}): hubs must take from the stream, or max_file of the server be raised`,
+        `JetStream at ${hosts} has no room left (${said}): hubs must take from the stream, or max_file_store of the server be raised`,
       );
     case CODE.accountLimit:
       throw later(

@@ -15,7 +15,7 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
   readonly ack_timeout: WithDefault<Scalar<number>>;
   readonly compression: WithDefault<z.ZodEnum<{ zstd: 'zstd'; none: 'none' }>>;
   readonly confirm: WithDefault<z.ZodEnum<{ stored: 'stored'; published: 'published' }>>;
-  readonly reconnect_delay: z.ZodOptional<Scalar<number>>;
+  readonly reconnect_delay: WithDefault<Scalar<number>>;
 } = {
   ...natsConnectionKeys,
   stream: scalar('the name of a stream: no white space, dot, slash or wildcard', (value) => {
@@ -43,8 +43,8 @@ export const natsSinkKeys: typeof natsConnectionKeys & {
         'which may then wait there for hubs, and is lost if somebody deletes the stream meanwhile',
     ),
   reconnect_delay: duration({ minMs: 1, maxMs: 3_600_000 })
-    .optional()
-    .describe('First wait before connecting again; waits grow and vary. Default: 250ms'),
+    .prefault('250ms')
+    .describe('First wait before connecting again; waits grow and vary'),
 };
 
 export type NatsSinkKeys = z.output<z.ZodObject<typeof natsSinkKeys>>;
@@ -59,7 +59,7 @@ export function natsSinkOptionsOf(keys: NatsSinkKeys): NatsSinkOptions {
     ackTimeoutMs: keys.ack_timeout,
     compression: keys.compression,
     confirm: keys.confirm,
-    reconnectFirstMs: keys.reconnect_delay ?? null,
+    reconnectFirstMs: keys.reconnect_delay,
   };
 }
 
@@ -71,6 +71,6 @@ export interface NatsSinkOptions {
   readonly ackTimeoutMs: number;
   readonly compression: 'zstd' | 'none';
   readonly confirm: 'stored' | 'published';
-  /** Null: as the connection has it. */
-  readonly reconnectFirstMs: number | null;
+  /** Wait before the first attempt to connect again. */
+  readonly reconnectFirstMs: number;
 }

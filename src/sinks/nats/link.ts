@@ -17,13 +17,13 @@ import type { Random } from '../../base/random.ts';
 export interface LinkParts {
   /** What the servers' monitoring shows. */
   readonly name: string;
-  readonly reconnectFirstMs: number | null;
+  readonly reconnectFirstMs: number;
   readonly clock: Clock;
   readonly random: Random;
 }
 
-/** Between two attempts to open the connection, however many want it. */
-const OPENING = { firstMs: 250, maxMs: 10_000 } as const;
+/** Longest wait between two attempts to open the connection, however many want it. */
+const OPENING_MS_MAX = 10_000;
 
 type Interrupt = (error: MillwrightError) => void;
 
@@ -41,7 +41,8 @@ export class Link {
   constructor(settings: NatsConnectionSettings, parts: LinkParts) {
     this.#settings = settings;
     this.#parts = parts;
-    this.#backoff = new Backoff(OPENING, parts.random);
+    const firstMs = parts.reconnectFirstMs;
+    this.#backoff = new Backoff({ firstMs, maxMs: Math.max(firstMs, OPENING_MS_MAX) }, parts.random);
   }
 
   /**
@@ -87,8 +88,7 @@ export class Link {
   async #open(): Promise<NatsConnection> {
     const { name, reconnectFirstMs, clock, random } = this.#parts;
     try {
-      const first = reconnectFirstMs === null ? {} : { reconnectFirstMs };
-      const connection = await connectNats(this.#settings, { name, random, ...first });
+      const connection = await connectNats(this.#settings, { name, random, reconnectFirstMs });
       this.#trouble = undefined;
       this.#backoff.reset();
       void this.#watch(connection);

@@ -9,7 +9,7 @@ import { formatNumber } from '../format.ts';
 import type { TimeWindow } from '../view.ts';
 import type { ChartFeed } from './feed.ts';
 import { CHART_COLOURS, plotOptions } from './plot.ts';
-import { bucketAt, drawingOf, extremesOf } from './series-buffer.ts';
+import { bucketAt, type Columns, drawingOf, extremesOf, type SeriesBuffer } from './series-buffer.ts';
 import { ChartTable } from './table.tsx';
 
 export interface ChartProps {
@@ -58,7 +58,7 @@ export function Chart(props: ChartProps): JSX.Element {
 }
 
 /** Each signal with its colour, the value under the cursor or else the newest, and the extremes of the window. */
-function Legend({ feed, signals, window, cursorMs }: ChartProps): JSX.Element {
+function Legend({ feed, signals, window, cursorMs, heldMs }: ChartProps): JSX.Element {
   feed.revision.value;
   const data = feed.data.value;
   const { fromMs, toMs } = window.value;
@@ -66,7 +66,8 @@ function Legend({ feed, signals, window, cursorMs }: ChartProps): JSX.Element {
   return (
     <ul class="legend">
       {signals.map((info, at) => {
-        const columns = data?.buffer.columns(info.name) ?? { time: [], min: [], max: [], last: [] };
+        const columns =
+          data === null ? { time: [], min: [], max: [], last: [] } : columnsOf(data.buffer, info.name, heldMs());
         const { last, min, max } = extremesOf(columns, fromMs, toMs);
         const bucket =
           cursor === null || data === null
@@ -181,18 +182,22 @@ function holdWhilePressed(plot: uPlot, held: { current: boolean }, onRelease: ()
   };
 }
 
-function summaryOf({ feed, signals, window }: ChartProps): string {
+function summaryOf({ feed, signals, window, heldMs }: ChartProps): string {
   feed.revision.value;
   const { fromMs, toMs } = window.value;
   const buffer = feed.data.value?.buffer;
   if (buffer === undefined) return 'Chart, loading';
   const parts = signals.map(({ name, label, unit, decimals }) => {
-    const { last, min, max } = extremesOf(buffer.columns(name), fromMs, toMs);
+    const { last, min, max } = extremesOf(columnsOf(buffer, name, heldMs()), fromMs, toMs);
     if (min === null) return `${label}: no data`;
     const numbers = [last, min, max].map((value) => formatNumber(value, decimals));
     return `${label}: last ${numbers[0]}, least ${numbers[1]}, greatest ${numbers[2]} ${unit}`;
   });
   return `Chart. ${parts.join('; ')}`;
+}
+
+function columnsOf(buffer: SeriesBuffer, name: string, heldMs: number | null): Columns {
+  return heldMs === null ? buffer.columns(name) : buffer.heldColumns(name);
 }
 
 function groupTitle(signals: readonly SignalInfo[]): string {

@@ -40,7 +40,7 @@ function setup(t: TestContext): {
   return { store, feed, asked, pass, answer: () => held.splice(0).forEach((resolve) => resolve()) };
 }
 
-const EMPTY = { time: [], min: [], max: [], last: [] };
+const EMPTY = { time: [], min: [], max: [], mean: [], last: [], before: null };
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();
@@ -66,6 +66,7 @@ test('a window that follows the time is asked for up to now again after the stre
     readings_stored: 0,
     readings_per_second: 0,
     batches_duplicate: 0,
+    nats: null,
     dead_letters: 0,
   };
   store.apply('hello', { status, machines: [], edges: [] });

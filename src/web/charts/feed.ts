@@ -107,7 +107,7 @@ export class ChartFeed {
     try {
       const [series, states] = await Promise.all([
         api.series(machineId, signals, { window, points }, aborted),
-        api.states(machineId, { fromMs: window.fromMs, toMs: live ? null : window.toMs }, aborted),
+        api.states(machineId, { fromMs: window.fromMs, toMs: live ? null : window.toMs, points }, aborted),
       ]);
       if (aborted.aborted) return;
       this.failure.value = null;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Series } from '../../model/api.ts';
+import type { Series, SeriesColumns } from '../../model/api.ts';
 import { breaksOf, bucketAt, drawingOf, extremesOf, SeriesBuffer } from './series-buffer.ts';
 
 const START_S = Date.parse('2026-01-01T08:00:00Z') / 1000;
@@ -18,7 +18,9 @@ function seriesOf(signals: { [name: string]: [second: number, value: number | nu
           time: points.map(([second]) => START_S + second),
           min: points.map(([, value]) => (value === null ? null : value - 1)),
           max: points.map(([, value]) => (value === null ? null : value + 1)),
+          mean: points.map(([, value]) => value),
           last: points.map(([, value]) => value),
+          before: null,
         },
       ]),
     ),
@@ -127,6 +129,26 @@ test('a value reported on change holds through silence, until the last sign of l
   assert.deepEqual(x, [at(0), at(50), at(100), at(160)]);
   assert.deepEqual(y[2], [5, undefined, 7, 7]);
   assert.deepEqual(y[5], [undefined, null, undefined, null]);
+});
+
+test('a held line begins at the window’s left edge with the value from before, also when the window has moved on', () => {
+  const series = seriesOf({ a: [[100, 7]], b: [] });
+  const { a, b } = series.signals as { a: SeriesColumns; b: SeriesColumns };
+  const before = { time: START_S - 500, value: 5 };
+  const buffer = new SeriesBuffer({ ...series, signals: { a: { ...a, before }, b: { ...b, before } } });
+  const drawing = drawingOf(buffer, ['a', 'b'], at(160));
+  assert.deepEqual(drawing.x, [at(0), at(100), at(160)]);
+  assert.deepEqual(
+    [drawing.y[2], drawing.y[5]],
+    [
+      [5, 7, 7],
+      [5, undefined, 5],
+    ],
+  );
+  assert.deepEqual(drawingOf(buffer, ['a'], null).y[2], [7], 'what a polled machine said before is no line');
+  buffer.dropBefore(at(130));
+  assert.deepEqual(drawingOf(buffer, ['a'], at(160)).x, [at(130), at(160)]);
+  assert.deepEqual(drawingOf(buffer, ['a'], at(160)).y[2], [7, 7]);
 });
 
 test('extremes keep a spike of one sample, and tell unavailable from a number', () => {

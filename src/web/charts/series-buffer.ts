@@ -20,14 +20,21 @@ export interface Columns {
 export class SeriesBuffer {
   readonly bucketMs: number;
   readonly #signals: Map<string, Columns>;
+  /** Of each signal the newest value before the first bucket, if there was one. */
+  readonly #before: Map<string, number>;
+  /** Of the window. */
+  #startMs: number;
   /** Live buckets continue the hub's grid. */
   readonly #anchorMs: number;
 
   constructor(series: Series) {
     this.bucketMs = series.bucket_seconds * 1000;
     this.#signals = new Map();
-    let anchorMs = Date.parse(series.start_time);
-    for (const [name, { time, min, max, last }] of Object.entries(series.signals)) {
+    this.#before = new Map();
+    this.#startMs = Date.parse(series.start_time);
+    let anchorMs = this.#startMs;
+    for (const [name, { time, min, max, last, before }] of Object.entries(series.signals)) {
+      if (before !== null) this.#before.set(name, before.value);
       this.#signals.set(name, {
         time: time.map((seconds) => seconds * 1000),
         min: [...min],
@@ -43,6 +50,19 @@ export class SeriesBuffer {
     return this.#signals.get(signal) ?? { time: [], min: [], max: [], last: [] };
   }
 
+  /** Columns of a signal whose value holds until the next one: they begin with the value that held at the window's start. */
+  heldColumns(signal: string): Columns {
+    const { time, min, max, last } = this.columns(signal);
+    const before = this.#before.get(signal);
+    if (before === undefined || (time[0] ?? Number.POSITIVE_INFINITY) <= this.#startMs) return { time, min, max, last };
+    return {
+      time: [this.#startMs, ...time],
+      min: [before, ...min],
+      max: [before, ...max],
+      last: [before, ...last],
+    };
+  }
+
   /** Puts a live sample into its buckets. An explicit null makes a bucket without a value unavailable. */
   add(sample: { readonly [key: string]: JsonValue }): void {
     const timestamp = sample['timestamp'];
@@ -55,9 +75,14 @@ export class SeriesBuffer {
   }
 
   dropBefore(timeMs: number): void {
-    for (const { time, min, max, last } of this.#signals.values()) {
+    this.#startMs = Math.max(this.#startMs, timeMs);
+    for (const [name, { time, min, max, last }] of this.#signals) {
       const from = lowerBound(time, timeMs - this.bucketMs);
-      if (from > 0) for (const column of [time, min, max, last]) column.splice(0, from);
+      if (from === 0) continue;
+      const before = last[from - 1] ?? null;
+      if (before === null) this.#before.delete(name);
+      else this.#before.set(name, before);
+      for (const column of [time, min, max, last]) column.splice(0, from);
     }
   }
 
@@ -79,7 +104,7 @@ export interface Drawing {
  */
 export function drawingOf(buffer: SeriesBuffer, signals: readonly string[], held: number | null): Drawing {
   const sources = signals.map((signal) => {
-    const columns = buffer.columns(signal);
+    const columns = held === null ? buffer.columns(signal) : buffer.heldColumns(signal);
     return { columns, breaks: held === null ? breaksOf(columns.time, buffer.bucketMs) : [] };
   });
   const times = new Set<number>();

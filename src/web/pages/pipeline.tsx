@@ -1,6 +1,6 @@
 /** The way from the machines to this page: what works, what waits, what is broken. */
 import type { JSX } from 'preact';
-import type { HubStatus } from '../../model/api.ts';
+import type { HubStatus, NatsStatus } from '../../model/api.ts';
 import { DeadLetters } from '../components/dead-letters.tsx';
 import { EdgeCard } from '../components/edge-card.tsx';
 import { Facts } from '../components/facts.tsx';
@@ -60,16 +60,23 @@ function HopStep({ hop }: { hop: Hop }): JSX.Element {
 
 function HubCard({ status, lettersOpen }: { status: HubStatus; lettersOpen: boolean }): JSX.Element {
   const failing = status.database === 'failing';
+  const fault = failing ? 'Database fails' : status.nats?.state === 'failing' ? 'NATS fails' : null;
   return (
     <section class="part card" aria-labelledby="hub-title">
       <header class="part-head">
         <h2 id="hub-title">Hub</h2>
-        <p class={failing ? 'part-state ink-alarm' : 'part-state ink-running'}>
-          <StateMark state={failing ? 'alarm' : 'running'} /> {failing ? 'Database fails' : 'Stores'}
+        <p class={fault === null ? 'part-state ink-running' : 'part-state ink-alarm'}>
+          <StateMark state={fault === null ? 'running' : 'alarm'} /> {fault ?? 'Stores'}
         </p>
         <p class="part-notes">version {status.version}</p>
       </header>
-      {status.database_error === null ? null : <p class="part-error">{status.database_error}</p>}
+      {[status.database_error, status.nats?.last_error].map((error) =>
+        error ? (
+          <p key={error} class="part-error">
+            {error}
+          </p>
+        ) : null,
+      )}
       <Facts
         facts={[
           ['Readings a second', formatRate(status.readings_per_second)],
@@ -86,11 +93,21 @@ function HubCard({ status, lettersOpen }: { status: HubStatus; lettersOpen: bool
             ),
           ],
           ['Database', failing ? 'failing' : 'ok'],
+          ...(status.nats === null ? [] : natsFacts(status.nats)),
         ]}
       />
       {lettersOpen ? <DeadLetters /> : null}
     </section>
   );
+}
+
+function natsFacts(nats: NatsStatus): [string, string][] {
+  return [
+    ['Waiting in NATS', formatCount(nats.messages_pending)],
+    ['In work', formatCount(nats.messages_in_flight)],
+    ['Delivered again', formatCount(nats.messages_redelivered)],
+    ['Given back', formatCount(nats.messages_given_back)],
+  ];
 }
 
 function PipelineSkeleton(): JSX.Element {

@@ -1,0 +1,54 @@
+/**
+ * Samples as CSV (RFC 4180, with a header line): the signals that have a column, and the rest as JSON in the last one.
+ * What is not known is empty; that a signal became unavailable is a null in `extra`, under its name.
+ */
+import { SIGNALS } from '../../model/signals.ts';
+import { SampleRows } from './sample-rows.ts';
+
+const COMMA = 0x2c;
+const LINE_END: Buffer = Buffer.from('\r\n');
+const HEADER = `${['machine_id', 'timestamp', ...SIGNALS.map(({ name }) => name), 'extra'].join(',')}\r\n`;
+const ARE_TEXT: readonly boolean[] = SIGNALS.map(({ type }) => type === 'text');
+
+export class CsvRows extends SampleRows {
+  readonly #first: Buffer;
+  readonly #following: Buffer;
+  #isEmpty = true;
+
+  constructor(machineId: string) {
+    super();
+    this.#following = Buffer.from(`${quoted(machineId)},`);
+    this.#first = Buffer.concat([Buffer.from(HEADER), this.#following]);
+  }
+
+  override end(): Uint8Array {
+    return Buffer.from(this.#isEmpty ? HEADER : '');
+  }
+
+  protected override prefixBytes(): number {
+    return this.#first.length;
+  }
+
+  protected override row(start: number, end: number): void {
+    this.put(this.#isEmpty ? this.#first : this.#following);
+    this.#isEmpty = false;
+    let from = start;
+    let to = this.fieldEnd(from, end);
+    this.time(from, to);
+    for (const isText of ARE_TEXT) {
+      from = to + 1;
+      to = this.fieldEnd(from, end);
+      this.out[this.at++] = COMMA;
+      if (this.isNull(from, to)) continue;
+      if (isText) this.write(quoted(this.unescaped(from, to)));
+      else if (this.isFinite(to)) this.copy(from, to);
+    }
+    this.out[this.at++] = COMMA;
+    if (!this.isNull(to + 1, end)) this.write(quoted(this.unescaped(to + 1, end)));
+    this.put(LINE_END);
+  }
+}
+
+function quoted(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
