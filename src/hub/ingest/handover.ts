@@ -52,7 +52,7 @@ export const HANDOVER_LIMITS: HandoverLimits = {
   probeMessages: 100,
   holdMs: 30_000,
   retry: { firstMs: 100, maxMs: 2_000 },
-  giveBack: { firstMs: 2_000, maxMs: 60_000 },
+  giveBack: { firstMs: 2_000, maxMs: 10_000 },
 };
 
 /** What the objects around a message take besides its bytes. */
