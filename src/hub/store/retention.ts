@@ -66,7 +66,7 @@ export async function applyRetention(
       }
       continue;
     }
-    for (const machineId of await machineIds(client)) {
+    for (const machineId of await machinesIn(client, table)) {
       await repeat(table, () => deleteReadings(client, table, machineId, before));
     }
   }
@@ -75,7 +75,7 @@ export async function applyRetention(
     if (keptMs === null) continue;
     // By whole hours, so that an hour is never worked out from a part of its minutes.
     const before = await cutOf(client, keptMs, 'hour');
-    if (table === 'state_minutes') await client.query(REMEMBER_CUT, [before]);
+    if (table === 'rollup_minutes') await client.query(REMEMBER_CUT, [before]);
     await repeat(table, async () => {
       const { rowCount } = await client.query(
         `delete from ${table} where ctid = any(array(
@@ -150,9 +150,17 @@ async function dropChunk(client: Client, table: ReadingTable, { chunk, from, to 
   }
 }
 
-async function machineIds(client: Client): Promise<string[]> {
-  const { rows } = await client.query<{ id: string }>('select id from machines order by id');
-  return rows.map(({ id }) => id);
+/** Whoever has rows, registered or not; steps through the index from one to the next. */
+async function machinesIn(client: Client, table: ReadingTable): Promise<string[]> {
+  const { rows } = await client.query<{ machine_id: string }>(`
+    with recursive machine as (
+      (select machine_id from ${table} order by machine_id limit 1)
+      union all
+      select (select machine_id from ${table} where machine_id > machine.machine_id order by machine_id limit 1)
+      from machine where machine_id is not null
+    )
+    select machine_id from machine where machine_id is not null`);
+  return rows.map(({ machine_id }) => machine_id);
 }
 
 /** By the index on machine and time, oldest first. */
@@ -170,8 +178,7 @@ async function deleteReadings(client: Client, table: ReadingTable, machineId: st
   return rowCount ?? 0;
 }
 
-/** The roll-up job leaves hours alone whose state minutes are gone. */
+/** The roll-up job leaves hours alone whose minutes are gone. */
 const REMEMBER_CUT = `
-  insert into rollup_cut (state_minutes_before) values ($1)
-  on conflict (id) do update
-    set state_minutes_before = greatest(rollup_cut.state_minutes_before, excluded.state_minutes_before)`;
+  insert into rollup_cut (minutes_before) values ($1)
+  on conflict (id) do update set minutes_before = greatest(rollup_cut.minutes_before, excluded.minutes_before)`;

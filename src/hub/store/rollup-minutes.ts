@@ -85,10 +85,7 @@ export function readStatement({ careful }: Careful): string {
     where whole.readings > 0`;
 }
 
-/**
- * A minute from which rows have been removed by now knows fewer samples than its roll-up, and does not replace it.
- * The parameters are those of {@link readStatement}.
- */
+/** The parameters are those of {@link readStatement}. */
 export function minutesStatement({ careful }: Careful): string {
   const number = jsonNumber('extra', 'key', careful);
   return `
@@ -149,14 +146,20 @@ export const HOURS: string = `
     where machine_id = changed_signals.machine_id and signal = changed_signals.signal
       and bucket >= hour and bucket < hour + interval '1 hour'
   ) as hourly
+  where not exists (select from rollup_cut where hour < minutes_before)
   ${upsert('rollup_hours')}`;
 
+/**
+ * Where rows have been removed by now, what is left does not replace what knew more: without that, a minute's samples only
+ * become more, or are the same ones and a newer null.
+ */
 function upsert(table: 'rollup_minutes' | 'rollup_hours'): string {
   return `on conflict (machine_id, signal, bucket) do update
     set samples = excluded.samples, weight = excluded.weight, min = excluded.min, max = excluded.max,
       weighted_sum = excluded.weighted_sum, last = excluded.last, last_at = excluded.last_at,
       gone_at = greatest(excluded.gone_at, ${table}.gone_at)
-    where excluded.samples >= ${table}.samples`;
+    where excluded.samples > ${table}.samples
+      or (excluded.samples = ${table}.samples and excluded.last_at is not distinct from ${table}.last_at)`;
 }
 
 /** A piece of the statement for each column, with its number. */

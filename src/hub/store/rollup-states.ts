@@ -86,7 +86,9 @@ export const PARTS: string = `
       set readings = excluded.readings, first_at = excluded.first_at, last_at = excluded.last_at,
         carried = excluded.carried, states = excluded.states, spans = excluded.spans,
         state_after = excluded.state_after
-      where excluded.readings >= part.readings
+      -- Where rows have been removed, what is left does not replace what knew more.
+      where excluded.readings > part.readings or (excluded.readings = part.readings
+        and excluded.first_at = part.first_at and excluded.last_at = part.last_at)
     returning machine_id, minute, state_after
   )
   insert into changed_parts
@@ -171,7 +173,7 @@ export const STATE_HOURS: string = `
   with hours as (
     select distinct machine_id, hour from state_ranges
     cross join lateral generate_series(date_trunc('hour', first), last, interval '1 hour') as hour
-    where not exists (select from rollup_cut where hour < state_minutes_before)
+    where not exists (select from rollup_cut where hour < minutes_before)
   ), found as materialized (
     select machine_id, hour, state, round(sum(seconds)::numeric, 6)::double precision as seconds
     from hours cross join lateral (

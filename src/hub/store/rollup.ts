@@ -25,9 +25,12 @@ export interface RollupParts {
 
 /** A minute that is still open changes all the time: it is worked out no more often than this. */
 const OPEN_INTERVAL_MS = 30_000;
-/** Marks of one transaction: as many as take about so long. */
+/**
+ * Marks of one transaction: as many as take about so long. Fewer than the least would not make it shorter, since its
+ * statements have to be planned.
+ */
 const BATCH_MS = 200;
-const BATCH_MARKS_FIRST = 16;
+const BATCH_MARKS_MIN = 32;
 const BATCH_MARKS_MAX = 1_000;
 
 const NEWEST = { minute: 'infinity', machine_id: '' };
@@ -50,7 +53,8 @@ export class Rollups {
   #includesOpen = false;
   /** Marks from here on were done in this turn. */
   #below: Pick<Taken, 'minute' | 'machine_id'> = NEWEST;
-  #batchMarks = BATCH_MARKS_FIRST;
+  #batchMarks = BATCH_MARKS_MIN;
+  #hasTables = false;
   /** The next mark is one that has failed alone. */
   #careful = false;
 
@@ -63,14 +67,15 @@ export class Rollups {
 
   /**
    * Works out what has a mark, or should have one, from the newest minute to the oldest, until there is no more or the
-   * time is over. Rejects when the connection fails.
+   * time is over, or it may not work any more. Rejects when the connection fails.
    */
-  async turn(signal: AbortSignal, msMax: number): Promise<void> {
+  async turn(signal: AbortSignal, msMax: number, mayWork: () => boolean = () => true): Promise<void> {
     const startMs = this.#clock.monotonicMs();
-    await this.#client.query(`${MINUTE_TABLES}; ${STATE_TABLES}`);
+    if (!this.#hasTables) await this.#client.query(`${MINUTE_TABLES}; ${STATE_TABLES}`);
+    this.#hasTables = true;
     this.#begin(startMs >= this.#openDueMs);
     if (this.#includesOpen) this.#openDueMs = startMs + OPEN_INTERVAL_MS;
-    while (!signal.aborted && this.#clock.monotonicMs() - startMs < msMax) {
+    while (!signal.aborted && mayWork() && this.#clock.monotonicMs() - startMs < msMax) {
       const batchMs = this.#clock.monotonicMs();
       if (!(await this.#next())) {
         if (!(await markOlderRows(this.#client))) return;
@@ -104,7 +109,7 @@ export class Rollups {
     this.#passed(taken);
     const ratio = BATCH_MS / Math.max(1, this.#clock.monotonicMs() - startMs);
     const wanted = Math.round(taken.marks * Math.min(2, ratio));
-    this.#batchMarks = Math.max(1, Math.min(BATCH_MARKS_MAX, wanted));
+    this.#batchMarks = Math.max(BATCH_MARKS_MIN, Math.min(BATCH_MARKS_MAX, wanted));
     return true;
   }
 

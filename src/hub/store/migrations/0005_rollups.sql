@@ -54,10 +54,10 @@ create index state_minutes_age on state_minutes using brin (bucket);
 create index state_hours_age on state_hours using brin (bucket);
 create index state_parts_age on state_parts using brin (minute);
 
--- State minutes of hours before this may have been removed: their hours are not worked out again. One row, or none.
+-- Minutes before this may have been removed: their hours are not worked out again. One row, or none.
 create table rollup_cut (
   id integer primary key default 1 check (id = 1),
-  state_minutes_before timestamptz not null
+  minutes_before timestamptz not null
 );
 
 -- The job works through the marks from the newest minute to the oldest.
