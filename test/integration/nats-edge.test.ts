@@ -73,12 +73,11 @@ test('what the edge of the example reads is in the database of a hub', async () 
   assert.equal(row?.stored, read);
 });
 
-test('a stream from which nobody takes has every batch of the log once, through servers that were killed', async (context) => {
-  const server = await startNats();
-  context.after(() => server.stop());
-  const observer = await Observer.open(context, server.url);
-  await observer.manager.streams.add(JSON.parse(shown('json')) as StreamConfig);
-  const edge = await startEdge('stream', { url: server.address, confirm: 'published' });
+test('where nobody takes from the stream, it has every batch of the log once, through servers that were killed', async (context) => {
+  const alone = await startNats();
+  context.after(() => alone.stop());
+  await (await Observer.open(context, alone.url)).manager.streams.add(JSON.parse(shown('json')) as StreamConfig);
+  const edge = await startEdge('stream', { url: alone.address, confirm: 'published' });
   const says = (words: RegExp): Promise<true> =>
     waitUntil(String(words), async () => (words.test((await edge.sink()).last_error ?? '') ? true : undefined));
   let settled = 0;
@@ -87,16 +86,16 @@ test('a stream from which nobody takes has every batch of the log once, through 
       const { cursor } = await edge.sink();
       return cursor > settled + 3 ? cursor : undefined;
     });
-    await server.kill('SIGKILL');
+    await alone.kill('SIGKILL');
     await says(/^the connection to NATS at .* is lost/);
-    await server.restart();
+    await alone.restart();
   }
   await waitUntil('all to be delivered', async () => ((await edge.sink()).state === 'ok' ? true : undefined));
   assert.equal(await edge.command.end('SIGTERM'), 0, edge.command.said);
 
   const batches = await Array.fromAsync(readAll(nodeFiles, edge.log));
   assert.ok(batches.length > settled);
-  const stored = await (await Observer.open(context, server.url)).stored();
+  const stored = await (await Observer.open(context, alone.url)).stored('CNC_DATA');
   assert.deepEqual(
     stored.map(({ id, payload }) => `${id} ${payload.toString()}`).toSorted(),
     batches

@@ -14,13 +14,16 @@ import { natsMessageId, type SettledReply, type SettledRequest, settledSubject }
 import { CODE, fieldsOf } from './answers.ts';
 import type { Link } from './link.ts';
 
-/** Between two questions; it doubles from the first to the last. */
-const ASK_AGAIN_MS = { first: 50, max: 1_000 } as const;
+/** Between two questions; it grows from the first to the last. */
+const ASK_AGAIN_MS = { first: 25, max: 500, growth: 1.5 } as const;
 /** Between two looks at the stream. */
 const LOOK_INTERVAL_MS = 1_000;
 const ANSWER_MS_MAX = 5_000;
-/** After this a call is given back to the runner, which says why it waits and tries again. */
-const PATIENCE_MS = 10_000;
+/**
+ * After this a call is given back to the runner, which says why it waits and tries again. Long, since to the runner that is a
+ * failure, after which it delivers little at once: hubs that are only slow must not be met with that.
+ */
+const PATIENCE_MS = 60_000;
 /** What neither a hub nor the stream accounts for by then is published again: somebody may have deleted single messages. */
 const UNACCOUNTED_MS_MAX = 600_000;
 /** Batches that are remembered as published; of one that is forgotten there may be a copy in the stream. */
@@ -87,7 +90,7 @@ export class Confirmation {
   async wait(batches: readonly Batch[], deadlineMs: number, signal: AbortSignal): Promise<boolean> {
     const { clock, stream } = this.#parts;
     const lookFromMs = clock.monotonicMs() + LOOK_INTERVAL_MS;
-    for (let waitMs: number = ASK_AGAIN_MS.first; ; waitMs = Math.min(2 * waitMs, ASK_AGAIN_MS.max)) {
+    for (let waitMs: number = ASK_AGAIN_MS.first; ; waitMs = Math.min(waitMs * ASK_AGAIN_MS.growth, ASK_AGAIN_MS.max)) {
       const look = clock.monotonicMs() < lookFromMs ? undefined : await this.#recentLook(signal);
       const { open, reason, isAnswered } = await this.#ask(batches, signal);
       if (open.length === 0) {

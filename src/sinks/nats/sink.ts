@@ -31,6 +31,8 @@ export const create: CreateSink<NatsSinkOptions> = (options, context) => new Nat
 
 /** What one call may carry. */
 export const CALL_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
+/** Of one that waits until hubs have stored it: so long on a busy day that it must carry what was read meanwhile. */
+const CONFIRMED_CALL_LIMITS: Sink['limits'] = { batchesMax: 256, bytesMax: 1024 * 1024 };
 /**
  * Calls under way at once, one of them kept for the newest batches. They share one connection, in which what is sent later
  * waits: three calls of the backlog carry 12,000 readings a second over a line of 200 ms, and do not hold the fourth up.
@@ -45,7 +47,7 @@ const COMPRESSED_CHUNK_BYTES = 8 * 1024;
 const EXPECTED_STREAM_HEADER = 'Nats-Expected-Stream';
 
 class NatsSink implements Sink, StatusReporter {
-  readonly limits: Sink['limits'] = CALL_LIMITS;
+  readonly limits: Sink['limits'];
   readonly window = CALLS_MAX;
   readonly #options: NatsSinkOptions;
   readonly #statusSubject: string;
@@ -64,6 +66,7 @@ class NatsSink implements Sink, StatusReporter {
     this.#link = new Link(connection, { name: `millwright edge ${gatewayId}`, reconnectFirstMs, clock, random });
     const parts = { gatewayId, stream, link: this.#link, clock };
     this.#confirmation = confirm === 'stored' ? new Confirmation(parts) : null;
+    this.limits = confirm === 'stored' ? CONFIRMED_CALL_LIMITS : CALL_LIMITS;
     this.#compress = process.getBuiltinModule('node:zlib').zstdCompressSync;
   }
 
