@@ -56,7 +56,8 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
   const sink = { name: 'nats', type: 'nats', from: 'oldest', maxRate: null };
   assert.deepEqual((await read('')).settings.sinks, [{ ...sink, options: defaults }]);
   const told = await read(
-    ', user: u, password: p, stream: S7, subject_prefix: S7.a, ack_timeout: 5s, compression: none, confirm: published, reconnect_delay: 2s',
+    ', user: u, password: p, stream: S7, subject_prefix: S7.a, ack_timeout: 5s, compression: none, confirm: published, ' +
+      'reconnect_delay: 2s',
   );
   assert.deepEqual(told.settings.sinks[0]?.options, {
     connection: { ...NATS, user: 'u', password: 'p' },
@@ -72,8 +73,8 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
     [', subject_prefix: a.*', /subject_prefix: found "a\.\*"; allowed: tokens divided by dots/],
     [', subject_prefix: a..b', /subject_prefix: found "a\.\.b"/],
     [', subject_prefix: $JS.a', /subject_prefix: found "\$JS\.a"/],
-    [', confirm: acked', /confirm: found "acked"; allowed: stored, published/],
     [', compression: gzip', /compression: found "gzip"; allowed: zstd, none/],
+    [', confirm: sent', /confirm: found "sent"; allowed: stored, published/],
     [', ack_timeout: 1ms', /ack_timeout: found "1ms"; allowed: a duration/],
     [', retries: 3', /sinks\[0\]\.retries: there is no such key; allowed: url, user,/],
   ];

@@ -55,7 +55,10 @@ export async function runHub(settings: HubSettings, parts: HubParts, signal: Abo
     stored = hub.ingestor.run(storing.signal);
     read = hub.stream?.run(signal);
     parts.serving?.({ host: settings.server.host, port });
-    await Promise.all([compactPeriodically(settings, parts, signal), maintainStore(settings, parts, signal)]);
+    await Promise.all([
+      compactPeriodically(settings, parts, signal),
+      maintainStore(settings, { clock: parts.clock, log: parts.log, isPressed: () => hub.ingestor.isPressed }, signal),
+    ]);
   } finally {
     const closed = hub.close();
     storing.abort();

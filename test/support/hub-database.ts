@@ -6,9 +6,9 @@ import { after } from 'node:test';
 import { Client } from 'pg';
 import { silentLogger } from '../../src/base/logger.ts';
 import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
-import type { DatabaseSettings } from '../../src/hub/settings.ts';
+import { type DatabaseSettings, DEFAULT_STORE } from '../../src/hub/settings.ts';
 import { createClient } from '../../src/hub/store/connection.ts';
-import { migrate } from '../../src/hub/store/migrations.ts';
+import { prepareStore } from '../../src/hub/store/maintenance.ts';
 
 export interface TestServer {
   readonly pid: number;
@@ -45,7 +45,7 @@ export function testServerOf(server: RunningServer): TestServer {
   };
   const database = async (): Promise<DatabaseSettings> => {
     const settings = await emptyDatabase();
-    await withClient(settings, (client) => migrate(client, silentLogger));
+    await withClient(settings, (client) => prepareStore(client, DEFAULT_STORE, silentLogger));
     return settings;
   };
   return { pid: server.pid, database, emptyDatabase };

@@ -130,7 +130,8 @@ function inBatches(random: Random, readings: readonly Reading[]): Reading[][] {
   return batches;
 }
 
-async function checkRollups(client: Client, readings: readonly Reading[]): Promise<void> {
+/** Nothing is left to be done, and all roll-ups are those of the readings. */
+export async function checkRollups(client: Client, readings: readonly Reading[]): Promise<void> {
   assert.deepEqual(await storedRollups(client), expectedRollups(readings));
   assert.deepEqual(await marks(client), []);
 }

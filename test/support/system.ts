@@ -49,9 +49,13 @@ export class Command {
   readonly #process: ChildProcess;
   #said = '';
 
-  constructor(args: readonly string[]) {
+  /** @param variables of the environment, besides our own */
+  constructor(args: readonly string[], variables: Readonly<Record<string, string>> = {}) {
     this.args = args;
-    this.#process = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = spawn(process.execPath, [CLI, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...variables },
+    });
     running.add(this.#process);
     this.#process.once('exit', () => running.delete(this.#process));
     this.#process.unref();

@@ -19,14 +19,7 @@ import type { Random } from '../../base/random.ts';
 import type { Ingestor } from './ingestor.ts';
 import type { Message } from './prepare.ts';
 import { AckSubjects } from './ack-subjects.ts';
-import { MessageIdentifier, type StreamMessage, unpack } from './stream-message.ts';
-
-/** The life of one stream, from its creation to its deletion. */
-export interface StreamLife {
-  readonly stream: string;
-  /** When it was created. */
-  readonly epoch: string;
-}
+import { MessageIdentifier, readHeaders, type StreamLife, type StreamMessage, unpack } from './stream-message.ts';
 
 export interface HandoverLimits {
   /** Messages that are held, delivered and not settled. */
@@ -193,9 +186,9 @@ export class Handover {
       known.toldMs = this.#turnMs;
       return;
     }
-    const { stream, epoch } = life;
-    const read = this.#identifier.read(message.headers, message.data, { stream, epoch, sequence });
-    const { identity, payload, encoding } = read;
+    const { messageId, encoding } = readHeaders(message.headers);
+    const identity = this.#identifier.identify(messageId, life, sequence);
+    const payload = message.data;
     const bytes = payload.length + MESSAGE_OVERHEAD_BYTES;
     const delivery = { identity, payload, encoding, life, sequence, bytes, reply, toldMs: this.#turnMs };
     this.#held.set(sequence, delivery);

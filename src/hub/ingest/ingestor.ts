@@ -131,6 +131,11 @@ export class Ingestor {
     return ageMs > this.#limits.failureMsMax ? null : this.#lastError;
   }
 
+  /** Readings wait because all transactions that may be under way are. */
+  get isPressed(): boolean {
+    return this.#queue.length > 0;
+  }
+
   /** Bytes of messages and rows that wait or are under way. */
   get queuedBytes(): number {
     return this.#queuedBytes;

@@ -157,6 +157,12 @@ export class TestPublisher {
     return this.manager.consumers.info(this.#settings.streamName, this.#settings.consumerName);
   }
 
+  /** As the hub does that gives the message back, whichever hub it was delivered to. */
+  refuse(sequence: number): void {
+    const { streamName, consumerName } = this.#settings;
+    this.connection.publish(`$JS.ACK.${streamName}.${consumerName}.1.${sequence}.${sequence}.0.0`, '-NAK');
+  }
+
   /** Messages that the stream still has. */
   async left(): Promise<number> {
     return (await this.manager.streams.info(this.#settings.streamName)).state.messages;

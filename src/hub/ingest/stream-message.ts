@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
 import { messageOf } from '../../base/errors.ts';
-import type { BatchId } from '../../model/batch.ts';
 import { ENCODING_HEADER, MESSAGE_ID_HEADER, parseNatsMessageId, ZSTD_ENCODING } from '../../model/nats-wire.ts';
 import type { Identity } from '../store/parcel.ts';
 import type { Message } from './prepare.ts';
@@ -17,15 +16,6 @@ export interface StreamMessage {
   readonly encoding: string;
 }
 
-/** Where a message stands: by it one without an id is known again. */
-export interface StreamPlace {
-  readonly stream: string;
-  /** When the stream was created. */
-  readonly epoch: string;
-  /** The message's number in it. */
-  readonly sequence: number;
-}
-
 /** Longest id of a foreign publisher that is kept as it is, in UTF-16 units; of a longer one its digest is. */
 const KEY_LENGTH_MAX = 200;
 /** Publishers of other makes write it as they like. */
@@ -35,37 +25,66 @@ const QUOTED_LENGTH_MAX = 50;
 /** Logs of which batches come by turns. */
 const LOGS_REMEMBERED_MAX = 10_000;
 
-export class MessageIdentifier {
-  /** By what stands before the last `/` of a message id: the rest of the id is only the number. */
-  readonly #logs = new Map<string, Omit<BatchId, 'sequence'>>();
+/** The life of one stream, from its creation to its deletion. */
+export interface StreamLife {
+  readonly stream: string;
+  /** When it was created. */
+  readonly epoch: string;
+}
 
-  /** @param headers of the message, by name */
-  read(headers: Iterable<[string, string[]]> | undefined, payload: Uint8Array, place: StreamPlace): StreamMessage {
-    let messageId = '';
-    let encoding = '';
-    for (const [name, [value = '']] of headers ?? []) {
-      if (name === MESSAGE_ID_HEADER) messageId = value;
-      else if (name.toLowerCase() === ENCODING_NAME) encoding = value.toLowerCase();
-    }
-    const identity: Identity =
-      messageId === '' ? { kind: 'stream', ...place } : (this.#batchOf(messageId) ?? keyOf(messageId));
-    return { identity, payload, encoding: encoding === 'identity' ? '' : encoding };
+/** Of one gateway's log, the part of its messages' ids that stands before the number. */
+interface LogPrefix {
+  readonly prefix: string;
+  readonly gatewayId: string;
+  readonly epoch: string;
+}
+
+/** Tells by what a message is known again. Ids of batches differ in their number only, and there are many of them. */
+export class MessageIdentifier {
+  readonly #logs = new Map<string, LogPrefix>();
+  #last: LogPrefix = { prefix: '\n', gatewayId: '', epoch: '' };
+
+  /** @param messageId empty for a message without one: it is known by its number in the stream */
+  identify(messageId: string, { stream, epoch }: StreamLife, sequence: number): Identity {
+    if (messageId === '') return { kind: 'stream', stream, epoch, sequence };
+    return this.#batchOf(messageId) ?? keyOf(messageId);
   }
 
   #batchOf(messageId: string): Identity | undefined {
-    const numberAt = messageId.lastIndexOf('/') + 1;
-    const log = this.#logs.get(messageId.slice(0, numberAt));
-    if (log !== undefined) {
-      const sequence = sequenceOf(messageId, numberAt);
-      return sequence === undefined ? undefined : { kind: 'batch', ...log, sequence };
+    let log: LogPrefix | undefined = this.#last;
+    if (!messageId.startsWith(log.prefix)) {
+      log = this.#logs.get(messageId.slice(0, messageId.lastIndexOf('/') + 1)) ?? this.#learn(messageId);
+      if (log === undefined) return undefined;
+      this.#last = log;
     }
+    const sequence = sequenceOf(messageId, log.prefix.length);
+    if (sequence === undefined) return undefined;
+    return { kind: 'batch', gatewayId: log.gatewayId, epoch: log.epoch, sequence };
+  }
+
+  #learn(messageId: string): LogPrefix | undefined {
     const id = parseNatsMessageId(messageId);
     if (id === undefined) return undefined;
     if (this.#logs.size >= LOGS_REMEMBERED_MAX) this.#logs.clear();
-    const { gatewayId, epoch } = id;
-    this.#logs.set(messageId.slice(0, numberAt), { gatewayId, epoch });
-    return { kind: 'batch', ...id };
+    const prefix = messageId.slice(0, messageId.lastIndexOf('/') + 1);
+    const log = { prefix, gatewayId: id.gatewayId, epoch: id.epoch };
+    this.#logs.set(prefix, log);
+    return log;
   }
+}
+
+/** What the headers of a message say of it, in small letters where they are words. */
+export function readHeaders(headers: Iterable<[string, string[]]> | undefined): {
+  messageId: string;
+  encoding: string;
+} {
+  let messageId = '';
+  let encoding = '';
+  for (const [name, values] of headers ?? []) {
+    if (name === MESSAGE_ID_HEADER) messageId = values[0] ?? '';
+    else if (name.toLowerCase() === ENCODING_NAME) encoding = (values[0] ?? '').toLowerCase();
+  }
+  return { messageId, encoding: encoding === 'identity' ? '' : encoding };
 }
 
 /**

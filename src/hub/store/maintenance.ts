@@ -10,6 +10,8 @@ import { Rollups } from './rollup.ts';
 import { useTimescale } from './timescale.ts';
 
 export interface MaintenanceParts {
+  /** Readings wait to be stored: whatever can wait leaves the database to them. */
+  readonly isPressed: () => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -18,6 +20,8 @@ export interface MaintenanceParts {
 const TURN_INTERVAL_MS = 10_000;
 const RETENTION_INTERVAL_MS = 600_000;
 const RETRY_INTERVAL_MS = 5_000;
+/** However pressed the hub is, roll-ups are no older than this and a turn; charts read the rows meanwhile. */
+const PRESSED_MS_MAX = 120_000;
 
 /** Brings the database up to date. Several hubs may start at once. @throws as {@link migrate} does */
 export async function prepareStore(client: Client, settings: StoreSettings, log: Logger): Promise<void> {
@@ -68,15 +72,20 @@ async function waitForTurn(client: Client, clock: Clock, signal: AbortSignal): P
 async function maintain(
   client: Client,
   settings: StoreSettings,
-  { clock, log, signal }: MaintenanceParts & { readonly signal: AbortSignal },
+  { isPressed, clock, log, signal }: MaintenanceParts & { readonly signal: AbortSignal },
 ): Promise<void> {
   // All that is done here is done again where a crash has taken it back.
   await client.query('set synchronous_commit = off');
   const rollups = new Rollups(client, { clock, log });
   let retentionDueMs = 0;
+  let turnMs = clock.monotonicMs();
   while (!signal.aborted) {
     const startMs = clock.monotonicMs();
-    await rollups.turn(signal, TURN_INTERVAL_MS);
+    const mayWork = (): boolean => !isPressed() || startMs - turnMs >= PRESSED_MS_MAX;
+    if (mayWork()) {
+      await rollups.turn(signal, TURN_INTERVAL_MS, mayWork);
+      turnMs = startMs;
+    }
     if (startMs >= retentionDueMs && !signal.aborted) {
       const isDone = await applyRetention(client, settings.retention, { clock, log, signal });
       if (isDone) retentionDueMs = startMs + RETENTION_INTERVAL_MS;

@@ -7,10 +7,13 @@ import { pathToFileURL } from 'node:url';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { select, startTestServer, withClient } from '../../../test/support/hub-database.ts';
+import { upgradeCases } from '../../../test/support/upgrade-cases.ts';
 import { migrate } from './migrations.ts';
 
 const server = await startTestServer();
 const OWN = new URL('./migrations/', import.meta.url);
+
+upgradeCases(server);
 
 test('several hubs that start at once set up an empty database once', async () => {
   const settings = await server.emptyDatabase();

@@ -67,15 +67,15 @@ export class Rollups {
 
   /**
    * Works out what has a mark, or should have one, from the newest minute to the oldest, until there is no more or the
-   * time is over. Rejects when the connection fails.
+   * time is over, or it may not work any more. Rejects when the connection fails.
    */
-  async turn(signal: AbortSignal, msMax: number): Promise<void> {
+  async turn(signal: AbortSignal, msMax: number, mayWork: () => boolean = () => true): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     if (!this.#hasTables) await this.#client.query(`${MINUTE_TABLES}; ${STATE_TABLES}`);
     this.#hasTables = true;
     this.#begin(startMs >= this.#openDueMs);
     if (this.#includesOpen) this.#openDueMs = startMs + OPEN_INTERVAL_MS;
-    while (!signal.aborted && this.#clock.monotonicMs() - startMs < msMax) {
+    while (!signal.aborted && mayWork() && this.#clock.monotonicMs() - startMs < msMax) {
       const batchMs = this.#clock.monotonicMs();
       if (!(await this.#next())) {
         if (!(await markOlderRows(this.#client))) return;

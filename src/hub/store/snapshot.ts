@@ -1,14 +1,27 @@
 /** Reads that put together what roll-ups and rows say, as of one instant. */
 import type { PoolClient } from 'pg';
 import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
+import { faultKind } from './connection.ts';
 import type { Span } from './cover.ts';
 import type { ReadConnections } from './read-pools.ts';
 
-/** Runs the work with a connection whose queries all see the same. */
+/**
+ * Runs the work with a connection whose queries all see the same. A replica that must catch up ends a query that stands in
+ * its way (class 40 of the SQLSTATE); the same again succeeds.
+ */
 export async function inSnapshot<Result>(
   pool: ReadConnections,
   work: (client: PoolClient) => Promise<Result>,
 ): Promise<Result> {
+  try {
+    return await attempt(pool, work);
+  } catch (error) {
+    if (faultKind(error) !== 'conflict') throw error;
+    return attempt(pool, work);
+  }
+}
+
+async function attempt<Result>(pool: ReadConnections, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
   const client = await pool.connect();
   let failed = true;
   try {

@@ -153,10 +153,11 @@ const SAMPLE_WORDS = `${NEWEST_SAMPLE_WORD}
  */
 const MINUTE_WORDS = `${NEWEST_SAMPLE_WORD}
   union all
-  (select time, ${STATE_WORD}, false
-    from unnest($7::timestamptz[], $8::timestamptz[]) as span (first, beyond)
-    join sensor_data on machine_id = $1 and time >= first and time < beyond and time >= $2 and time < $3
-    where ${STATE_WORD} is not null)
+  (select word.*, false from unnest($7::timestamptz[], $8::timestamptz[]) as span (first, beyond)
+    cross join lateral (
+      select time, ${STATE_WORD} from sensor_data
+      where machine_id = $1 and time >= first and time < beyond and time >= $2 and time < $3 and ${STATE_WORD} is not null
+      offset 0) as word)
   union all
   (select first_at + carried + coalesce(sum(span) over (
       partition by minute order by place rows between unbounded preceding and 1 preceding), interval '0'), state, false
@@ -166,14 +167,17 @@ const MINUTE_WORDS = `${NEWEST_SAMPLE_WORD}
       from (
         select *, lag(state_after) over (order by minute) as state_before
         from unnest($5::timestamptz[], $6::timestamptz[]) as span (first, beyond)
-        join state_parts on machine_id = $1 and minute >= first and minute < beyond and state_after is not null
+        cross join lateral (
+          select * from state_parts
+          where machine_id = $1 and minute >= first and minute < beyond and state_after is not null
+          offset 0) as part
       ) as part
       cross join lateral unnest(states, spans) as item (state, span)
     ) as item)`;
 
 function statement(words: string): string {
   const seconds = KNOWN_STATES.map(
-    (state) => `'${state}', sum(extract(epoch from beyond - first)) filter (where state = '${state}')`,
+    (state) => `'${state}', date_part('epoch', sum(beyond - first) filter (where state = '${state}'))`,
   );
   return `
     with words as (${words}

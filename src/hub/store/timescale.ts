@@ -18,8 +18,11 @@ export type ReadingTable = (typeof READING_TABLES)[number];
 
 /** Finds out what there is, and makes use of it. The schema must be up to date. Rejects only when the connection fails. */
 export async function useTimescale(client: Client, settings: StoreSettings, log: Logger): Promise<Edition> {
-  const edition = await detectEdition(client, log);
-  if (edition === 'plain') return edition;
+  const edition = await unlessRefused(
+    () => detectEdition(client, log),
+    (error) => log.warn('it could not be found out what the database can do: plain tables are used', { error }),
+  );
+  if (edition === undefined || edition === 'plain') return 'plain';
   for (const table of READING_TABLES) {
     const isHypertable = await unlessRefused(
       () => makeHypertable(client, table, settings.chunkIntervalMs, log),
@@ -36,10 +39,10 @@ export async function useTimescale(client: Client, settings: StoreSettings, log:
 
 /** Installs the extension where the server has it ready. */
 async function detectEdition(client: Client, log: Logger): Promise<Edition> {
+  // Without its place in shared_preload_libraries, which not everyone may read, the extension would end the connection.
+  // What is in there makes this setting known.
   const known = await client.query<{ version: string | null; preloaded: boolean }>(`
-    select installed_version as version,
-      'timescaledb' = any(string_to_array(replace(current_setting('shared_preload_libraries', true), ' ', ''), ','))
-        as preloaded
+    select installed_version as version, current_setting('timescaledb.disable_load', true) is not null as preloaded
     from pg_available_extensions where name = 'timescaledb'`);
   const extension = known.rows[0];
   if (extension === undefined) {
@@ -56,7 +59,8 @@ async function detectEdition(client: Client, log: Logger): Promise<Edition> {
         await client.query('create extension timescaledb');
         return true;
       },
-      (error) => log.warn('TimescaleDB cannot be set up in this database: plain tables are used', { error }),
+      (error) =>
+        log.warn('TimescaleDB is not set up in this database, and this user may not: plain tables are used', { error }),
     );
     if (done !== true) return 'plain';
   }

@@ -21,7 +21,7 @@ export async function openServer(context: TestContext, options?: NatsOptions): P
   return server;
 }
 
-/** With the keys of its configuration; it waits for no hub, unless they say so. */
+/** With the keys of its configuration. Unless they say otherwise, a batch is settled when the stream has it: there is no hub. */
 export function openSink(context: TestContext, keys: object): Sink & StatusReporter {
   const options = schema.parse({ reconnect_delay: '20ms', confirm: 'published', ...keys });
   const parts = { gatewayId: GATEWAY, clock: systemClock, random: Math.random, log: silentLogger };

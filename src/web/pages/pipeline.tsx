@@ -35,7 +35,13 @@ export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element
         <Empty title="No gateway has reported to this hub">
           <p>
             Start one with <code>millwright edge --config edge.yaml</code> and give its sink <code>hub</code> the
-            address of this hub. It appears here within two seconds.
+            address of this hub
+            {status.nats === null ? null : (
+              <>
+                , or its sink <code>nats</code> that of the NATS servers
+              </>
+            )}
+            . It appears here within two seconds.
           </p>
         </Empty>
       ) : (
