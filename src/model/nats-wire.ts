@@ -28,17 +28,19 @@ export const STATUS_QUEUE = 'hubs';
 export const SETTLED_SUBJECTS: string = `${SETTLED_SUBJECT_PREFIX}.>`;
 export const SETTLED_QUEUE = 'hubs';
 
-/** Asked as JSON: which of these batches, both ends included, are settled, that is stored or among the dead letters? */
+/** Of sequences of one log; both ends included. */
+export type SequenceRange = readonly [first: number, last: number];
+
+/** Asked as JSON: which of these batches are settled, that is stored or among the dead letters? */
 export interface SettledRequest {
   readonly gateway_id: string;
   readonly epoch: string;
-  readonly first: number;
-  readonly last: number;
+  readonly sequences: readonly SequenceRange[];
 }
 
-/** The ranges of them, both ends included; or why that cannot be told now. */
+/** Those of them that are; or why that cannot be told now. */
 export type SettledReply =
-  | { readonly settled: readonly (readonly [first: number, last: number])[] }
+  | { readonly settled: readonly SequenceRange[] }
   | { readonly error: { readonly code: string; readonly message: string } };
 
 /** Where an edge asks. */

@@ -8,7 +8,7 @@ import type { Plant } from './plant.ts';
 import { SINK } from './receiver.ts';
 
 /** Longer than the longest wait of the edge between two tries, and then some. */
-const DRAIN_MS_MAX = 120_000;
+export const DRAIN_MS_MAX = 120_000;
 const DRAIN_CHECK_MS = 200;
 const STOPS_MAX = 3;
 
@@ -17,13 +17,20 @@ export interface LogNow {
   readonly cursor: number;
   /** Batches that are not settled. */
   readonly lag: number;
+  /** Why the sink delivers nothing; null when it does. */
+  readonly reason: string | null;
 }
 
 /** As the edge tells; rejects while it does not answer. */
 export async function lookAtLog(plant: Plant): Promise<LogNow> {
   const { log, sinks } = await plant.edgeStatus();
   const sink = sinks.find(({ name }) => name === SINK);
-  return { lastSequence: log.last_sequence, cursor: sink?.cursor ?? 0, lag: sink?.lag_batches ?? 0 };
+  return {
+    lastSequence: log.last_sequence,
+    cursor: sink?.cursor ?? 0,
+    lag: sink?.lag_batches ?? 0,
+    reason: sink?.last_error ?? null,
+  };
 }
 
 export interface Drained {

@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import { systemClock } from '../../src/base/clock.ts';
 import { waitUntil } from '../support/system.ts';
 import { compare, type Comparison, violationsOf } from './compare.ts';
-import { drain, lookAtLog, stopWithoutBacklog } from './drain.ts';
+import { drain, DRAIN_MS_MAX, lookAtLog, stopWithoutBacklog } from './drain.ts';
 import type { Transport } from './plan.ts';
-import { createPlant, GATEWAY_ID, type Plant } from './plant.ts';
+import { createPlant, GATEWAY_ID, type Plant, USUAL_LOG } from './plant.ts';
 import type { Supervised } from './supervised.ts';
 
 /** A thousand readings in a second. */
@@ -16,7 +16,7 @@ const MACHINES = 100;
 /** Before the outage, so that the hubs' memory is that of hubs at work. */
 const WARM_UP_MS = 10_000;
 const LOOK_INTERVAL_MS = 1_000;
-const PROGRESS_LOOKS = 15;
+const PROGRESS_LOOKS = 10;
 const HUB_MEMORY_MB_MAX = 300;
 const MB = 1024 * 1024;
 
@@ -36,7 +36,7 @@ interface Peaks {
 
 /** @returns what breaks the rule, a sentence each */
 export async function drillDatabaseDown(options: DrillOptions): Promise<string[]> {
-  const plant = await createPlant({ transport: options.transport, machines: MACHINES });
+  const plant = await createPlant({ transport: options.transport, machines: MACHINES, log: USUAL_LOG });
   const stopNow = (): void => plant.stopNow();
   process.once('exit', stopNow);
   try {
@@ -56,11 +56,17 @@ async function drill(plant: Plant, { minutes, say, signal }: DrillOptions): Prom
   await systemClock.sleep(WARM_UP_MS, signal);
   const before = hubs.map(memoryPeakMb);
   say(`the database goes away for ${minutes} minutes; hubs ${megabytes(before)} until now`);
+  const watching = new AbortController();
+  const watched = watch(plant, say, watching.signal);
   await plant.database.kill();
-  const peaks = await watch(plant, { minutes, say, signal });
+  const outageMs = minutes * 60_000;
+  await systemClock.sleep(outageMs, signal);
   signal.throwIfAborted();
   await plant.database.start();
-  const { tookMs, violations: late } = await drain(plant, signal);
+  say('the database is there again');
+  const { tookMs, violations: late } = await drain(plant, signal, DRAIN_MS_MAX + outageMs);
+  watching.abort();
+  const peaks = await watched;
   const peakMb = hubs.map(memoryPeakMb);
   const edgeMb = memoryPeakMb(plant.edge);
   const violations = [...late, ...(await stopWithoutBacklog(plant, signal))];
@@ -78,22 +84,20 @@ async function drill(plant: Plant, { minutes, say, signal }: DrillOptions): Prom
   return violations;
 }
 
-/** Until the outage is over. */
-async function watch(
-  plant: Plant,
-  { minutes, say, signal }: Pick<DrillOptions, 'minutes' | 'say' | 'signal'>,
-): Promise<Peaks> {
+/** Until the signal is aborted. */
+async function watch(plant: Plant, say: (line: string) => void, signal: AbortSignal): Promise<Peaks> {
   const peaks: Peaks = { edgeBacklogBatches: 0, waitingBatches: 0 };
-  const endMs = performance.now() + minutes * 60_000;
-  for (let looks = 1; performance.now() < endMs && !signal.aborted; looks += 1) {
+  for (let looks = 1; !signal.aborted; looks += 1) {
     await systemClock.sleep(LOOK_INTERVAL_MS, signal);
-    const { lag } = await lookAtLog(plant);
+    const { lag, reason } = await lookAtLog(plant);
     const waiting = await plant.receiver.waiting();
     peaks.edgeBacklogBatches = Math.max(peaks.edgeBacklogBatches, lag);
     peaks.waitingBatches = Math.max(peaks.waitingBatches, waiting);
     if (looks % PROGRESS_LOOKS !== 0) continue;
     const memory = megabytes(plant.receiver.hubs.map(memoryPeakMb));
-    say(`${looks} s: the edge holds ${lag} batches, ${waiting} are on the way, hubs ${memory}`);
+    say(
+      `${looks} s: the edge holds ${lag} batches, ${waiting} are on the way, hubs ${memory}; ${reason ?? 'it delivers'}`,
+    );
   }
   return peaks;
 }

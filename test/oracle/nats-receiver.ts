@@ -68,7 +68,7 @@ export class NatsReceiver implements Receiver {
     await Promise.all([this.#lines.edge, ...this.#lines.hubs].map((lines) => lines.start()));
     for (const [index, hub] of this.#hubs.entries()) {
       const url = this.#lines.hubs[index]?.urlFor((node) => node.url);
-      hub.start(database, { nats: { url, replicas: this.nodes.length, max_bytes: STREAM_BYTES_MAX } });
+      hub.start(database, { nats: { url, stream_replicas: this.nodes.length, stream_max_bytes: STREAM_BYTES_MAX } });
     }
   }
 

@@ -11,7 +11,7 @@ import { drain, lookAtLog, type LogNow, stopWithoutBacklog } from './drain.ts';
 import { CameToNothing } from './fault-tools.ts';
 import { Faults } from './faults.ts';
 import { type FaultKind, faultKinds, planRounds, type PlannedFault, type Round, type Transport } from './plan.ts';
-import { createPlant, GATEWAY_ID, type Plant } from './plant.ts';
+import { createPlant, GATEWAY_ID, type Plant, SMALL_LOG } from './plant.ts';
 
 const MACHINES = 16;
 const ROUNDS_BETWEEN_DRAINS = 3;
@@ -49,7 +49,7 @@ export interface OracleResult {
 }
 
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
-  const plant = await createPlant({ transport: options.transport, machines: MACHINES });
+  const plant = await createPlant({ transport: options.transport, machines: MACHINES, log: SMALL_LOG });
   const stopNow = (): void => plant.stopNow();
   process.once('exit', stopNow);
   let keepFolder = false;

@@ -5,7 +5,8 @@ import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EDGE_NODE_FLAGS } from '../../src/edge/flags.ts';
-import type { EdgeSettings } from '../../src/edge/settings.ts';
+import type { EdgeSettings, LogSettings } from '../../src/edge/settings.ts';
+import type { LogLimits } from '../../src/log/keeper.ts';
 import type { EdgeStatus } from '../../src/model/status.ts';
 import { makeFolder } from '../support/system.ts';
 import { DatabaseServer } from './database-server.ts';
@@ -18,18 +19,21 @@ import { TcpProxy } from './tcp-proxy.ts';
 
 export const GATEWAY_ID = 'ORACLE';
 const SAMPLING_MS = 100;
-/** Small, so that a backlog of seconds has closed segments and is no longer in memory. */
-const SEGMENT_BYTES = 64 * 1024;
-const HOT_BYTES = 64 * 1024;
-/** Little, so that a few seconds of backlog are compressed. */
-const WARM_BYTES = 96 * 1024;
 const STATUS_MS_MAX = 3_000;
 
 export interface PlantOptions {
   readonly transport: Transport;
   /** Each says ten samples in a second. */
   readonly machines: number;
+  readonly log: LogSizes;
 }
+
+type LogSizes = Pick<LogSettings, 'segmentBytesMax' | 'hotBytesMax'> & Pick<LogLimits, 'warmBytesMax'>;
+
+/** Of a backlog of seconds there are closed segments, it is no longer in memory, and some of it is compressed. */
+export const SMALL_LOG: LogSizes = { segmentBytesMax: 64 * 1024, hotBytesMax: 64 * 1024, warmBytesMax: 96 * 1024 };
+/** As it is where nothing else is configured. */
+export const USUAL_LOG: LogSizes = { segmentBytesMax: 4_000_000, hotBytesMax: 1_000_000, warmBytesMax: 10_000_000 };
 
 export class Plant {
   readonly folder: string;
@@ -39,13 +43,15 @@ export class Plant {
   readonly receiver: Receiver;
   readonly edge: Supervised;
   readonly #machines: number;
+  readonly #log: LogSizes;
   readonly #statusPort: number;
   readonly #databaseLinePort: number;
 
-  constructor({ folder, receiver, machines, ports }: PlantParts) {
+  constructor({ folder, receiver, machines, log, ports }: PlantParts) {
     this.folder = folder;
     this.receiver = receiver;
     this.#machines = machines;
+    this.#log = log;
     this.#statusPort = ports.status;
     this.#databaseLinePort = ports.databaseLine;
     this.disk = new SmallDisk(path.join(folder, 'disk'));
@@ -135,11 +141,11 @@ export class Plant {
       sinks: [this.receiver.sink],
       log: {
         folder: this.logFolder,
-        segmentBytesMax: SEGMENT_BYTES,
-        hotBytesMax: HOT_BYTES,
+        segmentBytesMax: this.#log.segmentBytesMax,
+        hotBytesMax: this.#log.hotBytesMax,
         sync: { kind: 'batch', intervalMs: 1_000 },
         limits: {
-          warmBytesMax: WARM_BYTES,
+          warmBytesMax: this.#log.warmBytesMax,
           // Never reached: what a full log gives up is the matter of other tests, here all must arrive.
           bytesMax: 2 ** 30,
           ageMsMax: null,
@@ -163,17 +169,16 @@ export class Plant {
   }
 }
 
-interface PlantParts {
+interface PlantParts extends Omit<PlantOptions, 'transport'> {
   readonly folder: string;
   readonly receiver: Receiver;
-  readonly machines: number;
   readonly ports: { readonly database: number; readonly databaseLine: number; readonly status: number };
 }
 
-export async function createPlant({ transport, machines }: PlantOptions): Promise<Plant> {
+export async function createPlant({ transport, ...options }: PlantOptions): Promise<Plant> {
   const folder = await makeFolder();
   const receiver = transport === 'http' ? await HttpReceiver.create(folder) : await NatsReceiver.create(folder);
   const [database, databaseLine, status] = await freePorts(3);
   const ports = { database: database!, databaseLine: databaseLine!, status: status! };
-  return new Plant({ folder, receiver, machines, ports });
+  return new Plant({ ...options, folder, receiver, ports });
 }

@@ -16,7 +16,7 @@ import { createAnswerPool } from '../store/connection.ts';
 import { SettledAnswers } from './settled-answers.ts';
 
 const GATEWAY = 'gw 1';
-const QUESTION = { gateway_id: GATEWAY, epoch: 'e-1', first: 1, last: 5 };
+const QUESTION = { gateway_id: GATEWAY, epoch: 'e-1', sequences: [[1, 5]] };
 
 const server = await startTestServer();
 const nats = await startNats();
@@ -50,7 +50,7 @@ test('stored and refused batches are settled, others are not', async () => {
   await publish(3, Buffer.from('no frame'));
   await until(async () => JSON.stringify(await ask()) === '{"settled":[[2,3]]}');
   assert.deepEqual(await ask({ ...QUESTION, gateway_id: 'another' }), { settled: [] });
-  assert.deepEqual(await ask({ ...QUESTION, first: 4 }), { settled: [] });
+  assert.deepEqual(await ask({ ...QUESTION, sequences: [[4, 5]] }), { settled: [] });
   await hub.stop();
 });
 
@@ -60,15 +60,8 @@ test('what no edge asks is told so, and trouble with the database is told', asyn
   after(() => pool.end());
   new SettledAnswers(pool).serve(connection);
   await connection.flush();
-  const wrong = [
-    'no JSON',
-    '7',
-    'null',
-    {},
-    { ...QUESTION, first: 0 },
-    { ...QUESTION, last: 0 },
-    { ...QUESTION, last: 1e5 },
-  ];
+  const sequences = [7, [], [7], [[0, 1]], [[2, 1]], [[1, 2, 3]], [[1, 1.5]], [['1', 2]], [[1, 1e5]]];
+  const wrong = ['no JSON', '7', 'null', {}, ...sequences.map((these) => ({ ...QUESTION, sequences: these }))];
   for (const question of [...wrong, { ...QUESTION, epoch: 'a\0b' }, { ...QUESTION, gateway_id: 7 }]) {
     const answer = await ask(question);
     assert.ok('error' in answer && answer.error.code === 'bad_request', JSON.stringify(question));

@@ -86,7 +86,14 @@ function questionOf(text: string): SettledQuestion | undefined {
   } catch {
     return undefined;
   }
-  const { gateway_id: gatewayId = '', epoch = '', first = 0, last = 0 } = asked;
-  const isNamed = [first, last].every((sequence) => checkBatchId({ gatewayId, epoch, sequence }) === undefined);
-  return isNamed && last >= first && last - first < BATCHES_MAX ? { gatewayId, epoch, first, last } : undefined;
+  const { gateway_id: gatewayId = '', epoch = '', sequences } = asked;
+  if (!Array.isArray(sequences) || sequences.length === 0 || sequences.length > BATCHES_MAX) return undefined;
+  let batches = 0;
+  for (const range of sequences as readonly unknown[]) {
+    const [first, last, ...more]: unknown[] = Array.isArray(range) ? range : [];
+    const isNamed = [first, last].every((sequence) => checkBatchId({ gatewayId, epoch, sequence }) === undefined);
+    if (!isNamed || more.length > 0 || Number(last) < Number(first)) return undefined;
+    batches += Number(last) - Number(first) + 1;
+  }
+  return batches <= BATCHES_MAX ? { gatewayId, epoch, sequences } : undefined;
 }

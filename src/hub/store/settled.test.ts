@@ -14,11 +14,17 @@ test('each question is answered with the ranges of its own log that are stored',
       insert into settled_ranges (origin, name, epoch, sequences) values ('gateway', 'G', 'e-2', '[1,5)')`);
     const of = { gatewayId: 'G', epoch: 'e-2' };
     return settledAmong(client, [
-      { ...of, first: 3, last: 20 },
-      { ...of, first: 5, last: 9 },
-      { ...of, first: 11, last: 11 },
-      { ...of, gatewayId: 'nobody', first: 1, last: 9 },
-      { ...of, epoch: 'e-9', first: 1, last: 9 },
+      { ...of, sequences: [[3, 20]] },
+      { ...of, sequences: [[5, 9]] },
+      {
+        ...of,
+        sequences: [
+          [20, 22],
+          [11, 11],
+        ],
+      },
+      { ...of, gatewayId: 'nobody', sequences: [[1, 9]] },
+      { ...of, epoch: 'e-9', sequences: [[1, 9]] },
     ]);
   });
   assert.deepEqual(
@@ -30,7 +36,10 @@ test('each question is answered with the ranges of its own log that are stored',
         [20, 20],
       ],
       [],
-      [[11, 11]],
+      [
+        [11, 11],
+        [20, 20],
+      ],
       [],
       [],
     ],

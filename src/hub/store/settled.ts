@@ -7,6 +7,7 @@
  * whole transaction is given up and done again ({@link OvertakenError}).
  */
 import type { Client, Pool, QueryConfig } from 'pg';
+import type { SequenceRange } from '../../model/nats-wire.ts';
 import { ADVISORY_LOCKS, OvertakenError } from './connection.ts';
 import type { Identity, Parcel } from './parcel.ts';
 
@@ -79,28 +80,27 @@ function offeredBy(parcels: readonly Parcel[]): { logs: LogOffer[]; keys: Map<st
   return { logs: [...logs.values()], keys };
 }
 
-/** Numbers of one gateway's log, both ends included. */
+/** Numbers of one gateway's log. */
 export interface SettledQuestion {
   readonly gatewayId: string;
   readonly epoch: string;
-  readonly first: number;
-  readonly last: number;
+  readonly sequences: readonly SequenceRange[];
 }
 
-/** For each question, in its order, the ranges of its numbers that are stored, committed; both ends included. */
+/** For each question, in its order, those of its numbers that are stored, committed. */
 export async function settledAmong(
   database: Client | Pool,
   questions: readonly SettledQuestion[],
-): Promise<[first: number, last: number][][]> {
+): Promise<SequenceRange[][]> {
   const { rows } = await database.query<KnownRange>(
     findSettled([
       questions.map(() => 'gateway'),
       questions.map(({ gatewayId }) => gatewayId),
       questions.map(({ epoch }) => epoch),
-      questions.map(({ first, last }) => `{[${first},${last + 1})}`),
+      questions.map(({ sequences }) => `{${sequences.map(([first, last]) => `[${first},${last}]`).join(',')}}`),
     ]),
   );
-  const answers: [number, number][][] = questions.map(() => []);
+  const answers: SequenceRange[][] = questions.map(() => []);
   for (const { index, first, end } of rows) answers[index - 1]?.push([first, end - 1]);
   return answers;
 }

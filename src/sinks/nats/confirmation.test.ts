@@ -28,7 +28,8 @@ class Hub {
   #answer(request: SettledRequest): SettledReply {
     this.asked.push(request);
     if (this.trouble !== undefined) return { error: { code: 'try_later', message: this.trouble } };
-    const settled = [...this.stored].filter((one) => request.first <= one && one <= request.last);
+    const isAsked = (one: number): boolean => request.sequences.some(([first, last]) => first <= one && one <= last);
+    const settled = [...this.stored].filter(isAsked);
     return { settled: settled.map((one) => [one, one]) };
   }
 }
@@ -57,15 +58,22 @@ test('a batch is settled when a hub has stored it, not when the stream has it', 
   const hub = await Hub.open(context, url);
   hub.stored.add(1);
   let isSettled = false;
-  const delivery = sink.deliver([batch(1), batch(2), batch(3)], never).then((settlement) => {
+  const delivery = sink.deliver([batch(1), batch(2), batch(5)], never).then((settlement) => {
     isSettled = true;
     return settlement;
   });
   await until(() => hub.asked.length > 2);
-  assert.deepEqual(hub.asked[0], { gateway_id: GATEWAY, epoch: 'ep-1', first: 1, last: 3 });
+  assert.deepEqual(hub.asked[0], {
+    gateway_id: GATEWAY,
+    epoch: 'ep-1',
+    sequences: [
+      [1, 2],
+      [5, 5],
+    ],
+  });
   assert.equal((await idsIn(observer)).length, 3);
   assert.equal(isSettled, false);
-  hub.stored.add(2).add(3);
+  hub.stored.add(2).add(5);
   assert.deepEqual(await delivery, { refused: [] });
   assert.equal((await idsIn(observer)).length, 3);
 });

@@ -10,7 +10,13 @@
 import type { Clock } from '../../base/clock.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
-import { natsMessageId, type SettledReply, type SettledRequest, settledSubject } from '../../model/nats-wire.ts';
+import {
+  natsMessageId,
+  type SequenceRange,
+  type SettledReply,
+  type SettledRequest,
+  settledSubject,
+} from '../../model/nats-wire.ts';
 import { CODE, fieldsOf } from './answers.ts';
 import type { Link } from './link.ts';
 
@@ -57,6 +63,8 @@ export class Confirmation {
   readonly #parts: ConfirmationParts;
   readonly #published = new Map<string, Publication>();
   #created: string | null = null;
+  /** False when the last look failed: perhaps it is not permitted. */
+  #canLook = true;
   #lastLook: StreamLook | undefined;
 
   constructor(parts: ConfirmationParts) {
@@ -89,15 +97,16 @@ export class Confirmation {
    */
   async wait(batches: readonly Batch[], deadlineMs: number, signal: AbortSignal): Promise<boolean> {
     const { clock, stream } = this.#parts;
-    const lookFromMs = clock.monotonicMs() + LOOK_INTERVAL_MS;
+    const judgeFromMs = clock.monotonicMs() + LOOK_INTERVAL_MS;
     for (let waitMs: number = ASK_AGAIN_MS.first; ; waitMs = Math.min(waitMs * ASK_AGAIN_MS.growth, ASK_AGAIN_MS.max)) {
-      const look = clock.monotonicMs() < lookFromMs ? undefined : await this.#recentLook(signal);
+      const isJudged = clock.monotonicMs() > judgeFromMs;
+      const look = isJudged ? await this.#recentLook(signal) : undefined;
       const { open, reason, isAnswered } = await this.#ask(batches, signal);
       if (open.length === 0) {
         this.#forget(batches);
         return true;
       }
-      const lost = look === undefined || !isAnswered ? [] : open.filter((batch) => !this.#mayHold(look, batch));
+      const lost = isJudged && isAnswered ? open.filter((batch) => !this.#mayHold(look, batch)) : [];
       this.#forget(lost);
       if (!isAnswered || clock.monotonicMs() > deadlineMs) {
         throw new MillwrightError(
@@ -112,7 +121,7 @@ export class Confirmation {
 
   /** To be done before anything is published. */
   async prepare(signal: AbortSignal): Promise<void> {
-    if (this.#created === null) await this.#look(signal);
+    if (this.#created === null && this.#canLook) await this.#look(signal);
   }
 
   /** Calls that wait at the same time share it. */
@@ -133,6 +142,7 @@ export class Confirmation {
         () => undefined,
       );
     }, signal);
+    this.#canLook = said !== undefined;
     if (said === undefined) return undefined;
     const { created, state } = said;
     const { first_seq: first, last_seq: last } = fieldsOf(state);
@@ -146,13 +156,13 @@ export class Confirmation {
   }
 
   /** What was published after the look is not judged by it. */
-  #mayHold(look: StreamLook, batch: Batch): boolean {
+  #mayHold(look: StreamLook | undefined, batch: Batch): boolean {
     const publication = this.#published.get(natsMessageId(batch));
     if (publication === undefined) return false;
     const { created, sequence, atMs } = publication;
-    if (atMs >= look.atMs) return true;
-    const isThere = created === look.created && sequence >= look.first && sequence <= look.last;
-    return isThere && look.atMs - atMs < UNACCOUNTED_MS_MAX;
+    if (this.#parts.clock.monotonicMs() - atMs > UNACCOUNTED_MS_MAX) return false;
+    if (look === undefined || atMs >= look.atMs) return true;
+    return created === look.created && sequence >= look.first && sequence <= look.last;
   }
 
   /** The batches that no hub has stored, and why, as far as hubs tell. */
@@ -168,13 +178,8 @@ export class Confirmation {
 
   async #askOfEpoch(batches: readonly Batch[], signal: AbortSignal): Promise<Answer> {
     const { link, gatewayId } = this.#parts;
-    const sequences = batches.map(({ sequence }) => sequence);
-    const asked: SettledRequest = {
-      gateway_id: gatewayId,
-      epoch: batches[0]?.epoch ?? '',
-      first: Math.min(...sequences),
-      last: Math.max(...sequences),
-    };
+    const sequences = rangesOf(batches.map(({ sequence }) => sequence));
+    const asked: SettledRequest = { gateway_id: gatewayId, epoch: batches[0]?.epoch ?? '', sequences };
     const subject = settledSubject(gatewayId);
     const notAnswered = (reason: string): Answer => ({ open: [...batches], isAnswered: false, reason });
     return link.use(async (connection) => {
@@ -203,6 +208,17 @@ interface Answer {
   readonly isAnswered: boolean;
   /** For people: why batches are open. */
   readonly reason: string;
+}
+
+/** @param sequences in rising order */
+function rangesOf(sequences: readonly number[]): SequenceRange[] {
+  const ranges: [number, number][] = [];
+  for (const sequence of sequences) {
+    const last = ranges.at(-1);
+    if (last?.[1] === sequence - 1) last[1] = sequence;
+    else ranges.push([sequence, sequence]);
+  }
+  return ranges;
 }
 
 async function whyNoHubAnswers(error: unknown, subject: string): Promise<string> {

@@ -104,17 +104,16 @@ class NatsSink implements Sink, StatusReporter {
   }
 
   async #publishAll(batches: readonly Batch[], signal: AbortSignal): Promise<Published[]> {
-    const { headers } = await import('@nats-io/transport-node');
     return this.#link.use(async (connection) => {
+      const { headers } = await import('@nats-io/transport-node');
+      const publish = async (batch: Batch): Promise<Published> => {
+        const confirm = this.#confirmation?.publishing(batch);
+        const published = await this.#publish(connection, batch, headers);
+        if ('number' in published) confirm?.(published.number);
+        return published;
+      };
       try {
-        return await Promise.all(
-          batches.map(async (batch) => {
-            const confirm = this.#confirmation?.publishing(batch);
-            const published = await this.#publish(connection, batch, headers);
-            if ('number' in published) confirm?.(published.number);
-            return published;
-          }),
-        );
+        return await Promise.all(batches.map(publish));
       } catch (error) {
         throw await publishFailure(error, this.#place, connection);
       }
