@@ -54,11 +54,11 @@ async function askAll(hub: HubProcess): Promise<void> {
   await ask(hub, 'state timeline from samples, 24 h', `CNC-002/states?points=${POINTS}`, DAY_MS);
   await ask(hub, 'chart of three signals, 30 days', `CNC-001/${series}`, 30 * DAY_MS);
   await ask(hub, 'state timeline, 30 days', `CNC-001/states?points=${POINTS}`, 30 * DAY_MS);
-  await ask(hub, 'chart of three signals, 1 h, from the rows', `CNC-001/${series}`, DAY_MS / 24);
+  await ask(hub, 'chart of three signals, 1 h, from the rows', `CNC-001/${series}`, DAY_MS / 24, false);
   say('');
 }
 
-async function ask(hub: HubProcess, name: string, address: string, lengthMs: number): Promise<void> {
+async function ask(hub: HubProcess, name: string, address: string, lengthMs: number, hasLimit = true): Promise<void> {
   const agent = new http.Agent({ keepAlive: true });
   const times: number[] = [];
   let items = '';
@@ -74,9 +74,9 @@ async function ask(hub: HubProcess, name: string, address: string, lengthMs: num
   }
   agent.destroy();
   const p95 = times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.95)] ?? 0;
-  const verdict = p95 < 100 ? 'met' : 'missed';
+  const limit = hasLimit ? `100 ms: ${p95 < 100 ? 'met' : 'missed'}` : '';
   say(
-    `| ${name} | ${median(times).toFixed(0)} ms | ${p95.toFixed(0)} ms | ${items}, ${thousands(bytes)}B | 100 ms: ${verdict} |`,
+    `| ${name} | ${median(times).toFixed(0)} ms | ${p95.toFixed(0)} ms | ${items}, ${thousands(bytes)}B | ${limit} |`,
   );
 }
 

@@ -22,14 +22,16 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+function poolOf(port: number): Pool {
+  const { host, user, password, database } = primary;
+  const pool = new Pool({ host, port, user, password, database, max: 4, connectionTimeoutMillis: 1_000 });
+  // Servers are stopped under idle connections.
+  pool.on('error', () => {});
+  return pool;
+}
+
 /** Pools of their own for a test, with a clock that a test can move on, and what was logged. */
 function setup(): { pools: ReadPools; said: string[]; pass: (ms: number) => void; port: () => Promise<number> } {
-  const poolOf = (port: number): Pool => {
-    const { host, user, password, database } = primary;
-    const pool = new Pool({ host, port, user, password, database, max: 4, connectionTimeoutMillis: 1_000 });
-    pool.on('error', () => {});
-    return pool;
-  };
   let passedMs = 0;
   const said: string[] = [];
   const keep = (message: string, fields?: object): void => void said.push(`${message} ${JSON.stringify(fields)}`);
@@ -112,10 +114,8 @@ test('the past can be read from the replica while the primary is away', async (t
   t.after(() => pools.end());
   const stopped = await startPostgres({ folder: path.join(folder, 'other'), log: silentLogger, durable: false });
   await stopped.stop();
-  const { host, user, password, database } = primary;
-  const gone = new Pool({ host, port: stopped.port, user, password, database });
-  const replicas = [{ name: 'replica', pool: new Pool({ host, port: replica.port, user, password, database }) }];
-  const alone = new ReadPools({ primary: gone, replicas, clock: systemClock, log: silentLogger });
+  const replicas = [{ name: 'replica', pool: poolOf(replica.port) }];
+  const alone = new ReadPools({ primary: poolOf(stopped.port), replicas, clock: systemClock, log: silentLogger });
   t.after(() => alone.end());
   const client = await alone.connect();
   assert.deepEqual((await client.query('select pg_is_in_recovery() as is_replica')).rows, [{ is_replica: true }]);
