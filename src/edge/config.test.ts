@@ -50,12 +50,14 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
     subjectPrefix: 'CNC_DATA.edge',
     ackTimeoutMs: 30_000,
     compression: 'zstd',
+    confirm: 'stored',
     reconnectFirstMs: 250,
   };
   const sink = { name: 'nats', type: 'nats', from: 'oldest', maxRate: null };
   assert.deepEqual((await read('')).settings.sinks, [{ ...sink, options: defaults }]);
   const told = await read(
-    ', user: u, password: p, stream: S7, subject_prefix: S7.a, ack_timeout: 5s, compression: none, reconnect_delay: 2s',
+    ', user: u, password: p, stream: S7, subject_prefix: S7.a, ack_timeout: 5s, compression: none, confirm: published, ' +
+      'reconnect_delay: 2s',
   );
   assert.deepEqual(told.settings.sinks[0]?.options, {
     connection: { ...NATS, user: 'u', password: 'p' },
@@ -63,6 +65,7 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
     subjectPrefix: 'S7.a',
     ackTimeoutMs: 5_000,
     compression: 'none',
+    confirm: 'published',
     reconnectFirstMs: 2_000,
   });
   const wrong: [string, RegExp][] = [
@@ -71,6 +74,7 @@ test('a sink of type nats has the stream, the subjects and the waits that a hub 
     [', subject_prefix: a..b', /subject_prefix: found "a\.\.b"/],
     [', subject_prefix: $JS.a', /subject_prefix: found "\$JS\.a"/],
     [', compression: gzip', /compression: found "gzip"; allowed: zstd, none/],
+    [', confirm: sent', /confirm: found "sent"; allowed: stored, published/],
     [', ack_timeout: 1ms', /ack_timeout: found "1ms"; allowed: a duration/],
     [', retries: 3', /sinks\[0\]\.retries: there is no such key; allowed: url, user,/],
   ];
@@ -106,6 +110,7 @@ test('the section nats of older files is a sink named nats', async () => {
         subjectPrefix: 'CNC_DATA.edge',
         ackTimeoutMs: 30_000,
         compression: 'zstd',
+        confirm: 'stored',
         reconnectFirstMs: 1_000,
       },
     },

@@ -28,9 +28,7 @@ test('three servers: each is killed while messages come, and every acknowledged 
     await waitUntil(`${index} to have caught up`, async () => {
       const { cluster: placed } = await manager.streams.info('CNC_DATA');
       const others = placed?.replicas ?? [];
-      return others.length === 2 && others.every((other) => other.current && !(other.offline ?? false))
-        ? true
-        : undefined;
+      return others.length === 2 && others.every(({ current, offline }) => current && !offline) ? true : undefined;
     });
   }
   const came = await readAll(hub, 'CNC_DATA', published);

@@ -13,8 +13,6 @@ import type { Batch } from '../../model/batch.ts';
 import type { Settlement, Sink } from '../../ports/sink.ts';
 import { batch, failure, never, Observer, openServer, openSink } from './nats.test-support.ts';
 
-const STORED = { refused: [], known: 0 };
-
 async function temporaryFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'millwright-nats-test-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
@@ -209,7 +207,8 @@ test('a line that is slow, stands still, breaks and is cut loses and doubles not
     await end();
   };
   await during({ kind: 'delay', delayMs: () => 50 }, async () => {
-    assert.deepEqual(await sink.deliver([batch(1), batch(2)], never), STORED);
+    // On a machine that is busy the acknowledgment may be late, and then they are sent again.
+    await deliverAtLast(sink, [batch(1), batch(2)]);
   });
   await during({ kind: 'hold' }, async () => {
     const { message } = await failure(sink.deliver([batch(3)], never));

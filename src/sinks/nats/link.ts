@@ -69,13 +69,11 @@ export class Link {
     this.#isClosed = true;
     const opening = this.#opening;
     this.#interrupt(stopped());
-    void opening?.then(
-      (connection) => connection.close(),
-      () => {},
-    );
+    void opening?.then((connection) => connection.close()).catch(() => {});
   }
 
   async #connection(signal: AbortSignal): Promise<NatsConnection> {
+    if (this.#isClosed) throw stopped();
     if (this.#opening === undefined && this.#trouble !== undefined) {
       if (this.#parts.clock.monotonicMs() < this.#openedAgainAtMs) throw this.#trouble;
     }

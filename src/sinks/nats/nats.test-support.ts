@@ -21,9 +21,9 @@ export async function openServer(context: TestContext, options?: NatsOptions): P
   return server;
 }
 
-/** With the keys of its configuration. */
+/** With the keys of its configuration. Unless they say otherwise, a batch is settled when the stream has it: there is no hub. */
 export function openSink(context: TestContext, keys: object): Sink & StatusReporter {
-  const options = schema.parse({ reconnect_delay: '20ms', ...keys });
+  const options = schema.parse({ reconnect_delay: '20ms', confirm: 'published', ...keys });
   const parts = { gatewayId: GATEWAY, clock: systemClock, random: Math.random, log: silentLogger };
   const sink = create(options, parts) as Sink & StatusReporter;
   context.after(() => sink.close());
