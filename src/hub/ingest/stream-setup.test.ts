@@ -36,9 +36,9 @@ async function waiting(settings: NatsSettings, sentence: RegExp): Promise<TestRe
 test('nobody at the address, and a wrong password: waiting states', async () => {
   const server = await start('authorization { user: hub, password: right }');
   const { port } = new URL(server.address);
-  await waiting(natsSettings(`nats://127.0.0.1:1`), /NATS at 127\.0\.0\.1:1: connection refused/);
+  await waiting(natsSettings(`nats://127.0.0.1:1`), /^NATS at 127\.0\.0\.1:1 cannot be reached: connection refused/);
   const wrong = natsSettings(`nats://hub:wrong@127.0.0.1:${port}`);
-  const { warnings } = await waiting(wrong, /NATS at 127\.0\.0\.1:\d+: .*Authorization/i);
+  const { warnings } = await waiting(wrong, /^NATS at 127\.0\.0\.1:\d+ does not let us in \(Authorization/i);
   assert.doesNotMatch(warnings.join(), /wrong@/);
 });
 
