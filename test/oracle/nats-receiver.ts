@@ -72,9 +72,15 @@ export class NatsReceiver implements Receiver {
     }
   }
 
-  /** A message stays in the stream until a hub has stored it. */
+  /** A message stays in the stream until a hub has stored it. Also sees that it is the stream that the hubs are to make. */
   waiting(): Promise<number> {
-    return this.operator.sees(async ({ streams }) => (await streams.info(DATA_STREAM)).state.messages);
+    return this.operator.sees(async ({ streams }) => {
+      const { config, state } = await streams.info(DATA_STREAM);
+      if (config.num_replicas !== NODES || config.retention !== 'workqueue' || config.discard !== 'new') {
+        throw new Error(`the stream is not as the hubs were told to make it: ${JSON.stringify(config)}`);
+      }
+      return state.messages;
+    });
   }
 
   async stop(): Promise<void> {

@@ -6,8 +6,8 @@ import { FAULTS, type Transport } from './plan.ts';
 /** What runs, each part a process of its own. */
 const PLANT: Readonly<Record<Transport, string>> = {
   http: 'the real edge and the real hub with a real PostgreSQL, each a process of its own',
-  nats: `the real edge, a cluster of three NATS servers with the configuration of \`deploy/nats/\` and a stream kept three times,
-two real hubs that share its consumer, and a real PostgreSQL, each a process of its own`,
+  nats: `the real edge, three NATS servers with \`deploy/nats/cluster.conf\` and a stream that is kept three times, two real
+hubs on one consumer, and a real PostgreSQL, each a process of its own`,
 };
 const TITLES: Readonly<Record<Transport, string>> = { http: 'Reliability', nats: 'Reliability with NATS' };
 
