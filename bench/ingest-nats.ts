@@ -17,6 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../src/base/clock.ts';
 import { connectNats } from '../src/base/nats.ts';
+import { natsConnectionOf } from '../src/base/nats-config.ts';
 import { startNatsPublisher } from '../src/load/nats-publisher.ts';
 import { encodeFrame } from '../src/model/frame.ts';
 import { EDGE_SUBJECT_PREFIX, natsMessageId, subjectToken } from '../src/model/nats-wire.ts';
@@ -178,17 +179,6 @@ async function startNats(folder: string): Promise<{ url: string; pid: number; st
 
 /** The publishers' process: builds all messages, says `ready`, waits for a line, publishes, says `published`. */
 async function publish(url: string, rows: number, readingsPerMessage: number): Promise<void> {
-  const settings = {
-    servers: [url],
-    user: null,
-    password: null,
-    token: null,
-    nkeySeedFile: null,
-    credsFile: null,
-    tlsCaFile: null,
-    tlsCertFile: null,
-    tlsKeyFile: null,
-  };
   const messages = Array.from({ length: PUBLISHERS }, (): { id: string; payload: Uint8Array }[] => []);
   let frames: Uint8Array[] = [];
   let count = 0;
@@ -206,7 +196,7 @@ async function publish(url: string, rows: number, readingsPerMessage: number): P
   const signal = new AbortController().signal;
   const publishers = await Promise.all(
     messages.map(async (own, index) => {
-      const connection = await connectNats(settings, { name: `bench ${index}`, random: Math.random });
+      const connection = await connectNats(natsConnectionOf({ url }), { name: `bench ${index}`, random: Math.random });
       const publisher = startNatsPublisher({ connection, clock: systemClock, random: Math.random });
       return async (): Promise<void> => {
         const subject = `${EDGE_SUBJECT_PREFIX}.${subjectToken(`bench-${index}`)}`;
