@@ -4,7 +4,8 @@
  * and deduplication are on; every row is counted at the end.
  *
  *     one reading a message: 10,000 messages, then 1,000,000
- *     100 readings a message: 1,000,000 readings, beside `psql \copy` of the same rows, in pairs that alternate
+ *     100 readings a message, compressed as edges do: 1,000,000 readings, beside `psql \copy` of the same rows, in pairs
+ *     that alternate
  *
  * The time is that from the first publish to the last commit. The stream's file store is the server's own, with its usual
  * sync interval; `SYNC=always` has it sync each message before it acknowledges, as deploy/nats/ does.
@@ -15,12 +16,13 @@ import { open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { zstdCompressSync } from 'node:zlib';
 import { systemClock } from '../src/base/clock.ts';
 import { connectNats } from '../src/base/nats.ts';
 import { natsConnectionOf } from '../src/base/nats-config.ts';
 import { startNatsPublisher } from '../src/load/nats-publisher.ts';
 import { encodeFrame } from '../src/model/frame.ts';
-import { EDGE_SUBJECT_PREFIX, natsMessageId, subjectToken } from '../src/model/nats-wire.ts';
+import { EDGE_SUBJECT_PREFIX, natsMessageId, subjectToken, ZSTD_ENCODING } from '../src/model/nats-wire.ts';
 import { type EmbeddedPostgres, freePort } from '../src/up/postgres.ts';
 import { natsServerProgram } from '../test/support/nats-server.ts';
 import {
@@ -179,6 +181,8 @@ async function startNats(folder: string): Promise<{ url: string; pid: number; st
 
 /** The publishers' process: builds all messages, says `ready`, waits for a line, publishes, says `published`. */
 async function publish(url: string, rows: number, readingsPerMessage: number): Promise<void> {
+  // As an edge does by default; a message of one reading would not become smaller.
+  const isCompressed = readingsPerMessage > 1;
   const messages = Array.from({ length: PUBLISHERS }, (): { id: string; payload: Uint8Array }[] => []);
   let frames: Uint8Array[] = [];
   let count = 0;
@@ -189,7 +193,8 @@ async function publish(url: string, rows: number, readingsPerMessage: number): P
     if (frames.length < readingsPerMessage && row < rows) continue;
     const own = messages[count % PUBLISHERS] ?? [];
     const id = natsMessageId({ gatewayId: `bench-${count % PUBLISHERS}`, epoch: 'bench', sequence: own.length + 1 });
-    own.push({ id, payload: Buffer.concat(frames) });
+    const payload = Buffer.concat(frames);
+    own.push({ id, payload: isCompressed ? zstdCompressSync(payload) : payload });
     frames = [];
     count += 1;
   }
@@ -197,7 +202,9 @@ async function publish(url: string, rows: number, readingsPerMessage: number): P
   const publishers = await Promise.all(
     messages.map(async (own, index) => {
       const connection = await connectNats(natsConnectionOf({ url }), { name: `bench ${index}`, random: Math.random });
-      const publisher = startNatsPublisher({ connection, clock: systemClock, random: Math.random });
+      const encoding = isCompressed ? ZSTD_ENCODING : undefined;
+      const common = { connection, clock: systemClock, random: Math.random };
+      const publisher = startNatsPublisher({ ...common, ...(encoding && { encoding }) });
       return async (): Promise<void> => {
         const subject = `${EDGE_SUBJECT_PREFIX}.${subjectToken(`bench-${index}`)}`;
         for (const { id, payload } of own) {

@@ -19,7 +19,7 @@ import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import { MESSAGE_ID_HEADER } from '../model/nats-wire.ts';
+import { ENCODING_HEADER, MESSAGE_ID_HEADER, ZSTD_ENCODING } from '../model/nats-wire.ts';
 import { newFigures, type PublisherFigures, Waiters } from './publisher.ts';
 
 export interface NatsPublisherOptions {
@@ -31,6 +31,8 @@ export interface NatsPublisherOptions {
   readonly windowMessages?: number;
   /** Most bytes of payloads that are awaited at a time; a single message may be longer. */
   readonly windowBytes?: number;
+  /** How the payloads are compressed; absent for as they are. */
+  readonly encoding?: typeof ZSTD_ENCODING;
   /**
    * After so long a message is published again, if one that was sent later is acknowledged. When nothing at all is
    * acknowledged for so long, one message is, and again: a stream that is only slow is left in peace.
@@ -169,8 +171,10 @@ class WindowedPublisher implements NatsPublisher {
 
   #send(number: number, { subject, payload, messageId }: Awaited): void {
     const fields = headers();
+    const { connection, encoding } = this.#options;
     fields.append(MESSAGE_ID_HEADER, messageId);
-    this.#options.connection.publish(subject, payload, { headers: fields, reply: `${this.#inbox}.${number}` });
+    if (encoding !== undefined) fields.append(ENCODING_HEADER, encoding);
+    connection.publish(subject, payload, { headers: fields, reply: `${this.#inbox}.${number}` });
   }
 
   #answered(reply: Msg): void {
