@@ -22,6 +22,7 @@ test('a file that users have reads from NATS, with what it does not say filled i
     subjects: ['CNC_DATA.>'],
     streamBytesMax: 8 * 2 ** 30,
     replicas: 1,
+    persistMode: 'default',
     ackWaitMs: 30_000,
   });
 });
@@ -49,6 +50,7 @@ test('what cannot be is told with file and line', () => {
     ['url: "http://a"', /hub\.yaml:1: nats\.url: found "http:\/\/a"; allowed: URLs such as nats:/],
     ['url: "nats://a", stream_name: "A.B"', /hub\.yaml:1: nats\.stream_name: found "A\.B"; allowed: a name without/],
     ['url: "nats://a", consumer_name: "A B"', /nats\.consumer_name: found "A B"/],
+    ['url: "nats://a", stream_persist_mode: fast', /nats\.stream_persist_mode: found "fast"; allowed: default, async/],
     ['url: "nats://a", stream_replicas: 6', /nats\.stream_replicas: found 6/],
     ['stream_name: A', /nats\.url/],
   ];

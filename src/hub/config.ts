@@ -17,7 +17,7 @@ import { LOG_LEVELS } from '../base/logger.ts';
 import { natsConnectionKeys, natsConnectionOf } from '../base/nats-config.ts';
 import { DATA_STREAM } from '../model/nats-wire.ts';
 import { READ_URL_ALLOWED, replicasOf } from './read-url.ts';
-import type { HubSettings, NatsSettings } from './settings.ts';
+import { type HubSettings, type NatsSettings, PERSIST_MODES } from './settings.ts';
 
 const timeZone = text('an IANA time zone such as Europe/Berlin').refine(isTimeZone, {
   error: 'allowed: an IANA time zone such as Europe/Berlin',
@@ -86,6 +86,11 @@ const schema = section({
     stream_replicas: integer({ min: 1, max: 5 })
       .prefault(1)
       .describe('Copies of a stream that is created, in a cluster of servers: 3 outlive the loss of one server'),
+    stream_persist_mode: choice(PERSIST_MODES)
+      .prefault('default')
+      .describe(
+        'Of a stream that is created: async acknowledges before the operating system has a message (nats-server 2.12, one copy)',
+      ),
     consumer_name: streamName()
       .prefault('PROCESSOR')
       .describe('Durable pull consumer, which all hubs share; created when it is missing'),
@@ -162,6 +167,7 @@ function natsSettings(keys: NonNullable<z.output<typeof schema>['nats']>): NatsS
     subjects,
     streamBytesMax: keys.stream_max_bytes,
     replicas: keys.stream_replicas,
+    persistMode: keys.stream_persist_mode,
     ackWaitMs: keys.ack_wait,
   };
 }

@@ -47,6 +47,12 @@ export interface RetentionSettings {
   readonly rollupHoursMs: number | null;
 }
 
+/**
+ * JetStream's: with `async` a server that crashes loses what it has acknowledged in the last moments. Edges that wait for
+ * the hub (`confirm: stored`, which is the default) lose nothing by that; publishers that trust the stream do.
+ */
+export const PERSIST_MODES = ['default', 'async'] as const;
+
 export interface NatsSettings {
   readonly connection: NatsConnectionSettings;
   readonly streamName: string;
@@ -55,6 +61,7 @@ export interface NatsSettings {
   readonly subjects: readonly string[];
   readonly streamBytesMax: number;
   readonly replicas: number;
+  readonly persistMode: (typeof PERSIST_MODES)[number];
   /** For the consumer, where the hub creates it. */
   readonly ackWaitMs: number;
 }

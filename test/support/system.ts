@@ -1,6 +1,7 @@
 /** A whole Millwright for a test: a real PostgreSQL, a real hub and real edges, each a process that can be killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -36,6 +37,18 @@ export async function waitUntil<Answer>(
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`, { cause: lastError });
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
+}
+
+/** SIGSTOP, until none of its threads runs any more: the signal alone returns while some still do. SIGCONT lets it go on. */
+export async function suspend(pid: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP');
+  const isStopped = (task: string): boolean => {
+    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')')).startsWith(') T');
+  };
+  await waitUntil(`process ${pid} to stop`, () => readdirSync(`/proc/${pid}/task`).every(isStopped) || undefined, {
+    pollMs: 1,
+  });
 }
 
 const running = new Set<ChildProcess>();

@@ -40,6 +40,7 @@ export function natsSettings(url: string, changes: Partial<NatsSettings> = {}): 
     subjects: [`${streamName}.>`],
     streamBytesMax: 64 * MIB,
     replicas: 1,
+    persistMode: 'default',
     ackWaitMs: 30_000,
     ...changes,
   };

@@ -33,7 +33,7 @@ async function ask(question: unknown = QUESTION): Promise<SettledReply> {
 test('stored and refused batches are settled, others are not', async () => {
   const database = await server.database();
   const stream = { streamName: 'CNC_DATA', consumerName: 'PROCESSOR', subjects: ['CNC_DATA.>'] };
-  const limits = { streamBytesMax: 2 ** 24, replicas: 1, ackWaitMs: 30_000 };
+  const limits = { streamBytesMax: 2 ** 24, replicas: 1, persistMode: 'default' as const, ackWaitMs: 30_000 };
   const hub = await startHub(database, { nats: { connection: settings, ...stream, ...limits } });
   const publish = async (sequence: number, payload: Uint8Array): Promise<void> => {
     const header = headers();

@@ -85,6 +85,18 @@ test('copies that there are no servers for, subjects that are taken, a push cons
   await until(() => reader.lastError === null);
 });
 
+test('a stream that may acknowledge before it has written is made so, and only where that is asked for', async () => {
+  const server = await start('');
+  for (const persistMode of ['default', 'async'] as const) {
+    const settings = natsSettings(server.address, { persistMode });
+    const { reader } = startReader(await database.database(), settings);
+    await until(() => reader.lastError === null);
+    const { manager } = await connectPublisher(settings);
+    const { config } = await manager.streams.info(settings.streamName);
+    assert.equal(config.persist_mode ?? 'default', persistMode);
+  }
+});
+
 test('a stream and a consumer of the user’s are used as they are, with a warning for each setting that can lose readings', async () => {
   const server = await start('');
   const settings = natsSettings(server.address);

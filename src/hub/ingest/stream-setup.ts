@@ -70,7 +70,9 @@ async function streamInfo(
   settings: NatsSettings,
   created: ('stream' | 'consumer')[],
 ): Promise<StreamInfo> {
-  const { DiscardPolicy, JetStreamApiCodes, RetentionPolicy, StorageType } = await import('@nats-io/jetstream');
+  const { DiscardPolicy, JetStreamApiCodes, PersistMode, RetentionPolicy, StorageType } = await import(
+    '@nats-io/jetstream'
+  );
   try {
     return await manager.streams.info(settings.streamName);
   } catch (error) {
@@ -85,6 +87,8 @@ async function streamInfo(
     num_replicas: settings.replicas,
     max_bytes: settings.streamBytesMax,
     duplicate_window: nanos(DUPLICATE_WINDOW_MS),
+    // Servers before 2.12 do not know it.
+    ...(settings.persistMode === 'async' && { persist_mode: PersistMode.Async }),
   });
   created.push('stream');
   return info;

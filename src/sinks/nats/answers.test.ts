@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { connect } from '@nats-io/transport-node';
 import type { NatsServer } from '../../../test/support/nats-server.ts';
+import { suspend } from '../../../test/support/system.ts';
 import type { Sink } from '../../ports/sink.ts';
 import { batch, failure, never, Observer, openServer, openSink } from './nats.test-support.ts';
 
@@ -188,7 +189,7 @@ test('a stream that does not acknowledge in time is sent the same again', async 
   const { server, observer, sink } = await open(context);
   await observer.addStream();
   await sink.deliver([batch(1)], never);
-  process.kill(server.pid, 'SIGSTOP');
+  await suspend(server.pid);
   await says(
     sink.deliver([batch(2)], never),
     'connection_failed',

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { nkeys } from '@nats-io/transport-node';
 import { type Effect, TcpProxy } from '../../../test/oracle/tcp-proxy.ts';
 import { makeCertificates } from '../../../test/support/certificates.ts';
-import { freePort } from '../../../test/support/system.ts';
+import { freePort, suspend } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/until.ts';
 import type { Batch } from '../../model/batch.ts';
 import type { Settlement, Sink } from '../../ports/sink.ts';
@@ -39,7 +39,7 @@ test('a server that is killed fails what is under way at once, and goes on when 
   await observer.addStream();
   const sink = openSink(context, { url: server.edgeUrl });
   await sink.deliver([batch(1)], never);
-  process.kill(server.pid, 'SIGSTOP');
+  await suspend(server.pid);
   const underWay = failure(sink.deliver([batch(2)], never));
   await server.kill('SIGKILL');
   const lost = {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { connect } from '@nats-io/transport-node';
-import { freePort } from '../../../test/support/system.ts';
+import { freePort, suspend } from '../../../test/support/system.ts';
 import { parseNatsMessageId } from '../../model/nats-wire.ts';
 import type { EdgeStatus } from '../../model/status.ts';
 import type { Sink, StatusReporter } from '../../ports/sink.ts';
@@ -177,7 +177,7 @@ test('closing does not wait for a server that says nothing, whatever is under wa
   await observer.addStream();
   const sink = openSink(context, { url });
   await sink.deliver([batch(1)], never);
-  process.kill(pid, 'SIGSTOP');
+  await suspend(pid);
   try {
     const delivery = failure(sink.deliver([batch(2)], never));
     await sink.close();
