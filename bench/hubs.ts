@@ -1,0 +1,97 @@
+/**
+ * `npm run bench -- hubs`: how much two hubs on one consumer store beside one, where the database is not the limit.
+ *
+ * The database is kept out of the way: `sensor_data` is unlogged. The stream is full before the hubs begin, so that
+ * publishers take nothing from them, and the clock runs from the moment at which each hub has stored something. Hubs, NATS and database still share
+ * this machine: with two cores, what two hubs can reach is what the second core has left beside NATS and the database. So
+ * the processor time of each is told, and how much of both cores was at work.
+ *
+ * One and two hubs alternate. Every row is counted at the end.
+ */
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EmbeddedPostgres } from '../src/up/postgres.ts';
+import {
+  cpuSeconds,
+  createDatabase,
+  dropDatabase,
+  type HubProcess,
+  MACHINES,
+  median,
+  psql,
+  say,
+  startHubProcess,
+  thousands,
+  withServer,
+} from './ingest.support.ts';
+import { startNats, startPublishers, storedBy } from './nats.support.ts';
+
+const ROWS = Number(process.env['ROWS'] ?? 2_000_000);
+const PAIRS = Number(process.env['PAIRS'] ?? 3);
+const READINGS_PER_MESSAGE = Number(process.env['READINGS_PER_MESSAGE'] ?? 100);
+const COUNT_INTERVAL_MS = 50;
+let runs = 0;
+
+await withServer(async (server, folder) => {
+  say(`${ROWS} readings of ${MACHINES} machines, ${READINGS_PER_MESSAGE} in a message, into an unlogged table`);
+  const ratios: number[] = [];
+  for (let pair = 1; pair <= PAIRS; pair += 1) {
+    const one = await run(server, folder, 1);
+    const two = await run(server, folder, 2);
+    ratios.push(two.perSecond / one.perSecond);
+    say(`pair ${pair}: ${one.text} · ${two.text} · ratio ${(ratios.at(-1) ?? 0).toFixed(2)}`);
+  }
+  say(`median ratio ${median(ratios).toFixed(2)} (at least 1.50)`);
+});
+
+async function run(
+  server: EmbeddedPostgres,
+  folder: string,
+  count: number,
+): Promise<{ perSecond: number; text: string }> {
+  runs += 1;
+  const database = `hubs_${runs}`;
+  await createDatabase(server, database);
+  const nats = await startNats(path.join(folder, `nats-${runs}`));
+  const start = (name: string): Promise<HubProcess> =>
+    startHubProcess(server, { database, folder, name, nats: { url: nats.url } });
+  // The first one makes the tables and the stream.
+  await (await start('first')).stop();
+  psql(server, database, ['-q', '-c', 'alter table sensor_data set unlogged']);
+  const publishers = await startPublishers(nats.url, { rows: ROWS, readingsPerMessage: READINGS_PER_MESSAGE });
+  await publishers.publish();
+  await publishers.stop();
+  const hubs = await Promise.all(Array.from({ length: count }, (_, index) => start(`hub-${index + 1}`)));
+  const storedByEach = (): Promise<number[]> => Promise.all(hubs.map((hub) => storedBy(hub.url)));
+  const cpuNow = async (): Promise<{ hubs: number; postgres: number; nats: number }> => {
+    const cpu = await Promise.all(hubs.map((hub) => hub.cpu()));
+    return {
+      hubs: cpu.reduce((sum, { hub }) => sum + hub, 0),
+      postgres: Math.max(...cpu.map(({ postgres }) => postgres)),
+      nats: cpuSeconds(nats.pid),
+    };
+  };
+  while ((await storedByEach()).includes(0)) await sleep(COUNT_INTERVAL_MS);
+  const [storedBefore, before, started] = [sum(await storedByEach()), await cpuNow(), performance.now()];
+  while (sum(await storedByEach()) < ROWS) await sleep(COUNT_INTERVAL_MS);
+  const seconds = (performance.now() - started) / 1000;
+  const after = await cpuNow();
+  for (const hub of hubs) await hub.stop();
+  await nats.stop();
+  const found = Number(psql(server, database, ['-Atc', 'select count(*) from sensor_data']));
+  if (found !== ROWS) throw new Error(`${found} rows are there, of ${ROWS}`);
+  await dropDatabase(server, database);
+  const used = [after.hubs - before.hubs, after.postgres - before.postgres, after.nats - before.nats];
+  const perSecond = (ROWS - storedBefore) / seconds;
+  const [hubSeconds, postgresSeconds, natsSeconds] = used.map((value) => value.toFixed(1));
+  const busy = (sum(used) / seconds / availableParallelism()) * 100;
+  const text =
+    `${count === 1 ? 'one hub' : `${count} hubs`} ${thousands(perSecond)}/s (CPU s: hubs ${hubSeconds}, postgres ` +
+    `${postgresSeconds}, nats ${natsSeconds}; ${busy.toFixed(0)} % of the machine)`;
+  return { perSecond, text };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
