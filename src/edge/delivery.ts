@@ -367,7 +367,7 @@ export class Delivery {
       // What comes after a batch that fails again and again does not let that one hurry.
       if (this.#cursor.position >= claim.last) this.#backlogBackoff.reset();
       this.#drainRate.add(paceBytes === null ? 0 : readings, nowMs);
-      if (paceBytes !== null) this.#pace.ended(paceBytes, nowMs - startedMs);
+      if (paceBytes !== null) this.#pace.ended(paceBytes, nowMs - startedMs, nowMs);
     }
     // A call from before a failure says nothing of what came after.
     if (round !== this.#round) return;
@@ -404,7 +404,7 @@ export class Delivery {
     this.#retries += 1;
     const retryAfterMs = error instanceof MillwrightError ? error.retryAfterMs : undefined;
     const askedMs = Math.min(retryAfterMs ?? 0, RETRY_AFTER_MS_MAX);
-    if (call.paceBytes !== null) this.#pace.ended(call.paceBytes, nowMs - call.startedMs);
+    if (call.paceBytes !== null) this.#pace.ended(call.paceBytes, nowMs - call.startedMs, nowMs);
     // One wait, however many calls fail together.
     if (call.round !== this.#round) {
       this.#resumeAtMs = Math.max(this.#resumeAtMs, nowMs + askedMs);
