@@ -205,6 +205,24 @@ test('a line on which every answer takes seconds drains its backlog all the same
   assertEachOnce(rig);
 });
 
+test('a far end that is slow whatever it gets is sent the backlog at full width', async (context) => {
+  const rig = await newRig(context, { window: 4, limits: { batchesMax: 64, bytesMax: 64_000 } });
+  rig.deliver = async () => {
+    await rig.clock.sleep(1_500);
+    return STORED;
+  };
+  const startMs = rig.clock.monotonicMs();
+  const done = await behind(rig, { backlog: 1_500, seconds: 120 });
+  let drainedMs = 0;
+  await rig.run(() => {
+    if (drainedMs === 0 && rig.position >= 1_500) drainedMs = rig.clock.monotonicMs() - startMs - 60_000;
+    return done();
+  });
+  assertEachOnce(rig);
+  // With one call of 16 kB in five seconds it would take eight minutes.
+  assert.ok(drainedMs < 60_000, `${drainedMs} ms`);
+});
+
 test('an outage during the drain: one wait for all, one call to find out, and the newest go first again', async (context) => {
   const rig = await newRig(context);
   let isDown = false;

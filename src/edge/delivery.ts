@@ -89,6 +89,9 @@ export class Delivery {
   #nap = new AbortController();
   #lastLane: Lane = 'backlog';
   #backlogStartedMs = Number.NEGATIVE_INFINITY;
+  #backlogEndedMs = Number.NEGATIVE_INFINITY;
+  /** A live call that had no call of the backlog beside it, and has taken too long all the same. */
+  #slowAlone: Call | undefined;
   #resumeAtMs = Number.NEGATIVE_INFINITY;
   #backlogResumeAtMs = Number.NEGATIVE_INFINITY;
   #round = 0;
@@ -229,11 +232,22 @@ export class Delivery {
     const { sink, log } = this.#options;
     const isEmpty = this.#lanes.backlog().first >= liveFirst || log.lastSequence <= this.#emptyThrough.backlog;
     if (isEmpty || this.#backlogCalls() >= Math.max(1, sink.window - 1)) return undefined;
-    const liveOldest = this.#liveCall()?.batches[0];
-    const isLiveLate = liveOldest !== undefined && this.#ageMs(liveOldest.appendedAtMicros) > BEHIND_MS;
-    // On a line that is slow to answer the live lane is always late: without an end to its pause, the backlog would stay.
-    const pauseMs = isLiveLate ? this.#backlogStartedMs + BACKLOG_PAUSE_MS_MAX - nowMs : 0;
+    const pauseMs = this.#pauseUntilMs(nowMs) - nowMs;
     return Math.max(0, pauseMs, this.#backlogResumeAtMs - nowMs, this.#pace.waitMs(nowMs));
+  }
+
+  /** While fresh batches are late the backlog makes room for them, unless it is not what makes them late. */
+  #pauseUntilMs(nowMs: number): number {
+    const live = this.#liveCall();
+    const oldest = live?.batches[0];
+    if (live === undefined || oldest === undefined || this.#ageMs(oldest.appendedAtMicros) <= BEHIND_MS) return nowMs;
+    // On a line that is slow to answer the live lane is always late: without an end to its pause, the backlog would stay.
+    const endMs = this.#backlogStartedMs + BACKLOG_PAUSE_MS_MAX;
+    if (live === this.#slowAlone) return nowMs;
+    if (this.#backlogCalls() > 0 || this.#backlogEndedMs > live.startedMs) return endMs;
+    const foundOutMs = live.startedMs + BEHIND_MS;
+    if (nowMs >= foundOutMs) this.#slowAlone = live;
+    return Math.min(endMs, foundOutMs);
   }
 
   /** Until what the step names has happened, or a call has ended, or all is stopped. */
@@ -340,6 +354,7 @@ export class Delivery {
       if (!signal.aborted) this.#failed(error, call);
     }
     this.#calls.delete(call);
+    if (claim.lane === 'backlog') this.#backlogEndedMs = this.#options.clock.monotonicMs();
     this.#nap.abort();
   }
 
