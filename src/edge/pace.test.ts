@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PACE, Pace } from './pace.ts';
+import { Pace } from './pace.ts';
 
 const MIB = 1024 * 1024;
 
