@@ -369,6 +369,11 @@ function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] 
   if (sinks.length === 0) {
     warnings.push('sinks: there is none; readings are kept in the log until one is configured');
   }
+  const read = new Set(config.sensors.map((sensor) => sensor.machine_id ?? config.agent.machine_id));
+  for (const [index, { enabled, machines = [] }] of config.processors.entries()) {
+    const unread = machines.filter((machine) => enabled && !read.has(machine));
+    if (unread.length > 0) warnings.push(`processors[${index}].machines: no sensor is of ${unread.join(', ')}`);
+  }
   if (buffering.cold_buffer.path !== undefined) {
     warnings.push(`buffering.cold_buffer.path: is not used; there is one log, in ${logFolder(config)}`);
   }

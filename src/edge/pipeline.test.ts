@@ -70,11 +70,15 @@ async function settingsOf(...processors: readonly string[]): ReturnType<typeof r
 }
 
 test('what the configuration names is made, with its options and its machines', async () => {
-  const { settings } = await settingsOf(`${THERMAL}, machines: [CMM-1, 007] }`, `${THERMAL}, enabled: false }`);
+  const { settings, warnings } = await settingsOf(
+    `${THERMAL}, machines: [CMM-1, 007] }`,
+    `${THERMAL}, enabled: false }`,
+  );
   assert.deepEqual(
     settings.processors.map(({ type, machines }) => [type, machines]),
     [['thermal', ['CMM-1', '007']]],
   );
+  assert.equal(warnings[1], 'processors[0].machines: no sensor is of CMM-1, 007');
   const stages = await Promise.all(settings.processors.map(createStage));
   const length = { kind: 'measurement', characteristic: 'l', measured_value: 5, unit: 'mm' };
   const [first, second] = through(stages, sample('CMM-1', length), sample('CMM-2', length));

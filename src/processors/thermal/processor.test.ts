@@ -207,6 +207,7 @@ test('a temperature comes from the measurement, else from the nearest sample, el
   ]);
   const wrong = processed(processor, measured({ timestamp: at(130), temperature_c: 999 }));
   assert.equal(((wrong.correction ?? 0) * 1000).toFixed(2), '-24.60');
+  assert.equal(wrong.temperature_c, 999, 'what the measurement says is not changed');
   assert.match(wrong.distrust?.join() ?? '', /is the sensor's: the measurement says 999 °C/);
   const contribution = (second: number): number | undefined =>
     processed(processor, measured({ timestamp: at(second) })).uncertainty_contributions?.['part_temperature'];
@@ -225,6 +226,8 @@ test('one sensor for both: its error mostly cancels, unless the scale says its o
     'cmm',
   ]);
   assert.equal(shared.scale_temperature_c, 24);
+  const gated = processed(thermal(`${text}\ngates: { temperature_max: 22 }`), measured({ temperature_c: 24 }));
+  assert.deepEqual(gated.distrust, ['the part temperature is 24 °C; allowed are 22 °C and less'], 'told once');
   const own = processed(thermal(text), measured(WARM));
   assert.deepEqual(names(own), ['part_expansion', 'scale_expansion', 'part_temperature', 'scale_temperature', 'cmm']);
   assert.equal(((own.correction ?? 0) * 1000).toFixed(3), '-31.548');
