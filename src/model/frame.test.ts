@@ -81,6 +81,18 @@ test('what is made to take long takes no time', () => {
   assert.deepEqual(decodeMessage(encodeFrame(brackets)), { readings: [brackets], faults: [] });
 });
 
+test('what nests too deep to be written down again is refused by itself', () => {
+  const deep = `{"toJSON":1,"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  const good = JSON.stringify(sample(1));
+  const list = Buffer.from(`[${good},${deep},{"machine_id":${deep}}]`);
+  const { readings, faults } = decodeMessage(list);
+  assert.deepEqual(readings, [sample(1)]);
+  assert.deepEqual(faults, [
+    { offset: 0, reason: '[1].machine_id is required', bytes: list },
+    { offset: 0, reason: '[2].machine_id is text, found object', bytes: list },
+  ]);
+});
+
 test('bare JSON of any publisher is one reading or a list of them', () => {
   const of = (json: string): ReturnType<typeof decodeMessage> => decodeMessage(Buffer.from(json));
   assert.deepEqual(of(JSON.stringify(sample(1))), { readings: [sample(1)], faults: [] });
