@@ -187,7 +187,7 @@ export class Handover {
       known.toldMs = this.#turnMs;
       return;
     }
-    const { messageId, encoding } = readHeaders(message.headers);
+    const { messageId, encoding } = readHeaders(message);
     const identity = this.#identifier.identify(messageId, life, sequence);
     const payload = message.data;
     const bytes = payload.length + MESSAGE_OVERHEAD_BYTES;
