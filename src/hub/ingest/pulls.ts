@@ -175,8 +175,8 @@ export class Pulls {
     const asked = {
       batch: request.messages,
       ...(this.#isOversized ? {} : { max_bytes: bytesMax }),
-      expires: expiresMs * 1e6,
-      idle_heartbeat: heartbeatMs * 1e6,
+      expires: nanos(expiresMs),
+      idle_heartbeat: nanos(heartbeatMs),
     };
     this.#isOversized = false;
     this.#parts.connection.publish(this.#subject, JSON.stringify(asked), { reply: request.inbox });
@@ -222,6 +222,8 @@ export class Pulls {
     if (code === NO_RESPONDERS) return this.end('nobody answers for the consumer');
     if (code === BAD_REQUEST) return this.end(`the server refuses to be asked: ${description}`);
     if (/consumer deleted/i.test(description)) return this.end('the consumer was deleted');
+    // Its limits of a request have changed since it was looked at. That of all requests (max_waiting) may have room again soon.
+    if (/exceeded maxrequest/i.test(description)) return this.end(`the consumer refuses to be asked: ${description}`);
     if (/message size exceeds/i.test(description) && !request.hasBrought) {
       this.#isOversized = true;
       request.hasBrought = true;
@@ -255,4 +257,9 @@ function limitsOf({ connection, consumer }: PullParts, limits: PullLimits): Pull
 
 function atMost(own: number, theirs: number): number {
   return theirs > 0 ? Math.min(own, theirs) : own;
+}
+
+/** The server takes whole numbers only. */
+function nanos(ms: number): number {
+  return Math.round(ms * 1e6);
 }
