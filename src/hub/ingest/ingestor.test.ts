@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import type { Client } from 'pg';
+import { Client } from 'pg';
 import { systemClock } from '../../base/clock.ts';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -354,6 +354,32 @@ test('a message at which the hub itself fails, within the transaction, goes to t
   assert.deepEqual(letters, [{ sequence: 3, reason, bytes: message(3, sample(3, {}, 'BAD'), sample(3)).payload }]);
   assert.equal((await ingestor.submit([message(3, sample(3, {}, 'BAD'))])).duplicate_batches, 1);
   assert.ok(failures < 10, `${failures} attempts`);
+});
+
+test('what takes a slow database too long together is stored in parts', async () => {
+  const settings = await server.database();
+  const client = new Client({ ...settings, database: settings.dbname });
+  await client.connect();
+  after(() => client.end());
+  await client.query(`create function slow() returns trigger language plpgsql as
+    'begin perform pg_sleep(0.01); return new; end'`);
+  await client.query('create trigger slow before insert on sensor_data for each row execute function slow()');
+  const connection = (onLost: (error: Error) => void): Client => {
+    const impatient = createClient(settings, 'write', onLost);
+    const connect = impatient.connect.bind(impatient) as () => Promise<unknown>;
+    return Object.assign(impatient, {
+      connect: async () => {
+        await connect();
+        await impatient.query('set statement_timeout = 500');
+      },
+    });
+  };
+  const { ingestor } = start(settings, { ...INGEST_LIMITS, patienceMs: 3_000 }, connection);
+  const messages = Array.from({ length: 40 }, (_, index) => message(index + 1, sample(1), sample(2), sample(3)));
+  assert.equal((await ingestor.submit(messages)).stored, 120);
+  assert.equal((await ingestor.submit(messages)).duplicate_batches, 40);
+  const long = message(41, ...Array.from({ length: 59 }, (_, index) => sample(index)));
+  await assert.rejects(ingestor.submit([long]), (error) => hasCode(error, 'try_later'));
 });
 
 test('since when a machine is in its state: as its stored words say, in whatever order they came', async () => {

@@ -2,7 +2,8 @@
  * One connection to the database, and the transactions on it, one at a time.
  *
  * What the database refuses as data is searched by halves until the guilty reading is found, and that becomes a dead
- * letter; so does a message at which the hub itself fails. All other trouble is the caller's, who tries again.
+ * letter; so does a message at which the hub itself fails. What takes the database too long is stored by halves as well:
+ * the same again would take as long again. All other trouble is the caller's, who tries again.
  */
 import type { Client } from 'pg';
 import { type Clock, now } from '../../base/clock.ts';
@@ -10,7 +11,7 @@ import { isDefect, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, type FrameFault } from '../../model/frame.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import { faultKind } from '../store/connection.ts';
+import { faultKind, isTimeout } from '../store/connection.ts';
 import type { Consignment, Parcel } from '../store/parcel.ts';
 import type { RowEncoder } from '../store/rows.ts';
 import { probeRows, writeConsignments, type Written } from '../store/writer.ts';
@@ -64,7 +65,8 @@ export class Lane {
     try {
       return await this.#transact(consignments);
     } catch (error) {
-      if (!isLasting(error)) throw error;
+      const isRefused = isLasting(error);
+      if (!isRefused && !isTimeout(error)) throw error;
       const parcels = consignments.flatMap((consignment) => consignment.parcels);
       const middle = Math.floor(parcels.length / 2);
       if (middle > 0) {
@@ -73,6 +75,7 @@ export class Lane {
           ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(middle))])),
         ];
       }
+      if (!isRefused) throw error;
       const [only] = parcels;
       return only === undefined ? [] : [await this.#repair(only, error)];
     }

@@ -144,3 +144,8 @@ export function faultKind(error: unknown): FaultKind {
       return 'trouble';
   }
 }
+
+/** A statement was ended because it took too long (SQLSTATE 57014). */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof DatabaseError && error.code === '57014';
+}
