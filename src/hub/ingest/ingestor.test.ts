@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { Client } from 'pg';
+import type { Client } from 'pg';
 import { systemClock } from '../../base/clock.ts';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -358,12 +358,11 @@ test('a message at which the hub itself fails, within the transaction, goes to t
 
 test('what takes a slow database too long together is stored in parts', async () => {
   const settings = await server.database();
-  const client = new Client({ ...settings, database: settings.dbname });
-  await client.connect();
-  after(() => client.end());
-  await client.query(`create function slow() returns trigger language plpgsql as
-    'begin perform pg_sleep(0.01); return new; end'`);
-  await client.query('create trigger slow before insert on sensor_data for each row execute function slow()');
+  await withClient(settings, async (client) => {
+    await client.query(`create function slow() returns trigger language plpgsql as
+      'begin perform pg_sleep(0.01); return new; end'`);
+    await client.query('create trigger slow before insert on sensor_data for each row execute function slow()');
+  });
   const connection = (onLost: (error: Error) => void): Client => {
     const impatient = createClient(settings, 'write', onLost);
     const connect = impatient.connect.bind(impatient) as () => Promise<unknown>;
@@ -380,6 +379,23 @@ test('what takes a slow database too long together is stored in parts', async ()
   assert.equal((await ingestor.submit(messages)).duplicate_batches, 40);
   const long = message(41, ...Array.from({ length: 59 }, (_, index) => sample(index)));
   await assert.rejects(ingestor.submit([long]), (error) => hasCode(error, 'try_later'));
+});
+
+test('what has no room in the memory of the database together is stored in parts', async () => {
+  const settings = await server.database();
+  await withClient(settings, async (client) => {
+    // As TimescaleDB does it when the rows of one transaction lie in a thousand chunks.
+    await client.query(`create function full_of_locks() returns trigger language plpgsql as $$
+      begin
+        if (select count(*) from added) > 20 then raise 'out of shared memory' using errcode = '53200'; end if;
+        return null;
+      end $$`);
+    await client.query(`create trigger full_of_locks after insert on sensor_data referencing new table as added
+      for each statement execute function full_of_locks()`);
+  });
+  const { ingestor } = start(settings, { ...INGEST_LIMITS, patienceMs: 3_000 });
+  const messages = Array.from({ length: 40 }, (_, index) => message(index + 1, sample(1), sample(2), sample(3)));
+  assert.equal((await ingestor.submit(messages)).stored, 120);
 });
 
 test('since when a machine is in its state: as its stored words say, in whatever order they came', async () => {

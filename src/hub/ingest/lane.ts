@@ -2,8 +2,8 @@
  * One connection to the database, and the transactions on it, one at a time.
  *
  * What the database refuses as data is searched by halves until the guilty reading is found, and that becomes a dead
- * letter; so does a message at which the hub itself fails. What takes the database too long is stored by halves as well:
- * the same again would take as long again. All other trouble is the caller's, who tries again.
+ * letter; so does a message at which the hub itself fails. What is too much for the database at once is stored by halves as
+ * well: the same again would be too much again. All other trouble is the caller's, who tries again.
  */
 import type { Client } from 'pg';
 import { type Clock, now } from '../../base/clock.ts';
@@ -11,7 +11,7 @@ import { isDefect, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, type FrameFault } from '../../model/frame.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import { faultKind, isTimeout } from '../store/connection.ts';
+import { faultKind, isTooMuch } from '../store/connection.ts';
 import type { Consignment, Parcel } from '../store/parcel.ts';
 import type { RowEncoder } from '../store/rows.ts';
 import { probeRows, writeConsignments, type Written } from '../store/writer.ts';
@@ -66,7 +66,7 @@ export class Lane {
       return await this.#transact(consignments);
     } catch (error) {
       const isRefused = isLasting(error);
-      if (!isRefused && !isTimeout(error)) throw error;
+      if (!isRefused && !isTooMuch(error)) throw error;
       const parcels = consignments.flatMap((consignment) => consignment.parcels);
       const middle = Math.floor(parcels.length / 2);
       if (middle > 0) {

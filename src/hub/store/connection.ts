@@ -145,7 +145,10 @@ export function faultKind(error: unknown): FaultKind {
   }
 }
 
-/** A statement was ended because it took too long (SQLSTATE 57014). */
-export function isTimeout(error: unknown): boolean {
-  return error instanceof DatabaseError && error.code === '57014';
+/**
+ * The database might take less than that at once: a statement was ended because it took too long (SQLSTATE 57014), or there
+ * is no memory for the locks of so many chunks (53200).
+ */
+export function isTooMuch(error: unknown): boolean {
+  return error instanceof DatabaseError && (error.code === '57014' || error.code === '53200');
 }
