@@ -62,3 +62,8 @@ export function messageOf(error: unknown, causesMax: number = CAUSES_MAX): strin
   const own = error.message === '' ? ((error as NodeJS.ErrnoException).code ?? error.name) : error.message;
   return error.cause instanceof Error && causesMax > 0 ? `${own}: ${messageOf(error.cause, causesMax - 1)}` : own;
 }
+
+/** A fault of the program itself: to call it somebody else's would hide it, and waiting does not mend it. */
+export function isDefect(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}

@@ -8,7 +8,14 @@ test('servers come out with their scheme and without a path’s slash', () => {
 });
 
 test('what is no URL of a NATS server is told without its password', () => {
-  for (const url of ['', 'one,', 'http://u:secret@one', 'nats://u:secret@one,nats://', 'nats://u:se/cret@one:x']) {
+  for (const url of [
+    '',
+    'one,',
+    'http://u:secret@one',
+    'nats://u:secret@one,nats://',
+    'nats://u:se/cret@one:x',
+    'nats://u:100%@one',
+  ]) {
     assert.throws(() => natsConnectionOf({ url }), {
       code: 'config_invalid',
       message: `found "${url.replace(/u:.*@/, '…@')}"; allowed: URLs such as nats://host:4222 or tls://host:4222, divided by commas`,

@@ -64,7 +64,18 @@ function serversOf(url: string): string[] | undefined {
     const server = written.trim();
     const parsed = URL.parse(server.includes('://') ? server : `nats://${server}`);
     if (parsed === null || !SCHEMES.includes(parsed.protocol) || parsed.hostname === '') return undefined;
+    if (!isPercentEncoded(parsed.username) || !isPercentEncoded(parsed.password)) return undefined;
     servers.push(parsed.href.replace(/\/$/, ''));
   }
   return servers;
+}
+
+/** Not so where a % stands for itself. */
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

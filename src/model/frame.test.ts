@@ -53,8 +53,7 @@ test('a length that does not fit ends the message, and what was before it stands
   assert.equal(decodeMessage(new Uint8Array()).faults[0]?.reason, 'the message is empty');
 });
 
-test('what is made to take long takes no time', () => {
-  const started = performance.now();
+test('what is made to take long is refused before it does', () => {
   const hole = decodeMessage(Buffer.concat([encodeFrame(sample(1)), new Uint8Array(4 * 1024 * 1024)]));
   assert.equal(hole.readings.length, 1);
   assert.deepEqual(
@@ -75,10 +74,21 @@ test('what is made to take long takes no time', () => {
     decodeMessage(frame).faults.map((fault) => fault.reason),
     [reason],
   );
-  assert.ok(performance.now() - started < 200);
 
   const brackets = { ...sample(1), note: '[\\"{'.repeat(10_000) };
   assert.deepEqual(decodeMessage(encodeFrame(brackets)), { readings: [brackets], faults: [] });
+});
+
+test('what nests too deep to be written down again is refused by itself', () => {
+  const deep = `{"toJSON":1,"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+  const good = JSON.stringify(sample(1));
+  const list = Buffer.from(`[${good},${deep},{"machine_id":${deep}}]`);
+  const { readings, faults } = decodeMessage(list);
+  assert.deepEqual(readings, [sample(1)]);
+  assert.deepEqual(faults, [
+    { offset: 0, reason: '[1].machine_id is required', bytes: list },
+    { offset: 0, reason: '[2].machine_id is text, found object', bytes: list },
+  ]);
 });
 
 test('bare JSON of any publisher is one reading or a list of them', () => {

@@ -10,7 +10,7 @@
  * A length that does not fit, or of 0 (a file's hole), ends a message: nothing after it can be found. All else is told
  * frame by frame.
  */
-import { decodeReading, type Reading } from './reading.ts';
+import { decodeReading, jsonText, type Reading } from './reading.ts';
 
 /** Bytes of the length before each frame. */
 export const FRAME_HEADER_BYTES = 4;
@@ -103,7 +103,8 @@ function decodeBareJson(message: Uint8Array): DecodedMessage {
     if ('reading' in decoded) readings.push(decoded.reading);
     else {
       const reason = faultText(decoded.fault, Array.isArray(value) ? `[${index}]` : '');
-      faults.push({ offset: 0, reason, bytes: Array.isArray(value) ? encoder.encode(JSON.stringify(item)) : message });
+      const own = Array.isArray(value) ? jsonText(item) : undefined;
+      faults.push({ offset: 0, reason, bytes: own === undefined ? message : encoder.encode(own) });
     }
   }
   return { readings, faults };

@@ -444,9 +444,21 @@ function nameOf(value: unknown): string {
   return Array.isArray(value) ? 'an array' : typeof value;
 }
 
+/**
+ * A parsed value as JSON again; undefined where it nests too deep for that: the runtime recurses as soon as anything in
+ * the value has the name `toJSON`, and runs out of stack.
+ */
+export function jsonText(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
 function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? nameOf(value);
+  const text = jsonText(value) ?? nameOf(value);
   return text.length > 60 ? `${text.slice(0, 57).toWellFormed()}…` : text;
 }
 

@@ -5,7 +5,7 @@ import fastifyStatic from '@fastify/static';
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
 import { fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type ErrorCode, messageOf, MillwrightError } from '../../base/errors.ts';
+import { type ErrorCode, isDefect, messageOf, MillwrightError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { ApiError } from '../../model/api.ts';
 import { BATCHES_MEDIA_TYPE, FRAMES_MEDIA_TYPE } from '../../model/batch.ts';
@@ -105,11 +105,6 @@ function answerError(error: Error, request: FastifyRequest, reply: FastifyReply,
   return reply.code(status).type('application/json; charset=utf-8').send(body);
 }
 
-/** A fault of the program itself: to call it the database's would hide it, and waiting does not mend it. */
-function isOurs(error: Error): boolean {
-  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
-}
-
 /** What a reader is told to wait when the database is away. */
 const DATABASE_AWAY_MS = 2_000;
 
@@ -140,7 +135,8 @@ function describe(error: Error, request: FastifyRequest): { status: number; body
   if (status !== undefined && status < 500) return { status, body: body('bad_request', error.message) };
   if (faultKind(error) === 'data')
     return { status: 400, body: body('bad_request', `the database refuses it: ${error.message}`) };
-  if (isOurs(error)) return { status: 500, body: body('internal', `the hub failed at this request: ${error.message}`) };
+  if (isDefect(error))
+    return { status: 500, body: body('internal', `the hub failed at this request: ${error.message}`) };
   return {
     status: 503,
     body: body('database_unavailable', `the database cannot be used: ${messageOf(error)}`),

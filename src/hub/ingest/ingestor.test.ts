@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import type { Client } from 'pg';
 import { systemClock } from '../../base/clock.ts';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -23,10 +24,14 @@ interface Running {
   readonly stop: () => Promise<void>;
 }
 
-function start(settings: DatabaseSettings, limits: IngestLimits = INGEST_LIMITS): Running {
+function start(
+  settings: DatabaseSettings,
+  limits: IngestLimits = INGEST_LIMITS,
+  connection = (onLost: (error: Error) => void): Client => createClient(settings, 'write', onLost),
+): Running {
   const committed: Committed[] = [];
   const parts = {
-    connection: (onLost: (error: Error) => void) => createClient(settings, 'write', onLost),
+    connection,
     isWatched: (machineId: string) => machineId === 'WATCHED',
     committed: (one: Committed) => void committed.push(one),
     clock: systemClock,
@@ -356,6 +361,83 @@ test('what the database refuses as data goes to the dead letters, and its neighb
   assert.deepEqual(JSON.parse(String(letter?.bytes)), sample(17, { temperature: 4000 }));
   const [current] = await select<{ signals: object }>(settings, 'select signals from machine_current');
   assert.deepEqual(current?.signals, { temperature: ['2026-01-01T08:00:39.000001Z', 20] });
+});
+
+test('a message at which the hub itself fails, within the transaction, goes to the dead letters, and its neighbours are stored', async () => {
+  const settings = await server.database();
+  let failures = 0;
+  const connection = (onLost: (error: Error) => void): Client => {
+    const client = createClient(settings, 'write', onLost);
+    const query = client.query.bind(client) as (...asked: unknown[]) => unknown;
+    // A defect that one machine's name brings out.
+    const faulty = (...asked: unknown[]): unknown => {
+      const { name, values } = asked[0] as { name?: string; values?: unknown[][] };
+      if (name !== 'update current' || values?.[0]?.includes('BAD') !== true) return query(...asked);
+      failures += 1;
+      throw new TypeError('cannot read properties of undefined');
+    };
+    return Object.assign(client, { query: faulty });
+  };
+  const { ingestor } = start(settings, INGEST_LIMITS, connection);
+  const answers = await Promise.all([
+    ingestor.submit([message(1, sample(1))]),
+    ingestor.submit([message(2, sample(2)), message(3, sample(3, {}, 'BAD'), sample(3)), message(4, sample(4))]),
+  ]);
+  assert.deepEqual(
+    answers.map(({ stored, dead_letters }) => [stored, dead_letters]),
+    [
+      [1, 0],
+      [2, 1],
+    ],
+  );
+  const reason = 'the hub fails at it, by a defect of its own: cannot read properties of undefined';
+  assert.deepEqual(answers[1].refused, [{ place: 'batch gw/e1/3, byte 0', reason }]);
+  const letters = await select(settings, 'select sequence, reason, bytes from dead_letters');
+  assert.deepEqual(letters, [{ sequence: 3, reason, bytes: message(3, sample(3, {}, 'BAD'), sample(3)).payload }]);
+  assert.equal((await ingestor.submit([message(3, sample(3, {}, 'BAD'))])).duplicate_batches, 1);
+  assert.ok(failures < 10, `${failures} attempts`);
+});
+
+test('what takes a slow database too long together is stored in parts', async () => {
+  const settings = await server.database();
+  await withClient(settings, async (client) => {
+    await client.query(`create function slow() returns trigger language plpgsql as
+      'begin perform pg_sleep(0.01); return new; end'`);
+    await client.query('create trigger slow before insert on sensor_data for each row execute function slow()');
+  });
+  const connection = (onLost: (error: Error) => void): Client => {
+    const impatient = createClient(settings, 'write', onLost);
+    const connect = impatient.connect.bind(impatient) as () => Promise<unknown>;
+    return Object.assign(impatient, {
+      connect: async () => {
+        await connect();
+        await impatient.query('set statement_timeout = 500');
+      },
+    });
+  };
+  const { ingestor } = start(settings, { ...INGEST_LIMITS, patienceMs: 3_000 }, connection);
+  const messages = Array.from({ length: 40 }, (_, index) => message(index + 1, sample(1), sample(2), sample(3)));
+  assert.equal((await ingestor.submit(messages)).stored, 120);
+  assert.equal((await ingestor.submit(messages)).duplicate_batches, 40);
+  const long = message(41, ...Array.from({ length: 59 }, (_, index) => sample(index)));
+  await assert.rejects(ingestor.submit([long]), (error) => hasCode(error, 'try_later'));
+});
+
+test('what has no room in the memory of the database together is stored in parts', async () => {
+  const settings = await server.database();
+  await withClient(settings, async (client) => {
+    // As TimescaleDB does it when the rows of one transaction lie in a thousand chunks.
+    await client.query(`create function full_of_locks() returns trigger language plpgsql as $$
+      begin
+        if (select count(*) from added) > 20 then raise 'out of shared memory' using errcode = '53200'; end if;
+        return null;
+      end $$`);
+    await client.query(`create trigger full_of_locks after insert on sensor_data referencing new table as added
+      for each statement execute function full_of_locks()`);
+  });
+  const { ingestor } = start(settings, { ...INGEST_LIMITS, patienceMs: 3_000 });
+  const messages = Array.from({ length: 40 }, (_, index) => message(index + 1, sample(1), sample(2), sample(3)));
+  assert.equal((await ingestor.submit(messages)).stored, 120);
 });
 
 test('since when a machine is in its state: as its stored words say, in whatever order they came', async () => {

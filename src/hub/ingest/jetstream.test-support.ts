@@ -164,6 +164,11 @@ export class TestPublisher {
     this.connection.publish(`$JS.ACK.${streamName}.${consumerName}.1.${sequence}.${sequence}.0.0`, '-NAK');
   }
 
+  /** Messages that the stream has taken so far. */
+  async taken(): Promise<number> {
+    return (await this.manager.streams.info(this.#settings.streamName)).state.last_seq;
+  }
+
   /** Messages that the stream still has. */
   async left(): Promise<number> {
     return (await this.manager.streams.info(this.#settings.streamName)).state.messages;

@@ -172,3 +172,31 @@ test('what a consumer of the user’s allows is kept to, and a message that is l
   await assertStored(rows, 50);
   assert.deepEqual(warnings, []);
 });
+
+test('a consumer that allows fewer requests than a hub makes is read with those', async () => {
+  const [rows, settings] = [await database.database(), natsSettings(nats.url)];
+  const publisher = await connectPublisher(settings);
+  await publisher.createStream();
+  await publisher.createConsumer({ max_waiting: 1, max_batch: 5 });
+  const { warnings } = startReader(rows, settings);
+  for (let index = 1; index <= 50; index += 1) await publisher.publish(frames(sample(index)));
+  await publisher.drained();
+  await assertStored(rows, 50);
+  assert.deepEqual(warnings, []);
+});
+
+test('what a consumer allows is changed under a reader: that is told, and kept to from then on', async () => {
+  const [rows, settings] = [await database.database(), natsSettings(nats.url)];
+  const publisher = await connectPublisher(settings);
+  await publisher.createStream();
+  await publisher.createConsumer({ max_batch: 50, max_expires: 1e9 });
+  const { reader, warnings } = startReader(rows, settings);
+  await until(() => reader.lastError === null);
+  await publisher.manager.consumers.update(settings.streamName, settings.consumerName, { max_batch: 5 });
+  await until(() => warnings.length > 0);
+  for (let index = 1; index <= 20; index += 1) await publisher.publish(frames(sample(index)));
+  await publisher.drained();
+  await assertStored(rows, 20);
+  assert.match(warnings.join(), /^waiting for NATS .*the consumer refuses to be asked: Exceeded MaxRequestBatch of 5/);
+  await until(() => reader.lastError === null);
+});

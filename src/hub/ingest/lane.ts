@@ -2,19 +2,20 @@
  * One connection to the database, and the transactions on it, one at a time.
  *
  * What the database refuses as data is searched by halves until the guilty reading is found, and that becomes a dead
- * letter; all other trouble is the caller's, who tries again.
+ * letter; so does a message at which the hub itself fails. What is too much for the database at once is stored by halves as
+ * well: the same again would be too much again. All other trouble is the caller's, who tries again.
  */
 import type { Client } from 'pg';
 import { type Clock, now } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { isDefect, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, type FrameFault } from '../../model/frame.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import { faultKind } from '../store/connection.ts';
+import { faultKind, isTooMuch } from '../store/connection.ts';
 import type { Consignment, Parcel } from '../store/parcel.ts';
 import type { RowEncoder } from '../store/rows.ts';
 import { probeRows, writeConsignments, type Written } from '../store/writer.ts';
-import { type IsWatched, prepare, prepareOpened, refuseWhole } from './prepare.ts';
+import { type IsWatched, ownFault, prepare, prepareOpened, refuseWhole } from './prepare.ts';
 
 /** What was committed, for those who want to see it live. */
 export interface Committed {
@@ -64,7 +65,8 @@ export class Lane {
     try {
       return await this.#transact(consignments);
     } catch (error) {
-      if (faultKind(error) !== 'data') throw error;
+      const isRefused = isLasting(error);
+      if (!isRefused && !isTooMuch(error)) throw error;
       const parcels = consignments.flatMap((consignment) => consignment.parcels);
       const middle = Math.floor(parcels.length / 2);
       if (middle > 0) {
@@ -73,6 +75,7 @@ export class Lane {
           ...(await this.#storeOrDivide([this.#prepareAgain(parcels.slice(middle))])),
         ];
       }
+      if (!isRefused) throw error;
       const [only] = parcels;
       return only === undefined ? [] : [await this.#repair(only, error)];
     }
@@ -99,25 +102,26 @@ export class Lane {
     const { readings, faults } = decodeMessage(parcel.payload);
     const refused = new Map<Reading, string>();
     await this.#findRefused(readings, refused);
-    this.#parts.log.warn('the database refused readings; they are in the dead letters', {
+    this.#parts.log.warn('readings are refused as data; they are in the dead letters', {
       error,
       readings: refused.size,
     });
-    if (refused.size > 0 && refused.size <= REFUSED_READINGS_MAX) {
+    // Where none is refused alone, the same once more: what was wrong may have passed.
+    if (refused.size <= REFUSED_READINGS_MAX) {
       const taken = readings.filter((reading) => !refused.has(reading));
       const allFaults: FrameFault[] = [...faults];
       for (const [reading, reason] of refused) {
         const bytes = encodeFrame(reading).subarray(FRAME_HEADER_BYTES);
-        allFaults.push({ offset: 0, reason: `the database refuses it: ${reason}`, bytes });
+        allFaults.push({ offset: 0, reason, bytes });
       }
       try {
         const repaired = prepareOpened(parcel, { readings: taken, faults: allFaults }, this.#parts.encoder);
         return await this.#transactOne(parcel, repaired);
       } catch (again) {
-        if (faultKind(again) !== 'data') throw again;
+        if (!isLasting(again)) throw again;
       }
     }
-    const whole = refuseWhole(parcel, `the database refuses it: ${messageOf(error)}`, this.#parts.encoder);
+    const whole = refuseWhole(parcel, reasonOf(error), this.#parts.encoder);
     return await this.#transactOne(parcel, whole);
   }
 
@@ -135,10 +139,10 @@ export class Lane {
     try {
       await this.#withClient((client) => probeRows(client, rows));
     } catch (error) {
-      if (faultKind(error) !== 'data') throw error;
+      if (!isLasting(error)) throw error;
       const [first] = readings;
       if (readings.length === 1 && first !== undefined) {
-        refused.set(first, messageOf(error));
+        refused.set(first, reasonOf(error));
         return;
       }
       const middle = Math.floor(readings.length / 2);
@@ -178,4 +182,13 @@ export class Lane {
   async close(): Promise<void> {
     await this.#client?.end().catch(() => undefined);
   }
+}
+
+/** The same again would fail again, whether the database refuses the data or we fail at it ourselves. */
+function isLasting(error: unknown): boolean {
+  return faultKind(error) === 'data' || isDefect(error);
+}
+
+function reasonOf(error: unknown): string {
+  return isDefect(error) ? ownFault(error) : `the database refuses it: ${messageOf(error)}`;
 }

@@ -1,4 +1,5 @@
 /** From the bytes of messages to rows and changes, before the database is asked. Pure but for the encoder's memory. */
+import { messageOf } from '../../base/errors.ts';
 import { batchKey } from '../../model/batch.ts';
 import { decodeMessage, type FrameFault } from '../../model/frame.ts';
 import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
@@ -28,10 +29,40 @@ interface Opened {
   readonly faults: readonly FrameFault[];
 }
 
+/**
+ * Never throws for what is in a message: one that we fail at, by a defect of ours, becomes a message with a fault. It would be
+ * tried again for ever otherwise, and hold up all that comes after it.
+ */
 export function prepare(messages: readonly Message[], encoder: RowEncoder, isWatched: IsWatched): Consignment {
+  try {
+    return prepareSound(messages, encoder, isWatched);
+  } catch {
+    encoder.take();
+    const sound = messages.map((message) => soundOrRefused(message, encoder));
+    return prepareSound(sound, encoder, isWatched);
+  }
+}
+
+function prepareSound(messages: readonly Message[], encoder: RowEncoder, isWatched: IsWatched): Consignment {
   const gathering = new Gathering(encoder, isWatched);
   const parcels = messages.map((message) => gathering.add(message, open(message)));
   return { parcels, ...gathering.end() };
+}
+
+/** Leaves nothing in the encoder, not even the part of a row at which it failed. */
+function soundOrRefused(message: Message, encoder: RowEncoder): Message {
+  try {
+    prepareSound([message], encoder, () => false);
+    return message;
+  } catch (error) {
+    encoder.take();
+    return { ...message, fault: ownFault(error) };
+  }
+}
+
+/** For the dead letters: what is no fault of the message. */
+export function ownFault(error: unknown): string {
+  return `the hub fails at it, by a defect of its own: ${messageOf(error)}`;
 }
 
 /** As {@link prepare}, for one message whose readings are at hand. */

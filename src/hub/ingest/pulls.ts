@@ -78,6 +78,7 @@ export class Pulls {
   readonly #subject: string;
   #end: (reason: string) => void = () => {};
   #isEnded = false;
+  #isDeleted = false;
   #asked = 0;
   /** The next message is larger than the server itself allows: it is asked for without a limit. */
   #isOversized = false;
@@ -175,8 +176,8 @@ export class Pulls {
     const asked = {
       batch: request.messages,
       ...(this.#isOversized ? {} : { max_bytes: bytesMax }),
-      expires: expiresMs * 1e6,
-      idle_heartbeat: heartbeatMs * 1e6,
+      expires: nanos(expiresMs),
+      idle_heartbeat: nanos(heartbeatMs),
     };
     this.#isOversized = false;
     this.#parts.connection.publish(this.#subject, JSON.stringify(asked), { reply: request.inbox });
@@ -204,6 +205,8 @@ export class Pulls {
   }
 
   #receive(request: Request, message: Msg): void {
+    // Then it is of another consumer, and perhaps of another stream, where its number is another message's. It comes again.
+    if (this.#isDeleted) return;
     request.hasBrought = request.isHeard = true;
     request.messages -= 1;
     request.bytes -= message.data.length;
@@ -221,7 +224,12 @@ export class Pulls {
     if (code === EXPIRED || code === NO_MESSAGES) request.hasBrought = true;
     if (code === NO_RESPONDERS) return this.end('nobody answers for the consumer');
     if (code === BAD_REQUEST) return this.end(`the server refuses to be asked: ${description}`);
-    if (/consumer deleted/i.test(description)) return this.end('the consumer was deleted');
+    if (/consumer deleted/i.test(description)) {
+      this.#isDeleted = true;
+      return this.end('the consumer was deleted');
+    }
+    // Its limits of a request have changed since it was looked at. That of all requests (max_waiting) may have room again soon.
+    if (/exceeded maxrequest/i.test(description)) return this.end(`the consumer refuses to be asked: ${description}`);
     if (/message size exceeds/i.test(description) && !request.hasBrought) {
       this.#isOversized = true;
       request.hasBrought = true;
@@ -255,4 +263,9 @@ function limitsOf({ connection, consumer }: PullParts, limits: PullLimits): Pull
 
 function atMost(own: number, theirs: number): number {
   return theirs > 0 ? Math.min(own, theirs) : own;
+}
+
+/** The server takes whole numbers only. */
+function nanos(ms: number): number {
+  return Math.round(ms * 1e6);
 }

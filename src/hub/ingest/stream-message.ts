@@ -1,6 +1,7 @@
 /** From a message of a stream to one for the ingestor: its identity and its payload. Pure but for what it remembers. */
 import { createHash } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
+import type { Msg } from '@nats-io/transport-node';
 import { messageOf } from '../../base/errors.ts';
 import { ENCODING_HEADER, MESSAGE_ID_HEADER, parseNatsMessageId, ZSTD_ENCODING } from '../../model/nats-wire.ts';
 import type { Identity } from '../store/parcel.ts';
@@ -78,18 +79,29 @@ export class MessageIdentifier {
   }
 }
 
-/** What the headers of a message say of it, in small letters where they are words. */
-export function readHeaders(headers: Iterable<[string, string[]]> | undefined): {
-  messageId: string;
-  encoding: string;
-} {
+/** What the headers of a message say of it, in small letters where they are words. Never throws. */
+export function readHeaders(message: Pick<Msg, 'headers'>): { messageId: string; encoding: string } {
   let messageId = '';
   let encoding = '';
-  for (const [name, values] of headers ?? []) {
+  for (const [name, values] of headersOf(message) ?? []) {
     if (name === MESSAGE_ID_HEADER) messageId = values[0] ?? '';
     else if (name.toLowerCase() === ENCODING_NAME) encoding = (values[0] ?? '').toLowerCase();
   }
+  // Bytes that are no UTF-8 have all become this one character, and different ids the same: better none than a wrong one.
+  if (messageId.includes('\ufffd')) messageId = '';
   return { messageId, encoding: encoding === 'identity' ? '' : encoding };
+}
+
+/**
+ * Undefined where there are none, and where the library cannot read them: it throws for a name with a space or a letter that
+ * is not ASCII, which other clients write and the server keeps. The connection would not survive it.
+ */
+function headersOf(message: Pick<Msg, 'headers'>): Msg['headers'] {
+  try {
+    return message.headers;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -4,6 +4,7 @@ import { startTestServer } from '../../../test/support/hub-database.ts';
 import { type NatsServer, startNats } from '../../../test/support/nats-server.ts';
 import { until } from '../../../test/support/until.ts';
 import type { NatsSettings } from '../settings.ts';
+import { setUpStream } from './stream-setup.ts';
 import {
   assertStored,
   connectPublisher,
@@ -63,7 +64,7 @@ test('an account without JetStream, one without the storage, a user without the 
   await waiting(natsSettings(as('deaf')), may);
 });
 
-test('copies that there are no servers for, subjects that are taken, a push consumer: each has its sentence', async () => {
+test('copies that there are no servers for, subjects that are taken, a consumer that hubs cannot use: each has its sentence', async () => {
   const server = await start('');
   await waiting(natsSettings(server.address, { replicas: 3 }), /cannot keep 3 copies of the stream/);
   const taken = natsSettings(server.address);
@@ -75,6 +76,13 @@ test('copies that there are no servers for, subjects that are taken, a push cons
   );
   await publisher.createConsumer({ deliver_subject: 'somewhere' });
   await waiting(taken, /^the consumer PROCESSOR is a push consumer/);
+  const bare = natsSettings(server.address);
+  const without = await connectPublisher(bare);
+  await without.createStream();
+  await without.createConsumer({ headers_only: true });
+  await without.publish(frames(sample(1)));
+  await waiting(bare, /^the consumer PROCESSOR delivers the headers only/);
+  assert.equal(await without.left(), 1);
   const other = natsSettings(server.address);
   const its = await connectPublisher(other);
   await its.createStream();
@@ -101,7 +109,8 @@ test('a stream and a consumer of the user’s are used as they are, with a warni
   const server = await start('');
   const settings = natsSettings(server.address);
   const publisher = await connectPublisher(settings);
-  await publisher.createStream({ retention: 'limits', discard: 'old', storage: 'memory', max_age: 60e9 });
+  const limits = { max_age: 60e9, max_msgs_per_subject: 1_000 };
+  await publisher.createStream({ retention: 'limits', discard: 'old', storage: 'memory', ...limits });
   await publisher.createConsumer({
     ack_policy: 'explicit',
     max_deliver: 5,
@@ -118,11 +127,41 @@ test('a stream and a consumer of the user’s are used as they are, with a warni
     /the retention "limits"/,
     /is kept in memory: a restart of the server loses unread messages/,
     /a max_age of 60 s: unread messages that are older are deleted/,
+    /a max_msgs_per_subject of 1000: beyond it the oldest unread messages of an edge are deleted/,
     /a max_deliver of 5: after so many tries a message is never read/,
     /a filter \(TEST_\d+\.edge\.\*\): messages of other subjects are never read/,
   ]) {
     assert.match(said, sentence);
   }
-  assert.equal(warnings.length, 6);
+  assert.equal(warnings.length, 7);
   assert.deepEqual((await publisher.manager.streams.info(settings.streamName)).config.retention, 'limits');
+});
+
+test('a stream that is deleted and created again while it is set up is not taken for the one that it was', async () => {
+  const server = await start('');
+  const settings = natsSettings(server.address);
+  const publisher = await connectPublisher(settings);
+  await publisher.createStream();
+  const replace = async (): Promise<void> => {
+    await publisher.manager.streams.delete(settings.streamName);
+    await publisher.createStream();
+  };
+  let isReplaced = false;
+  const connection = new Proxy(publisher.connection, {
+    get: (own, key) => {
+      const value: unknown = Reflect.get(own, key, own);
+      if (typeof value !== 'function') return value;
+      if (key !== 'request') return value.bind(own) as unknown;
+      return async (subject: string, ...rest: unknown[]): Promise<unknown> => {
+        if (subject.startsWith('$JS.API.CONSUMER.INFO.') && !isReplaced) {
+          isReplaced = true;
+          await replace();
+        }
+        return Reflect.apply(value, own, [subject, ...rest]) as unknown;
+      };
+    },
+  });
+  await assert.rejects(setUpStream(connection, settings), /was deleted and created again meanwhile/);
+  const { created } = await publisher.manager.streams.info(settings.streamName);
+  assert.equal((await setUpStream(connection, settings)).epoch, created);
 });

@@ -31,11 +31,13 @@ export async function setUpStream(connection: NatsConnection, settings: NatsSett
     const created: ('stream' | 'consumer')[] = [];
     const stream = await streamInfo(manager, settings, created);
     const consumer = await consumerInfo(manager, settings, created);
-    if ((consumer.config.deliver_subject ?? '') !== '') {
-      const reason = 'is a push consumer, of which hubs cannot share the work';
-      throw waiting(
-        `the consumer ${settings.consumerName} ${reason}; delete it, or name another as nats.consumer_name`,
-      );
+    const unfit = unfitness(consumer);
+    if (unfit !== undefined) {
+      throw waiting(`the consumer ${settings.consumerName} ${unfit}; delete it, or name another as nats.consumer_name`);
+    }
+    // Messages of one stream under the name of another would be taken for what that one had under their numbers.
+    if ((await manager.streams.info(settings.streamName)).created !== stream.created) {
+      throw waiting(`the stream ${settings.streamName} was deleted and created again meanwhile`);
     }
     return {
       epoch: stream.created,
@@ -117,6 +119,13 @@ async function consumerInfo(
   return info;
 }
 
+/** Why no hub can work with it; undefined when one can. */
+function unfitness({ config }: ConsumerInfo): string | undefined {
+  if ((config.deliver_subject ?? '') !== '') return 'is a push consumer, of which hubs cannot share the work';
+  if (config.headers_only === true) return 'delivers the headers only (headers_only), and what is read is deleted';
+  return undefined;
+}
+
 function streamWarnings({ config }: StreamInfo): string[] {
   const warnings: string[] = [];
   const name = `the stream ${config.name}`;
@@ -141,6 +150,12 @@ function streamWarnings({ config }: StreamInfo): string[] {
   if (config.max_age > 0) {
     warnings.push(
       `${name} has a max_age of ${config.max_age / 1e9} s: unread messages that are older are deleted; set 0`,
+    );
+  }
+  if (config.max_msgs_per_subject > 0 && !config.discard_new_per_subject) {
+    warnings.push(
+      `${name} has a max_msgs_per_subject of ${config.max_msgs_per_subject}: beyond it the oldest unread messages of an edge are ` +
+        'deleted; set -1',
     );
   }
   if (config.no_ack) {

@@ -144,3 +144,11 @@ export function faultKind(error: unknown): FaultKind {
       return 'trouble';
   }
 }
+
+/**
+ * The database might take less than that at once: a statement was ended because it took too long (SQLSTATE 57014), or there
+ * is no memory for the locks of so many chunks (53200).
+ */
+export function isTooMuch(error: unknown): boolean {
+  return error instanceof DatabaseError && (error.code === '57014' || error.code === '53200');
+}
