@@ -208,3 +208,18 @@ test('a stream that waits behind another on one connection ends with it', { time
   }
   await noPlaceIsTaken();
 });
+
+test('a database that ends the connections cuts the answers short, and nothing else', { timeout: 60_000 }, async () => {
+  const end = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millwright hub read'`;
+  for (const format of ['json', 'csv']) {
+    const response = await new Promise<http.IncomingMessage>((resolve) => {
+      http.get(`${api}/machines/BIG/data?format=${format}`, resolve);
+    });
+    await until(async () => (await streamsUnderWay()) === 1);
+    await select(settings, end);
+    await assert.rejects(async () => {
+      for await (const _ of response);
+    });
+  }
+  await noPlaceIsTaken();
+});

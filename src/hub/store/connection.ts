@@ -32,6 +32,7 @@ export function createClient(settings: DatabaseSettings, purpose: string, onLost
 export function createReadPool(settings: DatabaseSettings, log: Logger): Pool {
   const pool = new Pool({ ...config(settings, 'read', READ_TIMEOUT_MS), max: settings.readConnectionsMax });
   pool.on('error', (error) => log.warn('a connection to the database was lost', { error }));
+  tolerateLoss(pool);
   return pool;
 }
 
@@ -62,7 +63,16 @@ export function createAnswerPool(settings: DatabaseSettings, log: Logger): Pool 
   const limits = { max: 1, query_timeout: ANSWER_TIMEOUT_MS };
   const pool = new Pool({ ...config(settings, 'answer', ANSWER_TIMEOUT_MS), ...limits });
   pool.on('error', (error) => log.debug('the connection for answers to edges was lost', { error }));
+  tolerateLoss(pool);
   return pool;
+}
+
+/**
+ * Of a connection that is lost while somebody works with it the query under way tells, which is rejected; the pool listens
+ * to idle ones only, and an error that nobody listens to ends the process.
+ */
+function tolerateLoss(pool: Pool): void {
+  pool.on('connect', (client) => client.on('error', () => {}));
 }
 
 function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs: number): ClientConfig {
