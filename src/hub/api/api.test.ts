@@ -4,7 +4,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import type { DeadLetter, Machine, MachineNow, Series, SignalInfo } from '../../model/api.ts';
+import type { DeadLetter, Machine, MachineNow, Series, SignalInfo, StateInterval } from '../../model/api.ts';
 import { timestampOf } from '../../model/time.ts';
 import { select, startTestServer } from '../../../test/support/hub-database.ts';
 import { type Answer, ask, startHub } from '../../../test/support/hub-server.ts';
@@ -212,6 +212,19 @@ test('states: intervals clipped to the window, the one before it included; event
     machine?.active_conditions.map(({ item, native_code, text }) => [item, native_code, text]),
     [['servo', '7', 'overload']],
   );
+});
+
+test('a window may reach as far as times can be written', async () => {
+  await store(sample('WIDE', 1, { temperature: 7, machine_state: 'idle' }));
+  const all = 'start_time=0001-01-01T00:00:00Z&end_time=9999-12-31T23:59:59.999999Z';
+  for (const query of [all, `points=1&${all}`, 'points=9&start_time=0001-01-01T00:00:00Z']) {
+    const { signals } = await get<Series>(`machines/WIDE/series?signals=temperature&${query}`);
+    assert.deepEqual(signals['temperature']?.last, [7], query);
+    assert.equal((await get<StateInterval[]>(`machines/WIDE/states?${query}`)).length, 1, query);
+  }
+  for (const route of ['series?signals=temperature&', 'states?']) {
+    await get(`machines/WIDE/${route}end_time=0001-01-01T00:00:00Z`);
+  }
 });
 
 test('machines are registered by their first reading, created and changed by hand', async () => {
