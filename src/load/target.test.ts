@@ -25,8 +25,8 @@ test('an address of another kind is refused, and no password is repeated', () =>
     );
   }
   assert.throws(
-    () => hubOf({ url: 'nats://h:4222' }),
-    (error) => hasCode(error, 'config_invalid'),
+    () => hubOf({ url: 'nats://h:4222' }, '--hub'),
+    (error) => hasCode(error, 'config_invalid') && error.message.startsWith('--hub: found "nats://h:4222"'),
   );
   assert.throws(
     () => hubOf({ url: 'https://h', tlsCaFile: '/none.pem' }),

@@ -46,20 +46,15 @@ export function targetOf(options: ConnectionOptions): Target {
 }
 
 /** @throws config_invalid for what is no address of a hub; storage_failed for a file that cannot be read */
-export function hubOf({
-  url,
-  user,
-  password,
-  token,
-  tlsCaFile,
-  tlsCertFile,
-  tlsKeyFile,
-}: ConnectionOptions): HubAddress {
+export function hubOf(
+  { url, user, password, token, tlsCaFile, tlsCertFile, tlsKeyFile }: ConnectionOptions,
+  option: '--url' | '--hub' = '--url',
+): HubAddress {
   const parsed = URL.parse(url);
   if (parsed === null || !['http:', 'https:'].includes(parsed.protocol)) {
     throw new MillwrightError(
       'config_invalid',
-      `found "${withoutLogin(url)}"; allowed: the address of a hub, http://host:8081`,
+      `${option}: found "${withoutLogin(url)}"; allowed: the address of a hub, http://host:8081`,
     );
   }
   const name = user ?? decodeURIComponent(parsed.username);
