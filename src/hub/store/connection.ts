@@ -56,8 +56,8 @@ export async function withConnection<Result>(
 }
 
 /**
- * One connection to the database that is written to, for what edges wait for: beside those of the API, whose requests may be
- * slow. A server that says nothing at all is given up too.
+ * One connection to the database that is written to, for what edges and health checks wait for: beside those of the API,
+ * whose requests may be slow. A server that says nothing at all is given up too.
  */
 export function createAnswerPool(settings: DatabaseSettings, log: Logger): Pool {
   const limits = { max: 1, query_timeout: ANSWER_TIMEOUT_MS };
