@@ -104,10 +104,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
   const app = await createServer({
     ingestor,
     reader,
-    dataStreams: new DataStreams(
-      pools,
-      Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
-    ),
+    dataStreams: new DataStreams(pools, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
     readSeries: (request) => readSeries(pools, request),
     readStates: (request) => readStates(pools, request),
     health,
