@@ -20,6 +20,8 @@ program
   .description('Carries every reading of a machine shop from the machine to the database, once, and shows it live.')
   .version(VERSION)
   .showHelpAfterError('(add --help for what is allowed)')
+  // A wrong option stays wrong: whoever supervises need not start it again.
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : EXIT_CANNOT_START))
   .configureHelp({ showGlobalOptions: true });
 
 program

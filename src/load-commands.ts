@@ -11,7 +11,7 @@ import { VERSION } from './base/version.ts';
 import { DEAD_LETTERS_LISTED_MAX } from './load/checker.ts';
 import { type LoadReport, runLoad } from './load/load.ts';
 import { publishReading, readingBytes } from './load/one-reading.ts';
-import { type LoadSettings, READINGS_OF_A_MACHINE_MAX } from './load/plan.ts';
+import { BATCH_MAX, type LoadSettings, MACHINES_MAX, PUBLISHERS_MAX, READINGS_OF_A_MACHINE_MAX } from './load/plan.ts';
 import { ProgressLine } from './load/progress.ts';
 import { describeReport, isAsPublished, reportPage } from './load/report.ts';
 import { type ConnectionOptions, hubOf, targetOf, toldAddress } from './load/target.ts';
@@ -83,7 +83,7 @@ export interface LoadOptions extends ConnectionOptions {
 export async function load(options: LoadOptions): Promise<void> {
   const settings = settingsOf(options);
   const target = targetOf(options);
-  const hub = options.check ? hubOf(hubOptions(options)) : null;
+  const hub = options.check ? hubOf(hubOptions(options), '--hub') : null;
   const where = {
     target: toldAddress(target),
     hub: hub === null ? null : toldAddress({ kind: 'http', hub }),
@@ -123,9 +123,18 @@ function settingsOf(options: LoadOptions): LoadSettings {
       .padStart(5, '0')}`;
   if (!RUN_NAME.test(run)) throw invalid(`--run: found "${run}"; allowed: up to 64 letters, digits, - and _`);
   if (malformed > DEAD_LETTERS_LISTED_MAX) {
-    throw invalid(`--malformed: at most ${DEAD_LETTERS_LISTED_MAX}, as a hub lists no more dead letters`);
+    throw invalid(
+      `--malformed: found ${malformed}; at most ${DEAD_LETTERS_LISTED_MAX}, as a hub lists no more dead letters`,
+    );
   }
-  if ((count ?? 0) > READINGS_OF_A_MACHINE_MAX) throw invalid(`--count: at most ${READINGS_OF_A_MACHINE_MAX}`);
+  for (const [option, value, max] of [
+    ['--count', count, READINGS_OF_A_MACHINE_MAX],
+    ['--machines', options.machines, MACHINES_MAX],
+    ['--publishers', publishers, PUBLISHERS_MAX],
+    ['--batch', batch, BATCH_MAX],
+  ] as const) {
+    if ((value ?? 0) > max) throw invalid(`${option}: found ${value}; at most ${max}`);
+  }
   return {
     run,
     seed: options.seed ?? randomInt(2 ** 31),

@@ -7,6 +7,7 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { Backoff } from './backoff.ts';
 import { messageOf, MillwrightError } from './errors.ts';
+import { percentDecoded } from './percent.ts';
 import type { Random } from './random.ts';
 
 export type { NatsConnection } from '@nats-io/transport-node';
@@ -143,7 +144,7 @@ function loginOf({ user, password, servers }: NatsConnectionSettings): {
   const { username, password: own } = new URL(servers[0] ?? '');
   return username === ''
     ? { user: null, password: null }
-    : { user: decodeURIComponent(username), password: decodeURIComponent(own) };
+    : { user: percentDecoded(username), password: percentDecoded(own) };
 }
 
 function readText(path: string): string {

@@ -57,6 +57,13 @@ test('what cannot be is told with file and line', () => {
   for (const [keys, message] of wrong) assert.throws(() => read(keys), { code: 'config_invalid', message });
 });
 
+test('an export must leave a connection to the other requests', () => {
+  assert.throws(() => readHubConfig({ file: 'hub.yaml', text: 'database: { read_connections: 1 }', environment: {} }), {
+    code: 'config_invalid',
+    message: /database\.read_connections: found 1; allowed: a whole number from 2 to 100/,
+  });
+});
+
 const replicasOf = (url: string): readonly ReplicaSettings[] | undefined => {
   const text = `database: { user: u, password: p, dbname: d, read_url: ${JSON.stringify(url)} }`;
   return readHubConfig({ file: 'hub.yaml', text, environment: {} }).settings.database.readReplicas;

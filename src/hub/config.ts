@@ -49,9 +49,9 @@ const schema = section({
     dbname: text().prefault('cnc_monitor').describe('Name of the database; it must exist'),
     user: text().prefault('millwright').describe('User; must be allowed to create tables'),
     password: text().prefault('millwright').describe('Password; better given as DATABASE_PASSWORD'),
-    read_connections: integer({ min: 1, max: 100 })
+    read_connections: integer({ min: 2, max: 100 })
       .prefault(8)
-      .describe('Connections for the API; writing has its own'),
+      .describe('Connections for the API, one of them never for exports; writing has its own'),
     chunk_interval: duration({ minMs: HOUR_MS, maxMs: 365 * DAY_MS })
       .prefault('1d')
       .describe('With TimescaleDB: length of a chunk of readings; a change counts for new ones'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLogger } from '../base/logger.ts';
 import { select, startTestServer, withClient } from '../../test/support/hub-database.ts';
-import { startHub } from '../../test/support/hub-server.ts';
+import { ask, startHub } from '../../test/support/hub-server.ts';
 import { createServer, type ServerParts } from './api/server.ts';
 import { ADVISORY_LOCKS } from './store/connection.ts';
 
@@ -19,6 +19,21 @@ test('a compaction that waits for a lock does not hold up the stop', { timeout: 
     while ((await select(settings, waiting)).length === 0);
     await hub.stop();
   });
+});
+
+test('a chart that waits for a server that says nothing does not hold up the stop', { timeout: 20_000 }, async (t) => {
+  const settings = await server.database();
+  const hub = await startHub(settings);
+  const chart = `${hub.url}/api/v1/machines/M/series?signals=temperature`;
+  assert.equal((await ask(chart)).status, 200);
+  const reading = `select pid from pg_stat_activity where datname = '${settings.dbname}' and application_name like '% read'`;
+  const [backend] = await select<{ pid: number }>(settings, reading);
+  const pid = backend?.pid ?? assert.fail('nothing was read');
+  process.kill(pid, 'SIGSTOP');
+  t.after(() => process.kill(pid, 'SIGCONT'));
+  const unanswered = assert.rejects(ask(chart));
+  await hub.stop();
+  await unanswered;
 });
 
 test('a fault of the program is told as one, and not as the database’s', async (t) => {

@@ -97,15 +97,14 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
   const settledAnswers = new SettledAnswers(answerPool);
   const streamParts = { ingestor, edgeReports, settledAnswers, clock, random, log };
   const stream = settings.nats === null ? null : new JetStreamReader(settings.nats, streamParts);
-  const statusParts = { version, timeZone: settings.timeZone, ingestor, reader, bus, stream, clock };
+  // Charts and exports may have taken all connections for reading: that is no fault of the database.
+  const checked = new Reader(answerPool);
+  const statusParts = { version, timeZone: settings.timeZone, ingestor, reader: checked, bus, stream, clock };
   const health = new HubHealth(statusParts);
   const app = await createServer({
     ingestor,
     reader,
-    dataStreams: new DataStreams(
-      pools,
-      Math.max(1, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
-    ),
+    dataStreams: new DataStreams(pools, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
     readSeries: (request) => readSeries(pools, request),
     readStates: (request) => readStates(pools, request),
     health,

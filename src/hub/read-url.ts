@@ -1,4 +1,5 @@
 /** `database.read_url`: where the replicas of the database are. */
+import { percentDecoded } from '../base/percent.ts';
 import type { ReplicaSettings } from './settings.ts';
 
 export const READ_URL_ALLOWED =
@@ -22,19 +23,10 @@ export function replicasOf(
     return {
       host: parsed.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: parsed.port === '' ? POSTGRES_PORT : Number(parsed.port),
-      dbname: decoded(parsed.pathname.slice(1)) || defaults.dbname,
-      user: decoded(parsed.username) || defaults.user,
-      password: decoded(parsed.password) || defaults.password,
+      dbname: percentDecoded(parsed.pathname.slice(1)) || defaults.dbname,
+      user: percentDecoded(parsed.username) || defaults.user,
+      password: percentDecoded(parsed.password) || defaults.password,
     };
   });
   return replicas.every((replica) => replica !== undefined) ? replicas : undefined;
-}
-
-/** What is no percent-encoding is taken as it stands. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

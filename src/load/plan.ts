@@ -60,6 +60,10 @@ export interface LoadPlan {
 
 /** A machine's counter has 32 bits in the database. */
 export const READINGS_OF_A_MACHINE_MAX: number = 2 ** 31 - 1;
+/** Limits of a run; a machine is a few hundred bytes, a publisher a connection, a message is made in memory. */
+export const MACHINES_MAX = 100_000;
+export const PUBLISHERS_MAX = 10_000;
+export const BATCH_MAX = 10_000;
 /** Steps between readings where no rate says how far they are apart: ten a second, as machines are polled. */
 const USUAL_STEP_MICROS = 100_000;
 /** Where it is not known how many there will be: so small that the times stay behind the clock. */

@@ -25,8 +25,8 @@ test('an address of another kind is refused, and no password is repeated', () =>
     );
   }
   assert.throws(
-    () => hubOf({ url: 'nats://h:4222' }),
-    (error) => hasCode(error, 'config_invalid'),
+    () => hubOf({ url: 'nats://h:4222' }, '--hub'),
+    (error) => hasCode(error, 'config_invalid') && error.message.startsWith('--hub: found "nats://h:4222"'),
   );
   assert.throws(
     () => hubOf({ url: 'https://h', tlsCaFile: '/none.pem' }),
@@ -38,5 +38,6 @@ test('user and password are those of the options, or of the address', () => {
   const basic = (text: string): string => `Basic ${Buffer.from(text).toString('base64')}`;
   assert.equal(hubOf({ url: 'http://h' }).authorization, null);
   assert.equal(hubOf({ url: 'http://a%40b:c@h' }).authorization, basic('a@b:c'));
+  assert.equal(hubOf({ url: 'http://a:5%@h' }).authorization, basic('a:5%'));
   assert.equal(hubOf({ url: 'http://a:c@h', user: 'other', password: 'word' }).authorization, basic('other:word'));
 });

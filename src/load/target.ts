@@ -4,6 +4,7 @@ import { withoutLogin } from '../base/config.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
 import { natsConnectionOf } from '../base/nats-config.ts';
 import type { NatsConnectionSettings } from '../base/nats.ts';
+import { percentDecoded } from '../base/percent.ts';
 import type { HubAddress } from './http-client.ts';
 
 /** The options of the command line that say how to connect. */
@@ -46,24 +47,19 @@ export function targetOf(options: ConnectionOptions): Target {
 }
 
 /** @throws config_invalid for what is no address of a hub; storage_failed for a file that cannot be read */
-export function hubOf({
-  url,
-  user,
-  password,
-  token,
-  tlsCaFile,
-  tlsCertFile,
-  tlsKeyFile,
-}: ConnectionOptions): HubAddress {
+export function hubOf(
+  { url, user, password, token, tlsCaFile, tlsCertFile, tlsKeyFile }: ConnectionOptions,
+  option: '--url' | '--hub' = '--url',
+): HubAddress {
   const parsed = URL.parse(url);
   if (parsed === null || !['http:', 'https:'].includes(parsed.protocol)) {
     throw new MillwrightError(
       'config_invalid',
-      `found "${withoutLogin(url)}"; allowed: the address of a hub, http://host:8081`,
+      `${option}: found "${withoutLogin(url)}"; allowed: the address of a hub, http://host:8081`,
     );
   }
-  const name = user ?? decodeURIComponent(parsed.username);
-  const secret = password ?? decodeURIComponent(parsed.password);
+  const name = user ?? percentDecoded(parsed.username);
+  const secret = password ?? percentDecoded(parsed.password);
   const basic = name === '' ? null : `Basic ${Buffer.from(`${name}:${secret}`).toString('base64')}`;
   return {
     url,

@@ -88,6 +88,13 @@ test('the last microsecond of a second stays in it, to the end of the safe integ
   }
 });
 
+test('times before the year 1 and after 9999 become the first and the last that can be said', () => {
+  for (const text of ['0001-01-01T00:00:00.000000Z', '9999-12-31T23:59:59.999999Z']) {
+    assert.equal(timestampOf(microsOf(text)), text);
+    assert.equal(timestampOf(microsOf(text) + 3e11 * (text < '1' ? -1 : 1)), text);
+  }
+});
+
 test('timestamps of different decimals are compared as times', () => {
   assert.equal(isAtLeast('2026-01-01T08:00:00Z', '2026-01-01T08:00:00.000000Z'), true);
   assert.equal(isAtLeast('2026-01-01T08:00:00.5Z', '2026-01-01T08:00:00.50Z'), true);

@@ -77,8 +77,16 @@ export function microsOf(timestamp: Timestamp): number {
   return wholeMs * 1000 + Number(fraction.padEnd(6, '0'));
 }
 
-/** The canonical text, with six decimals, of a number of microseconds since 1970. */
+/** The first instant that a timestamp can tell, and the one after the last. */
+const [FIRST_MICROS, BEYOND_MICROS] = [-62_135_596_800e6, 253_402_300_800e6] as const;
+
+/**
+ * The canonical text, with six decimals, of a number of microseconds since 1970. What four digits of a year cannot say,
+ * such as three days before the year 1, becomes the nearest that they can.
+ */
 export function timestampOf(micros: number): Timestamp {
+  if (micros < FIRST_MICROS) return '0001-01-01T00:00:00.000000Z';
+  if (micros >= BEYOND_MICROS) return '9999-12-31T23:59:59.999999Z';
   const whole = Math.floor(micros);
   // A remainder is exact where a quotient of so many digits is rounded.
   const rest = ((whole % 1e6) + 1e6) % 1e6;

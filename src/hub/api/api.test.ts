@@ -4,10 +4,11 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import type { DeadLetter, Machine, MachineNow, Series, SignalInfo } from '../../model/api.ts';
+import type { DeadLetter, Machine, MachineNow, Series, SignalInfo, StateInterval } from '../../model/api.ts';
 import { timestampOf } from '../../model/time.ts';
-import { select, startTestServer } from '../../../test/support/hub-database.ts';
+import { select, startTestServer, withClient } from '../../../test/support/hub-database.ts';
 import { type Answer, ask, startHub } from '../../../test/support/hub-server.ts';
+import { until } from '../../../test/support/until.ts';
 
 const server = await startTestServer();
 const settings = await server.database();
@@ -214,6 +215,19 @@ test('states: intervals clipped to the window, the one before it included; event
   );
 });
 
+test('a window may reach as far as times can be written', async () => {
+  await store(sample('WIDE', 1, { temperature: 7, machine_state: 'idle' }));
+  const all = 'start_time=0001-01-01T00:00:00Z&end_time=9999-12-31T23:59:59.999999Z';
+  for (const query of [all, `points=1&${all}`, 'points=9&start_time=0001-01-01T00:00:00Z']) {
+    const { signals } = await get<Series>(`machines/WIDE/series?signals=temperature&${query}`);
+    assert.deepEqual(signals['temperature']?.last, [7], query);
+    assert.equal((await get<StateInterval[]>(`machines/WIDE/states?${query}`)).length, 1, query);
+  }
+  for (const route of ['series?signals=temperature&', 'states?']) {
+    await get(`machines/WIDE/${route}end_time=0001-01-01T00:00:00Z`);
+  }
+});
+
 test('machines are registered by their first reading, created and changed by hand', async () => {
   const post = (body: unknown): Promise<Answer> =>
     ask(`${api}/machines`, { method: 'POST', body: JSON.stringify(body) });
@@ -314,6 +328,21 @@ test('dead letters, status, health and metrics', async () => {
   assert.deepEqual([status['database'], status['time_zone'], status['dead_letters']], ['ok', 'Europe/Berlin', 1]);
   assert.equal((await ask(`${hub.url}/healthz`)).status, 200);
   assert.match((await ask(`${hub.url}/metrics`)).text, /^millwright_hub_readings_stored_total \d+$/m);
+});
+
+test('requests that wait for the database do not make the hub look unhealthy', async () => {
+  const charts = await withClient(settings, async (client) => {
+    await client.query('begin; lock table sensor_data');
+    const waiting = Array.from({ length: 12 }, () => ask(`${api}/machines/D/series?signals=temperature`));
+    const blocked = `select from pg_stat_activity where wait_event_type = 'Lock' and application_name like '% read'`;
+    await until(async () => (await select(settings, blocked)).length === settings.readConnectionsMax);
+    // Whatever was found a second ago is not told again.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    assert.equal((await ask(`${hub.url}/healthz`)).status, 200);
+    await client.query('rollback');
+    return waiting;
+  });
+  await Promise.all(charts);
 });
 
 test('pages: files, the page for its own addresses, and headers that keep it safe', async () => {

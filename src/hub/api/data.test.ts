@@ -1,6 +1,7 @@
 /** The forms in which a machine's samples are given out. */
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { test } from 'node:test';
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { select, startTestServer } from '../../../test/support/hub-database.ts';
@@ -154,6 +155,15 @@ test('answers are packed as the client takes it, streams and others alike', asyn
   assert.deepEqual([small.headers['content-encoding'], small.body.toString()], [undefined, '[]']);
 });
 
+/** How many streams of rows the database is sending. */
+const streamsUnderWay = async (): Promise<number> => {
+  return (await select(settings, `select from pg_stat_activity where state = 'active' and query like 'copy (select%'`))
+    .length;
+};
+const noPlaceIsTaken = async (): Promise<void> => {
+  for (let round = 0; round < 10; round += 1) assert.equal((await ask(`${api}/machines/NONE/data`)).text, '[]');
+};
+
 test('a packed stream is read in constant memory, and one that is left ends its query', {
   timeout: 120_000,
 }, async () => {
@@ -182,9 +192,34 @@ test('a packed stream is read in constant memory, and one that is left ends its 
     const left = await new Promise<http.IncomingMessage>((resolve) => request.once('response', resolve));
     left.pause();
     request.destroy();
-    const running = `select from pg_stat_activity where state = 'active' and query like 'copy (select%'`;
-    await until(async () => (await select(settings, running)).length === 0);
+    await until(async () => (await streamsUnderWay()) === 0);
   }
-  // No place is left taken.
-  for (let round = 0; round < 10; round += 1) assert.equal((await ask(`${api}/machines/NONE/data`)).text, '[]');
+  await noPlaceIsTaken();
+});
+
+test('a stream that waits behind another on one connection ends with it', { timeout: 60_000 }, async () => {
+  for (const coding of ['identity', 'zstd']) {
+    const socket = net.connect(Number(new URL(hub.url).port), '127.0.0.1').pause();
+    const head = `GET /api/v1/machines/BIG/data HTTP/1.1\r\nhost: hub\r\naccept-encoding: ${coding}\r\n\r\n`;
+    socket.write(head + head);
+    await until(async () => (await streamsUnderWay()) === 2);
+    socket.destroy();
+    await until(async () => (await streamsUnderWay()) === 0);
+  }
+  await noPlaceIsTaken();
+});
+
+test('a database that ends the connections cuts the answers short, and nothing else', { timeout: 60_000 }, async () => {
+  const end = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millwright hub read'`;
+  for (const format of ['json', 'csv']) {
+    const response = await new Promise<http.IncomingMessage>((resolve) => {
+      http.get(`${api}/machines/BIG/data?format=${format}`, resolve);
+    });
+    await until(async () => (await streamsUnderWay()) === 1);
+    await select(settings, end);
+    await assert.rejects(async () => {
+      for await (const _ of response);
+    });
+  }
+  await noPlaceIsTaken();
 });

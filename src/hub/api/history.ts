@@ -8,6 +8,7 @@ import { DATA_FORMATS, type DataFormat, type DataStreams } from '../store/data-s
 import type { Reader } from '../store/reader.ts';
 import { SERIES_POINTS_MAX, SERIES_SIGNALS_MAX, type SeriesRequest } from '../store/series.ts';
 import { STATE_POINTS_MAX, type StatesRequest } from '../store/states.ts';
+import { clientGone } from './client-gone.ts';
 import { answers, DATA_LIMIT_MAX, POINTS_STANDARD } from './describe.ts';
 import { codingOf, compressor, preferred } from './negotiation.ts';
 import {
@@ -131,7 +132,8 @@ async function sendData(streams: DataStreams, request: MachineRequest, reply: Fa
     ...(coding === 'identity' ? {} : { 'content-encoding': coding }),
     ...(next === null ? {} : { link: `<${addressAfter(request.url, next)}>; rel="next"` }),
   });
-  await sendPieces(reply.raw, pieces, coding === 'identity' ? undefined : compressor(coding));
+  const gone = clientGone(request, reply.raw);
+  await sendPieces(reply.raw, pieces, { gone, ...(coding === 'identity' ? {} : { packer: compressor(coding) }) });
 }
 
 function formatOf(accept: string | undefined): DataFormat {
@@ -149,21 +151,33 @@ function addressAfter(address: string, next: Timestamp): string {
 /** A client that takes nothing for so long is let go: it holds a connection to the database. */
 const STALLED_MS_MAX = 60_000;
 
+interface Sending {
+  /** Aborted when nobody takes the answer any more. */
+  readonly gone: AbortSignal;
+  readonly packer?: ReturnType<typeof compressor>;
+}
+
 /** Writes each piece when the one before has left this process. What fails on the way ends the answer unfinished. */
 async function sendPieces(
   response: ServerResponse,
   pieces: AsyncGenerator<Uint8Array, void>,
-  packer?: ReturnType<typeof compressor>,
+  { gone, packer }: Sending,
 ): Promise<void> {
   response.setTimeout(STALLED_MS_MAX, () => response.destroy());
   const target = packer ?? response;
   const packed = packer === undefined ? undefined : pipeline(packer, response);
-  // Where the client goes while a piece is being packed, only the way to the client hears of it.
+  // Where the client goes while a piece is being packed or waits to be sent, nobody answers the write.
   let abandon: (error: Error) => void = () => {};
-  packed?.catch((error: Error) => abandon(error));
+  const leave = (): void => {
+    packer?.destroy();
+    abandon(new Error('the client has gone'));
+  };
+  packed?.catch(leave);
+  gone.addEventListener('abort', leave);
   try {
     for await (const piece of pieces) {
       await new Promise<void>((resolve, reject) => {
+        gone.throwIfAborted();
         abandon = reject;
         target.write(piece, (error) => (error instanceof Error ? reject(error) : resolve()));
       });

@@ -8,6 +8,7 @@ import type { Ingestor } from '../ingest/ingestor.ts';
 import { messagesOf } from '../ingest/request.ts';
 import { type LiveParts, LiveStream } from '../live/live-stream.ts';
 import type { HubHealth } from '../status.ts';
+import { clientGone } from './client-gone.ts';
 import { answers, failures } from './describe.ts';
 import { saveEdgeStatus } from './edge-status.ts';
 import { addHistory, type HistoryParts, machineOf, type MachineRequest } from './history.ts';
@@ -158,7 +159,7 @@ function addLive(app: FastifyInstance, { live, stopping }: RouteParts): void {
       'x-content-type-options': 'nosniff',
       'x-accel-buffering': 'no',
     });
-    return new LiveStream(live, reply.raw, machine).run(stopping);
+    return new LiveStream(live, reply.raw, machine).run(AbortSignal.any([stopping, clientGone(request, reply.raw)]));
   });
 }
 

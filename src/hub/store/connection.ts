@@ -1,5 +1,5 @@
 /** How the hub connects to PostgreSQL, and how it tells a fault of the data from trouble that passes. */
-import { Client, type ClientConfig, DatabaseError, Pool, TypeOverrides } from 'pg';
+import { Client, type ClientConfig, DatabaseError, Pool, type PoolClient, type PoolConfig, TypeOverrides } from 'pg';
 import type { Logger } from '../../base/logger.ts';
 import type { Timestamp } from '../../model/time.ts';
 import type { DatabaseSettings } from '../settings.ts';
@@ -30,7 +30,7 @@ export function createClient(settings: DatabaseSettings, purpose: string, onLost
 
 /** Connections for reading. A connection that is lost while idle is replaced when it is needed. */
 export function createReadPool(settings: DatabaseSettings, log: Logger): Pool {
-  const pool = new Pool({ ...config(settings, 'read', READ_TIMEOUT_MS), max: settings.readConnectionsMax });
+  const pool = new SteadyPool({ ...config(settings, 'read', READ_TIMEOUT_MS), max: settings.readConnectionsMax });
   pool.on('error', (error) => log.warn('a connection to the database was lost', { error }));
   return pool;
 }
@@ -55,14 +55,37 @@ export async function withConnection<Result>(
 }
 
 /**
- * One connection to the database that is written to, for what edges wait for: beside those of the API, whose requests may be
- * slow. A server that says nothing at all is given up too.
+ * One connection to the database that is written to, for what edges and health checks wait for: beside those of the API,
+ * whose requests may be slow. A server that says nothing at all is given up too.
  */
 export function createAnswerPool(settings: DatabaseSettings, log: Logger): Pool {
   const limits = { max: 1, query_timeout: ANSWER_TIMEOUT_MS };
-  const pool = new Pool({ ...config(settings, 'answer', ANSWER_TIMEOUT_MS), ...limits });
+  const pool = new SteadyPool({ ...config(settings, 'answer', ANSWER_TIMEOUT_MS), ...limits });
   pool.on('error', (error) => log.debug('the connection for answers to edges was lost', { error }));
   return pool;
+}
+
+/** Connections may be lost at any time, and a server that says nothing does not hold up the end. */
+class SteadyPool extends Pool {
+  readonly #busy = new Set<PoolClient>();
+
+  constructor(settings: PoolConfig) {
+    super(settings);
+    // Of one that is lost while somebody works with it the query under way tells, which is rejected; the pool listens to
+    // idle ones only, and an error that nobody listens to ends the process.
+    this.on('connect', (client) => client.on('error', () => {}));
+    this.on('acquire', (client) => this.#busy.add(client));
+    this.on('release', (_, client) => this.#busy.delete(client));
+  }
+
+  /** Whatever is asked when there is nobody left to hear the answer is given up. */
+  override end(): Promise<void>;
+  override end(callback: () => void): void;
+  override end(callback?: () => void): Promise<void> | void {
+    const ended = callback === undefined ? super.end() : super.end(callback);
+    for (const client of this.#busy) client.end(() => {});
+    return ended;
+  }
 }
 
 function config(settings: DatabaseSettings, purpose: string, statementTimeoutMs: number): ClientConfig {

@@ -11,27 +11,12 @@ const HEADER = `${['machine_id', 'timestamp', ...SIGNALS.map(({ name }) => name)
 const ARE_TEXT: readonly boolean[] = SIGNALS.map(({ type }) => type === 'text');
 
 export class CsvRows extends SampleRows {
-  readonly #first: Buffer;
-  readonly #following: Buffer;
-  #isEmpty = true;
-
   constructor(machineId: string) {
-    super();
-    this.#following = Buffer.from(`${quoted(machineId)},`);
-    this.#first = Buffer.concat([Buffer.from(HEADER), this.#following]);
-  }
-
-  override end(): Uint8Array {
-    return Buffer.from(this.#isEmpty ? HEADER : '');
-  }
-
-  protected override prefixBytes(): number {
-    return this.#first.length;
+    const following = `${quoted(machineId)},`;
+    super({ first: HEADER + following, following, end: '', empty: HEADER });
   }
 
   protected override row(start: number, end: number): void {
-    this.put(this.#isEmpty ? this.#first : this.#following);
-    this.#isEmpty = false;
     let from = start;
     let to = this.fieldEnd(from, end);
     this.time(from, to);

@@ -5,43 +5,17 @@ import { SampleRows } from './sample-rows.ts';
 const QUOTE = 0x22;
 const KEYS = SIGNALS.map(({ name, type }) => ({ key: Buffer.from(`,"${name}":`), isText: type === 'text' }));
 
-/** What stands around the rows. */
-interface Frame {
-  readonly opening: string;
-  readonly separator: string;
-  readonly closing: string;
-  /** Of an answer without rows. */
-  readonly empty: string;
-}
-
-const ARRAY: Frame = { opening: '[\n', separator: ',\n', closing: '\n]', empty: '[]' };
-const LINES: Frame = { opening: '', separator: '\n', closing: '\n', empty: '' };
-
 export class JsonRows extends SampleRows {
-  readonly #frame: Frame;
-  readonly #first: Buffer;
-  readonly #following: Buffer;
-  #isEmpty = true;
-
   constructor(machineId: string, form: 'array' | 'lines') {
-    super();
-    this.#frame = form === 'array' ? ARRAY : LINES;
-    const prefix = `{"machine_id":${JSON.stringify(machineId)},"timestamp":"`;
-    this.#first = Buffer.from(this.#frame.opening + prefix);
-    this.#following = Buffer.from(this.#frame.separator + prefix);
-  }
-
-  override end(): Uint8Array {
-    return Buffer.from(this.#isEmpty ? this.#frame.empty : this.#frame.closing);
-  }
-
-  protected override prefixBytes(): number {
-    return this.#following.length;
+    const row = `{"machine_id":${JSON.stringify(machineId)},"timestamp":"`;
+    super(
+      form === 'array'
+        ? { first: `[\n${row}`, following: `,\n${row}`, end: '\n]', empty: '[]' }
+        : { first: row, following: `\n${row}`, end: '\n', empty: '' },
+    );
   }
 
   protected override row(start: number, end: number): void {
-    this.put(this.#isEmpty ? this.#first : this.#following);
-    this.#isEmpty = false;
     let from = start;
     let to = this.fieldEnd(from, end);
     this.time(from, to);

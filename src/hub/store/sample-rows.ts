@@ -13,12 +13,29 @@ export const SAMPLE_ROW_COLUMNS: string = ['time', ...SIGNALS.map(({ name }) => 
 const PIECE_BYTES: number = 64 * 1024;
 /** Most that the keys and punctuation of a row add to its text. */
 const ROW_OVERHEAD_BYTES = 512;
+/** PostgreSQL prints a control character as it is, which JSON writes as `\u0001`. */
+const BYTES_OF_A_BYTE_MAX = 6;
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
 const BACKSLASH = 0x5c;
 
+/** What stands around the rows. */
+export interface Frame {
+  /** Before the first row. */
+  readonly first: string;
+  /** Before each other one. */
+  readonly following: string;
+  readonly end: string;
+  /** The whole answer, where there is no row. */
+  readonly empty: string;
+}
+
 export abstract class SampleRows {
+  readonly #frame: Frame;
+  readonly #first: Buffer;
+  readonly #following: Buffer;
+  #isEmpty = true;
   /** What has come and is not yet taken out. */
   protected in: Buffer = Buffer.allocUnsafe(2 * PIECE_BYTES);
   /** The piece that is being written, up to `at`. */
@@ -26,6 +43,12 @@ export abstract class SampleRows {
   protected at = 0;
   #inStart = 0;
   #inEnd = 0;
+
+  constructor(frame: Frame) {
+    this.#frame = frame;
+    this.#first = Buffer.from(frame.first);
+    this.#following = Buffer.from(frame.following);
+  }
 
   /** Takes what has come; rows may be cut anywhere. Everything taken before must have been taken out by {@link next}. */
   push(chunk: Uint8Array): void {
@@ -46,23 +69,24 @@ export abstract class SampleRows {
     for (;;) {
       const end = this.in.indexOf(NEWLINE, this.#inStart);
       if (end === -1 || end >= this.#inEnd) break;
-      // An escaped byte is printed as up to two, and becomes up to two.
-      const bytesMax = this.prefixBytes() + ROW_OVERHEAD_BYTES + 2 * (end - this.#inStart);
+      const prefix = this.#isEmpty ? this.#first : this.#following;
+      const bytesMax = prefix.length + ROW_OVERHEAD_BYTES + BYTES_OF_A_BYTE_MAX * (end - this.#inStart);
       if (this.at + bytesMax > this.out.length) {
         if (this.at > 0) break;
         this.out = Buffer.allocUnsafe(bytesMax);
       }
+      this.put(prefix);
       this.row(this.#inStart, end);
+      this.#isEmpty = false;
       this.#inStart = end + 1;
     }
     return this.at === 0 ? undefined : this.out.subarray(0, this.at);
   }
 
   /** The last piece, after all rows. */
-  abstract end(): Uint8Array;
-
-  /** Most that stands before the columns in a row of the answer. */
-  protected abstract prefixBytes(): number;
+  end(): Uint8Array {
+    return Buffer.from(this.#isEmpty ? this.#frame.empty : this.#frame.end);
+  }
 
   /** Writes the row that lies in `in`, without its line end. */
   protected abstract row(start: number, end: number): void;

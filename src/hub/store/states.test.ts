@@ -86,6 +86,36 @@ test('of a machine that never tells its state nothing is said, and what is unkno
   ]);
 });
 
+test('of two words of one instant the same one counts, whatever the order in which they were stored', async (t) => {
+  const settings = await server.database();
+  const pool = createReadPool(settings, silentLogger);
+  t.after(() => pool.end());
+  const words = (machine_id: string, states: readonly MachineState[]): Reading[] =>
+    [-5, 60].flatMap((second) =>
+      states.map((state): Reading => {
+        const timestamp = timestampOf(START + second * 1e6);
+        return machine_id.startsWith('E')
+          ? { kind: 'event', machine_id, timestamp, event_type: 'state', state }
+          : { machine_id, timestamp, machine_state: state };
+      }),
+    );
+  const [once, other] = [
+    ['idle', 'running'],
+    ['running', 'idle'],
+  ] as const;
+  await withClient(settings, (client) =>
+    storeReadings(client, [...words('E1', once), ...words('E2', other), ...words('S1', once), ...words('S2', other)]),
+  );
+  for (const machineId of ['E1', 'E2', 'S1', 'S2']) {
+    const states = await readStates(pool, { ...window, machineId });
+    assert.deepEqual(
+      states.map(({ state, start_time }) => [state, start_time]),
+      [['running', window.start]],
+      machineId,
+    );
+  }
+});
+
 /** From seconds to an hour in a state; a sample each five seconds, or an event for each change. */
 function randomStates(random: Random, source: 'events' | 'samples'): Reading[] {
   const readings: Reading[] = [];

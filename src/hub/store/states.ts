@@ -129,10 +129,14 @@ async function wordsOf(
   return { words: MINUTE_WORDS, values: times };
 }
 
+/** Of words of one instant the last is the one later in the alphabet, as in the roll-ups: rows have no order of arrival. */
+const IN_ALPHABET = `coalesce(state, 'unknown') collate "C"`;
+
 /** The reason is looked up when it is known which of the words are shown. */
 const EVENT_WORDS = `
   (select time, state, true as is_event from events
-    where event_type = 'state' and machine_id = $1 and time <= $2 order by time desc limit 1)
+    where event_type = 'state' and machine_id = $1 and time <= $2
+    order by time desc, ${IN_ALPHABET} desc limit 1)
   union all
   select time, state, true from events where event_type = 'state' and machine_id = $1 and time > $2 and time < $3`;
 
@@ -140,7 +144,8 @@ const NO_WORDS = `select null::timestamptz as time, null::text as state, false a
 
 const NEWEST_SAMPLE_WORD = `
   (select time, ${STATE_WORD} as state, false as is_event from sensor_data
-    where machine_id = $1 and time <= $2 and ${STATE_WORD} is not null order by time desc limit 1)`;
+    where machine_id = $1 and time <= $2 and ${STATE_WORD} is not null
+    order by time desc, ${STATE_WORD} collate "C" desc limit 1)`;
 
 const SAMPLE_WORDS = `${NEWEST_SAMPLE_WORD}
   union all
@@ -184,12 +189,12 @@ function statement(words: string): string {
     ), changes as (
       select time, state, is_event from (
         select time, coalesce(state, 'unknown') as state, is_event,
-          lag(coalesce(state, 'unknown')) over (order by time) as state_before
+          lag(coalesce(state, 'unknown')) over (order by time, ${IN_ALPHABET}) as state_before
         from words) as word
       where state is distinct from state_before
     ), intervals as (
-      select time, greatest(time, $2) as first, lead(time, 1, $3::timestamptz) over (order by time) as beyond, state,
-        is_event
+      select time, greatest(time, $2) as first, lead(time, 1, $3::timestamptz) over (order by time, ${IN_ALPHABET}) as beyond,
+        state, is_event
       from changes
     )
     select min(first) as first, max(beyond) as beyond,
