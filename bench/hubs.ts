@@ -11,6 +11,7 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { HubStatus } from '../src/model/api.ts';
 import type { EmbeddedPostgres } from '../src/up/postgres.ts';
 import {
   cpuSeconds,
@@ -57,7 +58,9 @@ async function run(
   const start = (name: string): Promise<HubProcess> =>
     startHubProcess(server, { database, folder, name, nats: { url: nats.url } });
   // The first one makes the tables and the stream.
-  await (await start('first')).stop();
+  const first = await start('first');
+  while (!(await isReading(first))) await sleep(COUNT_INTERVAL_MS);
+  await first.stop();
   psql(server, database, ['-q', '-c', 'alter table sensor_data set unlogged']);
   const publishers = await startPublishers(nats.url, { rows: ROWS, readingsPerMessage: READINGS_PER_MESSAGE });
   await publishers.publish();
@@ -90,6 +93,11 @@ async function run(
     `${count === 1 ? 'one hub' : `${count} hubs`} ${thousands(perSecond)}/s (CPU s: hubs ${hubSeconds}, postgres ` +
     `${postgresSeconds}, nats ${natsSeconds}; ${busy.toFixed(0)} % of the machine)`;
   return { perSecond, text };
+}
+
+async function isReading({ url }: HubProcess): Promise<boolean> {
+  const { nats } = (await (await fetch(`${url}/api/v1/status`)).json()) as HubStatus;
+  return nats?.state === 'ok';
 }
 
 function sum(values: readonly number[]): number {
