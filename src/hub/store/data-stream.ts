@@ -38,6 +38,14 @@ export interface DataAnswer {
   readonly next: Timestamp | null;
 }
 
+/**
+ * A stream takes as long as its reader does. It is read in the order of the index: the planner, which does not know that a
+ * machine's rows of one time lie together, would rather read the whole table and sort it, which takes the longer the more
+ * machines there are, and sends nothing until it is done.
+ */
+const FOR_LONG = 'set statement_timeout = 0; set enable_sort = off; set max_parallel_workers_per_gather = 0';
+const AS_USUAL = 'reset statement_timeout; reset enable_sort; reset max_parallel_workers_per_gather';
+
 export class DataStreams {
   readonly #pool: ReadConnections;
   readonly #streamsMax: number;
@@ -102,7 +110,7 @@ export class DataStreams {
     let whole = false;
     try {
       client = await this.#pool.connect();
-      await client.query('set statement_timeout = 0');
+      await client.query(FOR_LONG);
       const copied = client.query(copyTo(copyText(request, last)));
       const rows = rowsOf(request);
       for await (const chunk of copied as AsyncIterable<Uint8Array>) {
@@ -113,7 +121,7 @@ export class DataStreams {
       yield rows.end();
     } finally {
       this.#open -= 1;
-      if (whole) await client?.query('reset statement_timeout').catch(() => undefined);
+      if (whole) await client?.query(AS_USUAL).catch(() => undefined);
       // A connection with an unfinished answer is closed, and the server then ends the query.
       client?.release(!whole);
     }
