@@ -65,6 +65,15 @@ const MEASUREMENT_COLUMNS = [
   'lower_limit',
   'upper_limit',
   'temperature_c',
+  'scale_temperature_c',
+  'compensation',
+  'compensated_value',
+  'correction',
+  'expanded_uncertainty',
+  'verdict',
+  'decision_rule',
+  'guard_band',
+  'conformance_probability',
 ];
 const COLUMNS: readonly string[] = [
   ...COMMON_COLUMNS,

@@ -126,8 +126,51 @@ test('what is wrong is told with its place', () => {
     [{ ...MEASUREMENT, part_id: long }, 'part_id: is longer than 128 characters'],
     [{ ...MEASUREMENT, remark: 'x' }, 'remark: is not a key of a measurement'],
     [{ ...MEASUREMENT, details: { a: { b: 1 } } }, 'ok'],
+    [{ ...MEASUREMENT, scale_temperature_c: '20' }, 'scale_temperature_c: is a number, found "20"'],
+    [{ ...MEASUREMENT, compensated_value: null }, 'compensated_value: is a number, found null'],
+    [{ ...MEASUREMENT, correction: Number.NaN }, 'correction: is a number, found null'],
+    [{ ...MEASUREMENT, compensation: 'part' }, 'compensation: is one of none, scale, full, found "part"'],
+    [{ ...MEASUREMENT, expanded_uncertainty: -1 }, 'expanded_uncertainty: is a number of 0 or more, found -1'],
+    [{ ...MEASUREMENT, guard_band: Number.POSITIVE_INFINITY }, 'guard_band: is a number of 0 or more, found null'],
+    [{ ...MEASUREMENT, conformance_probability: 1.01 }, 'conformance_probability: is a number from 0 to 1, found 1.01'],
+    [{ ...MEASUREMENT, verdict: 'pass' }, 'verdict: is one of conform, nonconform, indeterminate, found "pass"'],
+    [{ ...MEASUREMENT, decision_rule: true }, 'decision_rule: is one of iso_14253_1, simple_acceptance, found true'],
+    [{ ...MEASUREMENT, uncertainty_contributions: [1] }, 'uncertainty_contributions: is an object, found an array'],
+    [
+      { ...MEASUREMENT, uncertainty_contributions: { cmm: '1' } },
+      'uncertainty_contributions.cmm: is a number of 0 or more, found "1"',
+    ],
+    [{ ...MEASUREMENT, uncertainty_contributions: { '': 1 } }, 'uncertainty_contributions.: is empty'],
+    [
+      { ...MEASUREMENT, uncertainty_contributions: Object.fromEntries([...Array(65).keys()].map((n) => [`u${n}`, 1])) },
+      'uncertainty_contributions: has more than 64 keys',
+    ],
+    [{ ...MEASUREMENT, distrust: 'cold' }, 'distrust: is an array, found string'],
+    [{ ...MEASUREMENT, distrust: ['cold', 7] }, 'distrust.1: is text, found 7'],
+    [{ ...MEASUREMENT, distrust: Array(65).fill('cold') }, 'distrust: has more than 64 items'],
+    [{ ...ORIGIN, verdict: 'conform' }, 'ok'],
+    [{ ...EVENT, verdict: 'conform' }, 'verdict: is not a key of a event'],
   ];
   for (const [value, expected] of cases) assert.equal(verdict(value), expected);
+});
+
+test('a measurement may have all that is worked out of it', () => {
+  const measurement = {
+    ...MEASUREMENT,
+    temperature_c: 23.5,
+    scale_temperature_c: 22,
+    compensation: 'none',
+    compensated_value: 0.9999,
+    correction: -0.0001,
+    expanded_uncertainty: 0.0032,
+    uncertainty_contributions: { part_expansion: 0.001, cmm: 0 },
+    verdict: 'indeterminate',
+    decision_rule: 'iso_14253_1',
+    guard_band: 0.0026,
+    conformance_probability: 1,
+    distrust: ['the part temperature changed by 0.8 K in 10 min; 0.5 K allowed'],
+  };
+  assert.deepEqual(decodeReading(structuredClone(measurement)), { reading: measurement });
 });
 
 test('extra may nest so deep and no deeper', () => {

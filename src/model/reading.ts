@@ -45,7 +45,18 @@ export interface Sample extends Origin {
   readonly [extra: string]: JsonValue | undefined;
 }
 
-/** One inspected feature of a part. */
+/** What has been compensated for temperature: nothing, the scale's expansion, or the scale's and the part's. */
+export const COMPENSATIONS = ['none', 'scale', 'full'] as const;
+export type Compensation = (typeof COMPENSATIONS)[number];
+
+/** ISO 14253-1: conformity or nonconformity is shown, or neither is. */
+export const VERDICTS = ['conform', 'nonconform', 'indeterminate'] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+export const DECISION_RULES = ['iso_14253_1', 'simple_acceptance'] as const;
+export type DecisionRule = (typeof DECISION_RULES)[number];
+
+/** One inspected feature of a part. Numbers are in `unit` where nothing else is said. */
 export interface Measurement extends Origin {
   readonly kind: 'measurement';
   /** The feature or characteristic that was inspected, e.g. `bore_1.diameter`. */
@@ -58,7 +69,29 @@ export interface Measurement extends Origin {
   readonly nominal_value?: number;
   readonly lower_limit?: number;
   readonly upper_limit?: number;
+  /** Of the part, in °C. */
   readonly temperature_c?: number;
+  /** Of the scale that it was measured with, in °C. */
+  readonly scale_temperature_c?: number;
+  /** What the source has compensated already in `measured_value`. */
+  readonly compensation?: Compensation;
+  /** The value at 20 °C. */
+  readonly compensated_value?: number;
+  /** `compensated_value` less `measured_value`. */
+  readonly correction?: number;
+  /** U, with k = 2. */
+  readonly expanded_uncertainty?: number;
+  /** Standard uncertainties by their names; their squares add up to that of U/2. */
+  readonly uncertainty_contributions?: { readonly [name: string]: number };
+  readonly verdict?: Verdict;
+  /** By which `verdict` was found. */
+  readonly decision_rule?: DecisionRule;
+  /** By which the limits were moved for `verdict`; 0 for simple acceptance. */
+  readonly guard_band?: number;
+  /** That the true value is within the limits, from 0 to 1. */
+  readonly conformance_probability?: number;
+  /** Why it is not to be trusted, a sentence each. */
+  readonly distrust?: readonly string[];
   /** Anything else the source or a processor says of it. */
   readonly details?: { readonly [key: string]: JsonValue };
 }
@@ -97,6 +130,8 @@ export type Reading = Sample | Measurement | MachineEvent;
 export const NAME_LENGTH_MAX = 128;
 /** Longest text of an event, in UTF-16 units. */
 export const TEXT_LENGTH_MAX = 4096;
+/** Contributions to an uncertainty, and reasons for distrust, that one measurement may have. */
+export const LIST_LENGTH_MAX = 64;
 /** How deep `extra` and `details` may nest. */
 export const DEPTH_MAX = 8;
 
@@ -240,6 +275,9 @@ function checkMeasurement(measurement: Record<string, unknown>): ReadingFault | 
       case 'lower_limit':
       case 'upper_limit':
       case 'temperature_c':
+      case 'scale_temperature_c':
+      case 'compensated_value':
+      case 'correction':
         if (typeof value !== 'number' || !Number.isFinite(value)) return notANumber(key, value);
         break;
       case 'part_id':
@@ -249,10 +287,63 @@ function checkMeasurement(measurement: Record<string, unknown>): ReadingFault | 
         break;
       }
       default: {
-        const sharedFault = checkShared(measurement, key);
-        if (sharedFault !== undefined) return sharedFault;
+        const otherFault = key in RESULT_CHECKS ? RESULT_CHECKS[key]!(value, key) : checkShared(measurement, key);
+        if (otherFault !== undefined) return otherFault;
       }
     }
+  }
+  return undefined;
+}
+
+type ValueCheck = (value: unknown, path: string) => ReadingFault | undefined;
+
+/** Of what has been worked out of a measured value. */
+const RESULT_CHECKS: { readonly [key: string]: ValueCheck } = Object.assign(Object.create(null), {
+  compensation: (value, path) => checkWord(value, path, COMPENSATIONS),
+  expanded_uncertainty: checkNotNegative,
+  uncertainty_contributions: checkContributions,
+  verdict: (value, path) => checkWord(value, path, VERDICTS),
+  decision_rule: (value, path) => checkWord(value, path, DECISION_RULES),
+  guard_band: checkNotNegative,
+  conformance_probability: checkProbability,
+  distrust: checkReasons,
+} satisfies Record<string, ValueCheck>);
+
+function checkWord(value: unknown, path: string, words: readonly string[]): ReadingFault | undefined {
+  if (words.includes(value as string)) return undefined;
+  return { path, reason: `is one of ${words.join(', ')}, found ${show(value)}` };
+}
+
+function checkNotNegative(value: unknown, path: string): ReadingFault | undefined {
+  if (typeof value === 'number' && value >= 0 && Number.isFinite(value)) return undefined;
+  return { path, reason: `is a number of 0 or more, found ${show(value)}` };
+}
+
+function checkProbability(value: unknown, path: string): ReadingFault | undefined {
+  if (typeof value === 'number' && value >= 0 && value <= 1) return undefined;
+  return { path, reason: `is a number from 0 to 1, found ${show(value)}` };
+}
+
+function checkContributions(value: unknown, path: string): ReadingFault | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return { path, reason: `is an object, found ${nameOf(value)}` };
+  }
+  const entries = Object.entries(value);
+  if (entries.length > LIST_LENGTH_MAX) return { path, reason: `has more than ${LIST_LENGTH_MAX} keys` };
+  for (const [name, part] of entries) {
+    const inner = `${path}.${name}`;
+    const fault = checkName({}, inner, true, name) ?? checkNotNegative(part, inner);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function checkReasons(value: unknown, path: string): ReadingFault | undefined {
+  if (!Array.isArray(value)) return { path, reason: `is an array, found ${nameOf(value)}` };
+  if (value.length > LIST_LENGTH_MAX) return { path, reason: `has more than ${LIST_LENGTH_MAX} items` };
+  for (const [index, reason] of value.entries()) {
+    const fault = checkText(reason, `${path}.${index}`);
+    if (fault !== undefined) return fault;
   }
   return undefined;
 }

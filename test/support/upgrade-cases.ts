@@ -37,6 +37,10 @@ export function upgradeCases(server: TestServer): void {
 
     const hub = await startHub(settings);
     assert.deepEqual(await contents(settings), before);
+    const results = 'select measured_value, compensated_value, verdict, distrust from measurements';
+    assert.deepEqual(await select(settings, results), [
+      { measured_value: 10, compensated_value: null, verdict: null, distrust: null },
+    ]);
     const again = async (key: string): Promise<number> => {
       const body = encodeFrame({ machine_id: 'again', timestamp: '2026-01-02T00:00:00Z', temperature: 1 });
       const headers = { 'idempotency-key': key, 'content-type': 'application/vnd.millwright.frames' };
@@ -84,11 +88,16 @@ async function migrateTo(client: Client, names: readonly string[]): Promise<void
   }
 }
 
+/** What later versions have given columns: those of the first. */
+const FIRST_MEASUREMENTS = `(select time, machine_id, characteristic, measured_value, unit, part_id, serial_number,
+  nominal_value, lower_limit, upper_limit, temperature_c, details, gateway_time, clock_quality from measurements)`;
+
 /** A digest of each table that grows, whatever the order of its rows. */
 async function contents(settings: DatabaseSettings): Promise<object[]> {
-  const digests = ['sensor_data', 'events', 'measurements', 'machines', 'dead_letters'].map((table) => {
+  const tables = { sensor_data: 'sensor_data', events: 'events', machines: 'machines', dead_letters: 'dead_letters' };
+  const digests = Object.entries({ ...tables, measurements: FIRST_MEASUREMENTS }).map(([table, rows]) => {
     return `select '${table}' as table, count(*)::integer as rows, md5(string_agg(md5(t::text), '' order by md5(t::text))) as digest
-      from ${table} as t`;
+      from ${rows} as t`;
   });
   return select(settings, digests.join(' union all '));
 }

@@ -151,6 +151,48 @@ test('what is stored is what was sent, to the microsecond and with its nulls', a
   );
 });
 
+test('a measurement with all that was worked out of it is stored value by value', async () => {
+  const settings = await server.database();
+  const { ingestor } = start(settings);
+  const origin = { kind: 'measurement', machine_id: 'cmm' };
+  const whole = {
+    characteristic: 'bore',
+    measured_value: 500.123456789,
+    unit: 'mm',
+    part_id: 'P-7',
+    serial_number: 'S"1',
+    nominal_value: 500,
+    lower_limit: 499.9,
+    upper_limit: 500.2,
+    temperature_c: 23.5,
+    details: { probe: 2 },
+    gateway_time: '2026-01-01T08:00:01.000000Z',
+    clock_quality: 'unsynchronized',
+    scale_temperature_c: 22.25,
+    compensation: 'none',
+    compensated_value: 500.09190906,
+    correction: -0.03154772,
+    expanded_uncertainty: 0.0031878,
+    uncertainty_contributions: { part_expansion: 0.00101, cmm: 1e-310, 'größe "x"': 0 },
+    verdict: 'indeterminate',
+    decision_rule: 'simple_acceptance',
+    guard_band: 0.00263,
+    conformance_probability: 0.6626,
+    distrust: ['the part – scale difference is 1.5 K', 'temperature\n"missing"'],
+  };
+  const bare = { characteristic: 'bore', measured_value: 1, unit: 'µm' };
+  const wide = { ...bare, measured_value: 2, distrust: Array.from({ length: 64 }, () => '–'.repeat(4096)) };
+  const at = (second: number): string => `2026-01-01T08:00:0${second}.000000Z`;
+  const sent = [whole, bare, wide].map((one, index) => ({ ...origin, timestamp: at(index), ...one }));
+  assert.equal((await ingestor.submit([message(1, ...sent)])).stored, 3);
+  const rows = await select<Record<string, unknown>>(settings, 'select * from measurements order by time');
+  const nothing = Object.fromEntries(Object.keys(whole).map((key) => [key, null]));
+  assert.deepEqual(
+    rows.map((row) => ({ ...row })),
+    [whole, bare, wide].map((one, index) => ({ time: at(index), machine_id: 'cmm', ...nothing, ...one })),
+  );
+});
+
 test('a batch is stored once: twice in one request, and from two hubs at once', async () => {
   const settings = await server.database();
   const first = start(settings).ingestor;

@@ -16,7 +16,9 @@ export const COPY_COLUMNS = {
   events: `time, machine_id, event_type, item, state, previous_state, level, native_code, native_severity, qualifier,
     text, details, gateway_time, clock_quality`,
   measurements: `time, machine_id, characteristic, measured_value, unit, part_id, serial_number, nominal_value,
-    lower_limit, upper_limit, temperature_c, details, gateway_time, clock_quality`,
+    lower_limit, upper_limit, temperature_c, details, gateway_time, clock_quality, scale_temperature_c, compensation,
+    compensated_value, correction, expanded_uncertainty, uncertainty_contributions, verdict, decision_rule, guard_band,
+    conformance_probability, distrust`,
   dead_letters: 'gateway_id, epoch, sequence, reason, bytes, bytes_length',
 } as const;
 
@@ -150,13 +152,15 @@ class RowWriter {
 
   measurement(measurement: Measurement): void {
     const details = jsonOf(measurement.details);
+    const contributions = jsonOf(measurement.uncertainty_contributions);
+    const distrust = jsonOf(measurement.distrust);
     const { machine_id, characteristic, unit, part_id, serial_number } = measurement;
-    const units = [machine_id, characteristic, unit, part_id, serial_number, details].reduce(
+    const units = [machine_id, characteristic, unit, part_id, serial_number, details, contributions, distrust].reduce(
       (sum, value) => sum + (value?.length ?? 0),
-      32,
+      80,
     );
     this.#reserve(FIXED_BYTES + BYTES_PER_UNIT * units);
-    this.#fields(14);
+    this.#fields(25);
     this.#time(measurement.timestamp);
     this.#text(machine_id);
     this.#text(characteristic);
@@ -171,6 +175,17 @@ class RowWriter {
     this.#jsonb(details);
     this.#time(measurement.gateway_time);
     this.#text(measurement.clock_quality);
+    this.#double(measurement.scale_temperature_c);
+    this.#text(measurement.compensation);
+    this.#double(measurement.compensated_value);
+    this.#double(measurement.correction);
+    this.#double(measurement.expanded_uncertainty);
+    this.#jsonb(contributions);
+    this.#text(measurement.verdict);
+    this.#text(measurement.decision_rule);
+    this.#double(measurement.guard_band);
+    this.#double(measurement.conformance_probability);
+    this.#jsonb(distrust);
   }
 
   deadLetter(letter: DeadLetterRow): void {
