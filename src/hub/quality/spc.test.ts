@@ -8,9 +8,7 @@ const near = (found: number | undefined, wanted: number, tolerance: number): voi
 };
 
 /** Viscosities of 15 batches of aircraft primer paint: Montgomery, 6th edition, example 6.5. */
-const PAINT = [
-  33.75, 33.05, 34.0, 33.81, 33.46, 34.02, 33.68, 33.27, 33.49, 33.2, 33.62, 33.0, 33.54, 33.12, 33.84,
-];
+const PAINT = [33.75, 33.05, 34.0, 33.81, 33.46, 34.02, 33.68, 33.27, 33.49, 33.2, 33.62, 33.0, 33.54, 33.12, 33.84];
 
 test('limits of a chart of individuals: the example of the book', () => {
   const limits = controlLimits(PAINT);
@@ -76,7 +74,13 @@ test('capability: two limits, one limit, none, too few', () => {
   near(upper?.cpk, 0.6 / (3 * 0.08865), 0.0001);
   assert.equal(capability(values, { lower: undefined, upper: undefined }), undefined);
   assert.equal(capability(values.slice(0, 29), { lower: 9, upper: 11 }), undefined);
-  assert.equal(capability(values.map(() => 10), { lower: 9, upper: 11 }), undefined);
+  assert.equal(
+    capability(
+      values.map(() => 10),
+      { lower: 9, upper: 11 },
+    ),
+    undefined,
+  );
 });
 
 test('the 95 % interval of Ppk covers the true index about 95 times of 100', () => {

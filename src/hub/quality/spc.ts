@@ -86,7 +86,7 @@ export function nelsonRules(
 interface Pattern {
   readonly length: number;
   /** Of the last values, as distances from the centre in σ. */
-  isMet(window: readonly number[]): boolean;
+  readonly isMet: (window: readonly number[]) => boolean;
 }
 
 const PATTERNS: readonly Pattern[] = [
@@ -155,9 +155,7 @@ export function capability(values: readonly number[], limits: SpecificationLimit
   if (limits.lower === undefined && limits.upper === undefined) return undefined;
   const centre = mean(values);
   const sigmaWithin = mean(movingRanges(values)) / RANGE_TO_SIGMA;
-  const sigmaOverall = Math.sqrt(
-    values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1),
-  );
+  const sigmaOverall = Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
   if (!(sigmaWithin > 0 && sigmaOverall > 0)) return undefined;
   const cpk = nearest(centre, sigmaWithin, limits);
   const ppk = nearest(centre, sigmaOverall, limits);
