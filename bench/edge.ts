@@ -243,6 +243,7 @@ function settingsFor(sinkOptions: unknown, statusPort: number): EdgeSettings {
       priority: 1,
       options: { phaseSeconds: index * 1.2 },
     })),
+    processors: [],
     sinks: [{ name: sinkType, type: sinkType, from: 'oldest', maxRate: null, options: sinkOptions }],
     // One segment for the whole run: a settled one would be deleted, and could not be compared at the end.
     log: {

@@ -284,6 +284,7 @@ function edgeSettings(system: System, statusPort: number): EdgeSettings {
     location: null,
     logLevel: 'warn',
     sensors: sensorsOf(MACHINES),
+    processors: [],
     sinks: [{ name: 'hub', type: 'hub', from: 'oldest', maxRate: null, options }],
     log: logSettings(system),
     cardEnduranceBytes: 1e13,

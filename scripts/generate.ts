@@ -9,6 +9,7 @@ import { DRIVERS } from '../src/drivers/registry.ts';
 import { edgeSchema } from '../src/edge/config.ts';
 import { hubSchema } from '../src/hub/config.ts';
 import { openapiText } from '../src/hub/api/openapi.ts';
+import { PROCESSORS } from '../src/processors/registry.ts';
 import { SINKS } from '../src/sinks/registry.ts';
 
 /** Path from the project's root → content. */
@@ -45,6 +46,10 @@ async function reference(edge: SchemaNode, hub: SchemaNode): Promise<string> {
       'Beside `name`, `type`, `enabled`, `machine_id`, `sampling_rate` and `priority`:',
       '',
     );
+    lines.push(...table(schemaNode((await entry.schema()).schema), ''), '');
+  }
+  for (const [type, entry] of Object.entries(PROCESSORS)) {
+    lines.push(`### Processor of type \`${type}\``, '', 'Beside `type`, `enabled` and `machines`:', '');
     lines.push(...table(schemaNode((await entry.schema()).schema), ''), '');
   }
   for (const [type, entry] of Object.entries(SINKS)) {

@@ -23,9 +23,10 @@ import {
 import { MillwrightError } from '../base/errors.ts';
 import { LOG_LEVELS } from '../base/logger.ts';
 import { DRIVERS } from '../drivers/registry.ts';
+import { PROCESSORS } from '../processors/registry.ts';
 import { natsSinkKeys, natsSinkOptionsOf } from '../sinks/nats/config.ts';
 import { SINKS } from '../sinks/registry.ts';
-import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
+import type { EdgeSettings, ProcessorSettings, SensorSettings, SinkSettings } from './settings.ts';
 
 /** What the section `nats` is called among the sinks. */
 const NATS_SINK = 'nats';
@@ -45,6 +46,19 @@ const sensorKeys = z.looseObject(
     priority: number({ min: 0.01, max: 100 })
       .prefault(1)
       .describe('When sampling must be thinned: how much a lost sample counts against one of the other sensors'),
+  },
+  { error: () => 'allowed: a section of "key: value" lines' },
+);
+
+const processorKeys = z.looseObject(
+  {
+    type: choice(typeNames(PROCESSORS)).describe('Kind of processor'),
+    enabled: flag().prefault(true).describe('false: as if it were not here'),
+    machines: z
+      .array(name(), { error: () => 'allowed: a list of machines' })
+      .min(1, 'allowed: a list of machines')
+      .optional()
+      .describe('Machines whose readings it is for; default: all'),
   },
   { error: () => 'allowed: a section of "key: value" lines' },
 );
@@ -75,6 +89,10 @@ const schema = section({
     log_level: choice(LOG_LEVELS).prefault('info').describe('Least level that is logged'),
   }),
   sensors: z.array(sensorKeys, list('sensors')).prefault([]).describe('What is read'),
+  processors: z
+    .array(processorKeys, list('processors'))
+    .prefault([])
+    .describe('What readings go through on their way to the log, in this order'),
   sinks: z.array(sinkKeys, list('sinks')).prefault([]).describe('Where readings go; each has a cursor of its own'),
   buffering: section({
     folder: text('a folder')
@@ -192,6 +210,10 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
   for (const [index, sensor] of config.sensors.entries()) {
     if (sensor.enabled) sensors.push(...(await collect(sensorSettings(document, config, index))));
   }
+  const processors: ProcessorSettings[] = [];
+  for (const [index, processor] of config.processors.entries()) {
+    if (processor.enabled) processors.push(...(await collect(processorSettings(document, config, index))));
+  }
   const sinks: SinkSettings[] = [];
   for (const [index, sink] of config.sinks.entries()) {
     if (sink.enabled) sinks.push(...(await collect(sinkSettings(document, config, index))));
@@ -210,6 +232,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       config.sinks.map((sink) => sink.name ?? sink.type),
     ),
   );
+  problems.push(...repeatedWork(document, config));
   const fromSection = natsSection(document, config);
   if (typeof fromSection === 'string') problems.push(fromSection);
   else sinks.push(...fromSection);
@@ -220,6 +243,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
     location: agent.location ?? null,
     logLevel: agent.log_level,
     sensors,
+    processors,
     sinks,
     log: {
       folder: logFolder(config),
@@ -261,6 +285,38 @@ async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index:
     priority,
     options,
   };
+}
+
+async function processorSettings(
+  document: ConfigDocument,
+  config: EdgeYaml,
+  index: number,
+): Promise<ProcessorSettings> {
+  const { type, enabled: _enabled, machines, ...own } = config.processors[index]!;
+  const { schema: ownSchema } = await PROCESSORS[type]!.schema();
+  const options = checkConfig(document, ownSchema, { value: own, at: ['processors', index] });
+  return { type, machines: machines ?? null, options };
+}
+
+/** Two processors of one type that would do to a machine's readings what must be done to them once. */
+function repeatedWork(document: ConfigDocument, config: EdgeYaml): string[] {
+  const problems: string[] = [];
+  const { processors } = config;
+  for (const [index, { type, enabled, machines }] of processors.entries()) {
+    if (!enabled || PROCESSORS[type]?.onceForMachine !== true) continue;
+    const earlier = processors.findIndex((other, place) => {
+      const isShared = machines === undefined || other.machines === undefined;
+      const meet = isShared || machines.some((machine) => other.machines?.includes(machine));
+      return place < index && other.enabled && other.type === type && meet;
+    });
+    if (earlier < 0) continue;
+    const place = ['processors', index];
+    problems.push(
+      `${document.file}:${document.lineOf(place)}: ${pathText(place)}: is for a machine that processors[${earlier}] ` +
+        `of type ${type} is for already; allowed: one for each machine, by their machines`,
+    );
+  }
+  return problems;
 }
 
 async function sinkSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SinkSettings> {
@@ -312,6 +368,11 @@ function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] 
   }
   if (sinks.length === 0) {
     warnings.push('sinks: there is none; readings are kept in the log until one is configured');
+  }
+  const read = new Set(config.sensors.map((sensor) => sensor.machine_id ?? config.agent.machine_id));
+  for (const [index, { enabled, machines = [] }] of config.processors.entries()) {
+    const unread = machines.filter((machine) => enabled && !read.has(machine));
+    if (unread.length > 0) warnings.push(`processors[${index}].machines: no sensor is of ${unread.join(', ')}`);
   }
   if (buffering.cold_buffer.path !== undefined) {
     warnings.push(`buffering.cold_buffer.path: is not used; there is one log, in ${logFolder(config)}`);

@@ -110,6 +110,7 @@ function settingsFor(folder: string, hubPort: number): EdgeSettings {
       priority: 1,
       options: { phaseSeconds: index * 10 },
     })),
+    processors: [],
     sinks: [
       {
         name: 'hub',

@@ -22,7 +22,7 @@ import { DeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
 import { tellGaps } from './gap-teller.ts';
 import { edgeMetrics, wearMetrics } from './metrics.ts';
-import { Pipeline } from './pipeline.ts';
+import { createStage, Pipeline } from './pipeline.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
@@ -97,9 +97,9 @@ class Edge implements StatusSource, PressureSource {
   }
 
   async start(): Promise<void> {
-    const { gatewayId, sensors, sinks, status } = this.#settings;
+    const { gatewayId, sensors, processors, sinks, status } = this.#settings;
     const { clock, random, log: logger } = this.#parts;
-    const pipeline = new Pipeline([], this.#batcher);
+    const pipeline = new Pipeline(await Promise.all(processors.map(createStage)), this.#batcher);
     const accept = (reading: Reading): void => {
       this.#rate.add(1, this.#parts.clock.monotonicMs());
       pipeline.accept(reading);

@@ -1,14 +1,35 @@
 /** The way from a driver to the log: the processors, in the order of the configuration, then the batcher. */
+import { MillwrightError } from '../base/errors.ts';
 import type { Reading } from '../model/reading.ts';
-import type { Processor } from '../ports/processor.ts';
+import { isObserver, type Processor } from '../ports/processor.ts';
+import { PROCESSORS } from '../processors/registry.ts';
 import type { Batcher } from './batcher.ts';
+import type { ProcessorSettings } from './settings.ts';
+
+/** A processor, and whose readings it is for. */
+export interface Stage {
+  readonly processor: Processor;
+  /** null: of every machine. */
+  readonly machines: ReadonlySet<string> | null;
+  /** Machines whose readings it sees without processing them. */
+  readonly observed: ReadonlySet<string>;
+}
+
+/** @throws config_invalid for a type that there is not */
+export async function createStage({ type, machines, options }: ProcessorSettings): Promise<Stage> {
+  const entry = PROCESSORS[type];
+  if (entry === undefined) throw new MillwrightError('config_invalid', `there is no processor of type ${type}`);
+  const processor = (await entry.create()).create(options);
+  const observed = new Set(isObserver(processor) ? processor.observedMachines : []);
+  return { processor, machines: machines === null ? null : new Set(machines), observed };
+}
 
 export class Pipeline {
-  readonly #processors: readonly Processor[];
+  readonly #stages: readonly Stage[];
   readonly #batcher: Pick<Batcher, 'accept'>;
 
-  constructor(processors: readonly Processor[], batcher: Pick<Batcher, 'accept'>) {
-    this.#processors = processors;
+  constructor(stages: readonly Stage[], batcher: Pick<Batcher, 'accept'>) {
+    this.#stages = stages;
     this.#batcher = batcher;
   }
 
@@ -17,8 +38,14 @@ export class Pipeline {
   }
 
   #from(index: number, reading: Reading): void {
-    const processor = this.#processors[index];
-    if (processor === undefined) this.#batcher.accept(reading);
-    else for (const processed of processor.process(reading)) this.#from(index + 1, processed);
+    const stage = this.#stages[index];
+    if (stage === undefined) return this.#batcher.accept(reading);
+    const { processor, machines, observed } = stage;
+    if (machines === null || machines.has(reading.machine_id)) {
+      for (const processed of processor.process(reading)) this.#from(index + 1, processed);
+      return;
+    }
+    if (observed.has(reading.machine_id) && isObserver(processor)) processor.observe(reading);
+    this.#from(index + 1, reading);
   }
 }

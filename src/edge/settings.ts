@@ -15,6 +15,14 @@ export interface SensorSettings {
   readonly options: unknown;
 }
 
+export interface ProcessorSettings {
+  /** A folder of `processors/`. */
+  readonly type: string;
+  /** Whose readings it is for; null: of every machine. */
+  readonly machines: readonly string[] | null;
+  readonly options: unknown;
+}
+
 export interface SinkSettings {
   readonly name: string;
   /** A folder of `sinks/`. */
@@ -54,6 +62,8 @@ export interface EdgeSettings {
   readonly location: string | null;
   readonly logLevel: LogLevel;
   readonly sensors: readonly SensorSettings[];
+  /** In the order in which readings go through them. */
+  readonly processors: readonly ProcessorSettings[];
   readonly sinks: readonly SinkSettings[];
   readonly log: LogSettings;
   /** What may be written to the log's disk in its life. */

@@ -138,6 +138,7 @@ export class Plant {
         priority: 1,
         options: { phaseSeconds: index * 7.5 },
       })),
+      processors: [],
       sinks: [this.receiver.sink],
       log: {
         folder: this.logFolder,
