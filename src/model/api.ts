@@ -124,6 +124,7 @@ export interface Feature {
    * at the lower; with one limit it is counted from the nominal value. null: that cannot be said.
    */
   readonly tolerance_used: number | null;
+  /** How many there were in the window, the newest 10,000 at most; the verdicts are theirs. */
   readonly measurements: number;
   readonly verdicts: { readonly [verdict in Verdict | 'none']: number };
 }

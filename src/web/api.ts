@@ -42,7 +42,7 @@ export const api = {
     getJson(`${machinePath(machineId)}/features`, signal),
   measurements: (
     machineId: string,
-    wanted: { limit: number; serial_number?: string },
+    wanted: { limit: number; serial_number?: string; start_time?: string },
     signal: AbortSignal,
   ): Promise<MeasurementRow[]> => getJson(`${machinePath(machineId)}/measurements?${queryOf(wanted)}`, signal),
   capability: (

@@ -143,7 +143,7 @@ export const feature: Schema = object({
     type: ['number', 'null'],
     description: '0 in the middle of the tolerance, 1 at the upper limit, −1 at the lower',
   },
-  measurements: integer,
+  measurements: { type: 'integer', description: 'In the window, the newest 10,000 at most' },
   verdicts: object({ conform: integer, nonconform: integer, indeterminate: integer, none: integer }),
 });
 

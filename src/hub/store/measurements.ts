@@ -11,6 +11,8 @@ import { inSnapshot } from './snapshot.ts';
 
 /** Characteristics in one answer. */
 export const FEATURES_MAX = 1_000;
+/** Of one characteristic so many of the newest are counted: a page asks again and again, and they may be millions. */
+export const COUNTED_MAX = 10_000;
 /** Points of one study. */
 export const STUDY_POINTS_MAX = 1_000;
 /** Without a start features are counted over so many days up to the newest measurement. */
@@ -186,7 +188,7 @@ function featuresText(conditions: string): string {
       select count(*) as measurements, count(*) filter (where verdict = 'conform') as conform,
         count(*) filter (where verdict = 'nonconform') as nonconform,
         count(*) filter (where verdict = 'indeterminate') as indeterminate
-      from measurements where ${own}) as counts`;
+      from (select verdict from measurements where ${own} order by time desc limit ${COUNTED_MAX}) as counted) as counts`;
 }
 
 /** The machine is the first of the values. */

@@ -55,12 +55,14 @@ export function useInspection(
     const leaving = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let askedAtMs = 0;
+    let known: readonly MeasurementRow[] = [];
     let state: 'asking' | 'asking, and to ask again' | 'waiting' | 'idle' = 'idle';
     const ask = async (): Promise<void> => {
       askedAtMs = performance.now();
       state = 'asking';
       try {
-        const data = await load(machineId, { view, first }, leaving.signal);
+        const data = await load(machineId, { view, first, known }, leaving.signal);
+        known = data.newest;
         setAnswer({ data, failure: null });
       } catch (error) {
         if (!leaving.signal.aborted) setAnswer((known) => ({ ...known, failure: (error as Error).message }));
@@ -88,14 +90,26 @@ export function useInspection(
   return { ...answer, retry: () => setTries(tries + 1) };
 }
 
+/** Of those that are known only what is not older than the newest is asked for. */
+async function newestRows(
+  machineId: string,
+  known: readonly MeasurementRow[],
+  signal: AbortSignal,
+): Promise<readonly MeasurementRow[]> {
+  const since = known[0]?.time;
+  if (since === undefined) return api.measurements(machineId, { limit: PARTS_ROWS }, signal);
+  const rows = await api.measurements(machineId, { limit: PARTS_ROWS, start_time: since }, signal);
+  return [...rows, ...known.filter(({ time }) => time < since)].slice(0, PARTS_ROWS);
+}
+
 async function load(
   machineId: string,
-  { view, first }: { view: CmmView; first: { current: string | null } },
+  { view, first, known }: { view: CmmView; first: { current: string | null }; known: readonly MeasurementRow[] },
   signal: AbortSignal,
 ): Promise<Inspection> {
   const [features, newest, part] = await Promise.all([
     api.features(machineId, signal),
-    api.measurements(machineId, { limit: PARTS_ROWS }, signal),
+    newestRows(machineId, known, signal),
     view.serial === null
       ? []
       : api.measurements(machineId, { serial_number: view.serial, limit: PART_ROWS_MAX }, signal),
