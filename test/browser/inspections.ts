@@ -65,7 +65,7 @@ export function inspections(options: InspectionOptions): Measurement[] {
   });
 }
 
-/** A CMM with five characteristics of which one drifts, and another fails. */
+/** A CMM with four characteristics of which one drifts, and another fails. */
 export function partInspections(machineId: string, endMs: number, count: number): Measurement[] {
   const shared = { machineId, endMs, count };
   return [
