@@ -18,6 +18,7 @@ import { createMetrics, HubHealth } from './status.ts';
 import { createAnswerPool, createClient, createReadPool, withConnection } from './store/connection.ts';
 import { DATA_STREAMS_MAX, DataStreams } from './store/data-stream.ts';
 import { maintainStore, prepareStore } from './store/maintenance.ts';
+import { Measurements } from './store/measurements.ts';
 import { ReadPools } from './store/read-pools.ts';
 import { Reader } from './store/reader.ts';
 import { readSeries } from './store/series.ts';
@@ -105,6 +106,7 @@ export async function composeHub(settings: HubSettings, parts: HubParts): Promis
     ingestor,
     reader,
     dataStreams: new DataStreams(pools, Math.min(DATA_STREAMS_MAX, settings.database.readConnectionsMax - 1)),
+    measurements: new Measurements(pools),
     readSeries: (request) => readSeries(pools, request),
     readStates: (request) => readStates(pools, request),
     health,

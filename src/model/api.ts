@@ -1,5 +1,13 @@
 /** The JSON of the hub's HTTP API, as the pages and other systems see it. Types only. */
-import type { ConditionLevel, EventType, JsonValue } from './reading.ts';
+import type {
+  ClockQuality,
+  Compensation,
+  ConditionLevel,
+  DecisionRule,
+  EventType,
+  JsonValue,
+  Verdict,
+} from './reading.ts';
 import type { MachineState } from './signals.ts';
 import type { EdgeStatus } from './status.ts';
 import type { Timestamp } from './time.ts';
@@ -38,6 +46,8 @@ export interface MachineNow {
    * word that the source answers (a heartbeat). null: never.
    */
   readonly last_seen: Timestamp | null;
+  /** Of the newest measurement, never later than now; null: it has sent none. */
+  readonly last_measurement: Timestamp | null;
   /** Whether the gateway reaches the machine; null when no gateway has reported on it in the last minute. */
   readonly source_state: 'ok' | 'connecting' | 'failing' | 'stopped' | null;
   readonly source_error: string | null;
@@ -62,6 +72,148 @@ export interface MachineEventRow {
   readonly qualifier: string | null;
   readonly text: string | null;
   readonly details: { readonly [key: string]: JsonValue } | null;
+}
+
+/** `GET /api/v1/machines/{id}/measurements`, newest first. Lengths are in `unit`. */
+export interface MeasurementRow {
+  readonly time: Timestamp;
+  readonly machine_id: string;
+  readonly characteristic: string;
+  /** As the source gave it. */
+  readonly measured_value: number;
+  readonly unit: string;
+  readonly part_id: string | null;
+  readonly serial_number: string | null;
+  readonly nominal_value: number | null;
+  readonly lower_limit: number | null;
+  readonly upper_limit: number | null;
+  readonly temperature_c: number | null;
+  readonly scale_temperature_c: number | null;
+  /** What the source itself had compensated already. */
+  readonly compensation: Compensation | null;
+  /** At 20 °C. */
+  readonly compensated_value: number | null;
+  readonly correction: number | null;
+  /** U, k = 2. */
+  readonly expanded_uncertainty: number | null;
+  /** Standard uncertainties by their names. */
+  readonly uncertainty_contributions: { readonly [name: string]: number } | null;
+  readonly verdict: Verdict | null;
+  readonly decision_rule: DecisionRule | null;
+  readonly guard_band: number | null;
+  /** From 0 to 1. */
+  readonly conformance_probability: number | null;
+  /** Why the value is not to be trusted; null: no reason is known. */
+  readonly distrust: readonly string[] | null;
+  readonly details: { readonly [key: string]: JsonValue } | null;
+  readonly gateway_time: Timestamp | null;
+  readonly clock_quality: ClockQuality | null;
+}
+
+/** `GET /api/v1/machines/{id}/features`: one characteristic in a window of time; the worst first. */
+export interface Feature {
+  readonly characteristic: string;
+  /** From here on as the newest measurement says. */
+  readonly unit: string;
+  readonly nominal_value: number | null;
+  readonly lower_limit: number | null;
+  readonly upper_limit: number | null;
+  readonly newest: MeasurementRow;
+  /**
+   * Where the newest value (compensated, else measured) stands in the tolerance: 0 in its middle, 1 at the upper limit, −1
+   * at the lower; with one limit it is counted from the nominal value. null: that cannot be said.
+   */
+  readonly tolerance_used: number | null;
+  /** How many there were in the window, the newest 10,000 at most; the verdicts are theirs. */
+  readonly measurements: number;
+  readonly verdicts: { readonly [verdict in Verdict | 'none']: number };
+}
+
+/** Which value is studied. */
+export type StudiedValue = 'compensated' | 'measured';
+
+/** `GET /api/v1/machines/{id}/capability`: control chart, histogram and capability of one characteristic. In `unit`. */
+export interface CapabilityStudy {
+  readonly machine_id: string;
+  readonly characteristic: string;
+  readonly value: StudiedValue;
+  /** null: there is no measurement. */
+  readonly unit: string | null;
+  /** In the order of time, the newest. */
+  readonly points: readonly StudyPoint[];
+  /** Whether older ones of the window were left out, because they are more than the limit. */
+  readonly has_older: boolean;
+  readonly points_max: number;
+  /** Measurements among them that are no points: without the value asked for, or in another unit than the newest. */
+  readonly left_out: number;
+  /** null: `control_reason` says why. */
+  readonly control: StudyControl | null;
+  readonly control_reason: string | null;
+  /** Those of Nelson's rules that points meet. */
+  readonly rules_met: readonly { readonly rule: number; readonly text: string; readonly points: number }[];
+  /** Limits of the points, in the order in which they came first. */
+  readonly specifications: readonly StudySpecification[];
+  /** Adjoining, of one width; a value on the edge of two belongs to the upper. */
+  readonly histogram: readonly { readonly from: number; readonly to: number; readonly count: number }[];
+  /** null: `capability_reason` says why. */
+  readonly capability: StudyCapability | null;
+  readonly capability_reason: string | null;
+}
+
+export interface StudyPoint {
+  readonly time: Timestamp;
+  readonly part_id: string | null;
+  readonly serial_number: string | null;
+  /** The one that is studied. */
+  readonly value: number;
+  readonly measured_value: number;
+  readonly compensated_value: number | null;
+  /** U, k = 2. */
+  readonly expanded_uncertainty: number | null;
+  readonly temperature_c: number | null;
+  readonly verdict: Verdict | null;
+  readonly distrust: readonly string[] | null;
+  /** To the value before, without sign; null: there is none before. */
+  readonly moving_range: number | null;
+  /** Nelson's rules, from 1, whose pattern this point completes. */
+  readonly rules: readonly number[];
+}
+
+/** Limits of the first values of the window: later ones do not move them. */
+export interface StudyControl {
+  readonly baseline: number;
+  readonly baseline_start: Timestamp;
+  readonly baseline_end: Timestamp;
+  readonly centre: number;
+  readonly sigma: number;
+  readonly lower: number;
+  readonly upper: number;
+  readonly range_centre: number;
+  readonly range_upper: number;
+}
+
+export interface StudySpecification {
+  readonly nominal_value: number | null;
+  readonly lower_limit: number | null;
+  readonly upper_limit: number | null;
+  readonly points: number;
+  readonly first_time: Timestamp;
+  readonly last_time: Timestamp;
+}
+
+export interface StudyCapability {
+  readonly values: number;
+  readonly mean: number;
+  readonly sigma_within: number;
+  readonly sigma_overall: number;
+  /** null: with one limit there is none. */
+  readonly cp: number | null;
+  readonly cpk: number;
+  readonly pp: number | null;
+  readonly ppk: number;
+  /** Two-sided, 95 %. */
+  readonly cpk_interval: readonly [low: number, high: number];
+  readonly ppk_interval: readonly [low: number, high: number];
 }
 
 /** `GET /api/v1/machines/{id}/states`: intervals in time order, clipped to the window; `end_time` null: still so. */

@@ -1,5 +1,15 @@
 /** Questions to the hub's API. */
-import type { ApiError, DeadLetter, MachineEventRow, Series, SignalInfo, StateInterval } from '../model/api.ts';
+import type {
+  ApiError,
+  CapabilityStudy,
+  DeadLetter,
+  Feature,
+  MachineEventRow,
+  MeasurementRow,
+  Series,
+  SignalInfo,
+  StateInterval,
+} from '../model/api.ts';
 import type { TimeWindow } from './view.ts';
 
 /** An answer is waited for so long, in ms. */
@@ -28,6 +38,18 @@ export const api = {
     const names = signals.map(encodeURIComponent).join(',');
     return getJson(`${machinePath(machineId)}/series?signals=${names}&${windowQuery(window)}&points=${points}`, signal);
   },
+  features: (machineId: string, signal: AbortSignal): Promise<Feature[]> =>
+    getJson(`${machinePath(machineId)}/features`, signal),
+  measurements: (
+    machineId: string,
+    wanted: { limit: number; serial_number?: string; start_time?: string },
+    signal: AbortSignal,
+  ): Promise<MeasurementRow[]> => getJson(`${machinePath(machineId)}/measurements?${queryOf(wanted)}`, signal),
+  capability: (
+    machineId: string,
+    wanted: { characteristic: string; last: number; value: string | null; start_time: string | null },
+    signal: AbortSignal,
+  ): Promise<CapabilityStudy> => getJson(`${machinePath(machineId)}/capability?${queryOf(wanted)}`, signal),
   deadLetters: (signal: AbortSignal): Promise<DeadLetter[]> => getJson('/api/v1/dead-letters', signal),
 };
 
@@ -41,6 +63,14 @@ async function getJson<T>(path: string, signal: AbortSignal): Promise<T> {
 
 function machinePath(machineId: string): string {
   return `/api/v1/machines/${encodeURIComponent(machineId)}`;
+}
+
+function queryOf(wanted: { readonly [name: string]: string | number | null | undefined }): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(wanted)) {
+    if (value !== null && value !== undefined) query.set(name, String(value));
+  }
+  return query.toString();
 }
 
 function windowQuery({ fromMs, toMs }: TimeWindow): string {

@@ -7,6 +7,7 @@ import { Help } from './components/help.tsx';
 import { Empty } from './components/panel.tsx';
 import { useShell } from './context.ts';
 import { useKeys } from './keys.ts';
+import { CmmPage } from './pages/cmm.tsx';
 import { MachinePage } from './pages/machine.tsx';
 import { OverviewPage } from './pages/overview.tsx';
 import { PipelinePage } from './pages/pipeline.tsx';
@@ -44,6 +45,8 @@ function Page({ route, kiosk }: { route: Route; kiosk: boolean }): JSX.Element {
       return <OverviewPage kiosk={kiosk} />;
     case 'machine':
       return <MachinePage key={route.machineId} machineId={route.machineId} query={route.query} />;
+    case 'cmm':
+      return <CmmPage key={route.machineId} machineId={route.machineId} query={route.query} />;
     case 'pipeline':
       return <PipelinePage query={route.query} />;
     case 'missing':
@@ -59,7 +62,8 @@ function Page({ route, kiosk }: { route: Route; kiosk: boolean }): JSX.Element {
 
 function useTitle(route: Route): void {
   const { store } = useShell();
-  const named = route.page === 'machine' ? (store.machine(route.machineId)?.value.name ?? route.machineId) : null;
+  const isOfMachine = route.page === 'machine' || route.page === 'cmm';
+  const named = isOfMachine ? (store.machine(route.machineId)?.value.name ?? route.machineId) : null;
   const title = named ?? (route.page === 'pipeline' ? 'Pipeline' : null);
   useEffect(() => {
     document.title = title === null ? 'Millwright' : `${title} – Millwright`;

@@ -47,6 +47,11 @@ export function machineHref(machineId: string): string {
   return `/machine/${encodeURIComponent(machineId)}`;
 }
 
+/** Of its inspections. */
+export function inspectionHref(machineId: string): string {
+  return `/cmm/${encodeURIComponent(machineId)}`;
+}
+
 /** `SV0401 Servo V-ready off, Z axis`: what a person reads of a condition. */
 export function conditionText(condition: MachineEventRow): string {
   const text = [condition.native_code, condition.text].filter((part) => part !== null && part !== '').join(' ');

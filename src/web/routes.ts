@@ -4,6 +4,7 @@ import { type Signal, signal } from '@preact/signals';
 export type Route =
   | { readonly page: 'overview'; readonly query: URLSearchParams }
   | { readonly page: 'machine'; readonly machineId: string; readonly query: URLSearchParams }
+  | { readonly page: 'cmm'; readonly machineId: string; readonly query: URLSearchParams }
   | { readonly page: 'pipeline'; readonly query: URLSearchParams }
   | { readonly page: 'missing'; readonly query: URLSearchParams };
 
@@ -11,9 +12,10 @@ export function routeOf(path: string, search: string): Route {
   const query = new URLSearchParams(search);
   if (path === '/') return { page: 'overview', query };
   if (path === '/pipeline') return { page: 'pipeline', query };
-  const [, name] = /^\/machine\/([^/]+)$/.exec(path) ?? [];
+  const [, page, name] = /^\/(machine|cmm)\/([^/]+)$/.exec(path) ?? [];
   const machineId = name === undefined ? undefined : decoded(name);
-  return machineId === undefined ? { page: 'missing', query } : { page: 'machine', machineId, query };
+  if (machineId === undefined) return { page: 'missing', query };
+  return { page: page === 'cmm' ? 'cmm' : 'machine', machineId, query };
 }
 
 export class Router {

@@ -15,6 +15,7 @@ function machine(said: Partial<MachineNow>): MachineNow {
     state: 'running',
     state_since: ago(120),
     state_reason: 'execution ACTIVE',
+    last_measurement: null,
     last_seen: ago(0),
     source_state: 'ok',
     source_error: null,

@@ -89,7 +89,7 @@ export function machineOf(request: MachineRequest): string {
   return checkedName(request.params.id, 'machine');
 }
 
-const MEDIA_TYPES: { readonly [format in DataFormat]: string } = {
+export const MEDIA_TYPES: { readonly [format in DataFormat]: string } = {
   json: 'application/json',
   ndjson: 'application/x-ndjson',
   csv: 'text/csv',
@@ -130,21 +130,21 @@ async function sendData(streams: DataStreams, request: MachineRequest, reply: Fa
     'x-content-type-options': 'nosniff',
     vary: 'accept, accept-encoding',
     ...(coding === 'identity' ? {} : { 'content-encoding': coding }),
-    ...(next === null ? {} : { link: `<${addressAfter(request.url, next)}>; rel="next"` }),
+    ...(next === null ? {} : { link: `<${addressAfter(request.url, 'cursor', next)}>; rel="next"` }),
   });
   const gone = clientGone(request, reply.raw);
   await sendPieces(reply.raw, pieces, { gone, ...(coding === 'identity' ? {} : { packer: compressor(coding) }) });
 }
 
-function formatOf(accept: string | undefined): DataFormat {
+export function formatOf(accept: string | undefined): DataFormat {
   const wanted = preferred(accept, Object.values(MEDIA_TYPES));
   return DATA_FORMATS.find((format) => MEDIA_TYPES[format] === wanted) ?? 'json';
 }
 
-/** The same address with the cursor of the next page; without a host, since a proxy has given the hub another name. */
-function addressAfter(address: string, next: Timestamp): string {
+/** The same address with that parameter for the next page; without a host, since a proxy has given the hub another name. */
+export function addressAfter(address: string, parameter: 'cursor' | 'before', next: Timestamp): string {
   const url = new URL(address, 'http://hub');
-  url.searchParams.set('cursor', next);
+  url.searchParams.set(parameter, next);
   return url.pathname + url.search;
 }
 

@@ -80,6 +80,18 @@ export function namesParameter(query: Query, name: string, max: number): string[
   return names.map((one) => checkedName(one, name));
 }
 
+/** The name of a part, a characteristic and the like; undefined when it is absent or empty. */
+export function nameParameter(query: Query, name: string): string | undefined {
+  const text = parameter(query, name);
+  return text === undefined ? undefined : checkedName(text, name);
+}
+
+export function requiredName(query: Query, name: string): string {
+  const text = nameParameter(query, name);
+  if (text === undefined) throw bad(`${name} is required`);
+  return text;
+}
+
 /** A machine's or gateway's name in the address. */
 export function checkedName(text: string, place: string): string {
   if (text !== '' && text.length <= NAME_LENGTH_MAX && !text.includes('\0') && text.isWellFormed()) return text;

@@ -8,15 +8,18 @@ import type { Ingestor } from '../ingest/ingestor.ts';
 import { messagesOf } from '../ingest/request.ts';
 import { type LiveParts, LiveStream } from '../live/live-stream.ts';
 import type { HubHealth } from '../status.ts';
+import type { Measurements } from '../store/measurements.ts';
 import { clientGone } from './client-gone.ts';
 import { answers, failures } from './describe.ts';
 import { saveEdgeStatus } from './edge-status.ts';
 import { addHistory, type HistoryParts, machineOf, type MachineRequest } from './history.ts';
+import { addMeasurements } from './measurements.ts';
 import { countParameter, parameter, parseMachine } from './parse.ts';
 import * as schemas from './schemas.ts';
 
 export interface RouteParts extends HistoryParts {
   readonly ingestor: Ingestor;
+  readonly measurements: Measurements;
   readonly health: HubHealth;
   readonly metrics: Registry;
   readonly live: LiveParts;
@@ -31,6 +34,7 @@ export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
   addIngest(app, parts);
   addMachines(app, parts);
   addHistory(app, parts);
+  addMeasurements(app, parts.measurements);
   addPipeline(app, parts);
   addLive(app, parts);
 }

@@ -72,6 +72,7 @@ export const machineNow: Schema = object({
   state_since: timeOrNull,
   state_reason: textOrNull,
   last_seen: timeOrNull,
+  last_measurement: timeOrNull,
   source_state: { type: ['string', 'null'], enum: ['ok', 'connecting', 'failing', 'stopped', null] },
   source_error: textOrNull,
   gateway_id: textOrNull,
@@ -99,6 +100,121 @@ export const sample: Schema = {
   required: ['machine_id', 'timestamp'],
   additionalProperties: true,
 };
+
+const verdict: Schema = { type: ['string', 'null'], enum: ['conform', 'nonconform', 'indeterminate', null] };
+const distrust: Schema = { type: ['array', 'null'], items: text, description: 'Why it is not to be trusted' };
+
+export const measurement: Schema = object({
+  time,
+  machine_id: text,
+  characteristic: text,
+  measured_value: { type: 'number', description: 'As the source gave it, in `unit`' },
+  unit: text,
+  part_id: textOrNull,
+  serial_number: textOrNull,
+  nominal_value: numberOrNull,
+  lower_limit: numberOrNull,
+  upper_limit: numberOrNull,
+  temperature_c: numberOrNull,
+  scale_temperature_c: numberOrNull,
+  compensation: { type: ['string', 'null'], enum: ['none', 'scale', 'full', null] },
+  compensated_value: numberOrNull,
+  correction: numberOrNull,
+  expanded_uncertainty: { type: ['number', 'null'], description: 'U, k = 2' },
+  uncertainty_contributions: { type: ['object', 'null'], additionalProperties: number },
+  verdict,
+  decision_rule: { type: ['string', 'null'], enum: ['iso_14253_1', 'simple_acceptance', null] },
+  guard_band: numberOrNull,
+  conformance_probability: numberOrNull,
+  distrust,
+  details: { type: ['object', 'null'], additionalProperties: true },
+  gateway_time: timeOrNull,
+  clock_quality: textOrNull,
+});
+
+export const feature: Schema = object({
+  characteristic: text,
+  unit: text,
+  nominal_value: numberOrNull,
+  lower_limit: numberOrNull,
+  upper_limit: numberOrNull,
+  newest: measurement,
+  tolerance_used: {
+    type: ['number', 'null'],
+    description: '0 in the middle of the tolerance, 1 at the upper limit, −1 at the lower',
+  },
+  measurements: { type: 'integer', description: 'In the window, the newest 10,000 at most' },
+  verdicts: object({ conform: integer, nonconform: integer, indeterminate: integer, none: integer }),
+});
+
+const interval: Schema = { type: 'array', items: number, minItems: 2, maxItems: 2 };
+
+function objectOrNull(properties: Schema): Schema {
+  return { ...object(properties), type: ['object', 'null'] };
+}
+
+export const capabilityStudy: Schema = object({
+  machine_id: text,
+  characteristic: text,
+  value: { type: 'string', enum: ['compensated', 'measured'] },
+  unit: textOrNull,
+  points: list(
+    object({
+      time,
+      part_id: textOrNull,
+      serial_number: textOrNull,
+      value: number,
+      measured_value: number,
+      compensated_value: numberOrNull,
+      expanded_uncertainty: numberOrNull,
+      temperature_c: numberOrNull,
+      verdict,
+      distrust,
+      moving_range: numberOrNull,
+      rules: { ...list(integer), description: 'Nelson’s rules that the point completes, from 1' },
+    }),
+  ),
+  has_older: { type: 'boolean' },
+  points_max: integer,
+  left_out: integer,
+  control: objectOrNull({
+    baseline: integer,
+    baseline_start: time,
+    baseline_end: time,
+    centre: number,
+    sigma: number,
+    lower: number,
+    upper: number,
+    range_centre: number,
+    range_upper: number,
+  }),
+  control_reason: textOrNull,
+  rules_met: list(object({ rule: integer, text, points: integer })),
+  specifications: list(
+    object({
+      nominal_value: numberOrNull,
+      lower_limit: numberOrNull,
+      upper_limit: numberOrNull,
+      points: integer,
+      first_time: time,
+      last_time: time,
+    }),
+  ),
+  histogram: list(object({ from: number, to: number, count: integer })),
+  capability: objectOrNull({
+    values: integer,
+    mean: number,
+    sigma_within: number,
+    sigma_overall: number,
+    cp: numberOrNull,
+    cpk: number,
+    pp: numberOrNull,
+    ppk: number,
+    cpk_interval: interval,
+    ppk_interval: interval,
+  }),
+  capability_reason: textOrNull,
+});
 
 export const stateInterval: Schema = object({
   state: { type: 'string', enum: ['running', 'idle', 'hold', 'alarm', 'setup', 'offline'] },

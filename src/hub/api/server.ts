@@ -182,7 +182,7 @@ async function addPages(app: FastifyInstance, folder: string | null): Promise<vo
     const [address = ''] = request.url.split('?');
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     // A machine's name may hold a dot; any other address with one is a file that is missing.
-    const isPage = address.startsWith('/machine/') || path.extname(address) === '';
+    const isPage = /^\/(machine|cmm)\//.test(address) || path.extname(address) === '';
     if (hasPages && isRead && isPage && !address.startsWith('/api/')) return reply.sendFile('index.html');
     const message = `there is no ${request.method} ${request.url.slice(0, 200)}`;
     const error: ApiError = { error: { code: 'not_found', message } };

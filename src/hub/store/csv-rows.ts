@@ -12,7 +12,7 @@ const ARE_TEXT: readonly boolean[] = SIGNALS.map(({ type }) => type === 'text');
 
 export class CsvRows extends SampleRows {
   constructor(machineId: string) {
-    const following = `${quoted(machineId)},`;
+    const following = `${csvField(machineId)},`;
     super({ first: HEADER + following, following, end: '', empty: HEADER });
   }
 
@@ -25,15 +25,16 @@ export class CsvRows extends SampleRows {
       to = this.fieldEnd(from, end);
       this.out[this.at++] = COMMA;
       if (this.isNull(from, to)) continue;
-      if (isText) this.write(quoted(this.unescaped(from, to)));
+      if (isText) this.write(csvField(this.unescaped(from, to)));
       else if (this.isFinite(to)) this.copy(from, to);
     }
     this.out[this.at++] = COMMA;
-    if (!this.isNull(to + 1, end)) this.write(quoted(this.unescaped(to + 1, end)));
+    if (!this.isNull(to + 1, end)) this.write(csvField(this.unescaped(to + 1, end)));
     this.put(LINE_END);
   }
 }
 
-function quoted(text: string): string {
+/** As a field: in quotes where it must be. */
+export function csvField(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -24,6 +24,8 @@ import { isAtLeast, type Timestamp } from '../../model/time.ts';
 export interface CurrentState {
   /** The newest reading's time, never later than the hub's clock then was: a machine's clock may run ahead. */
   lastSeen: Timestamp | null;
+  /** Of the newest measurement, never later than the hub's clock then was. */
+  lastMeasurement: Timestamp | null;
   signals: Map<string, readonly [time: Timestamp, value: JsonValue]>;
   /** The newest interval of each state, by their ends; the last is the state now. */
   states: StateRun[];
@@ -72,7 +74,14 @@ const CONDITIONS_MAX = 200;
 const MINUTE_LENGTH = 16;
 
 export function emptyCurrent(): CurrentState {
-  return { lastSeen: null, signals: new Map(), states: [], isBeginningOpen: false, conditions: [] };
+  return {
+    lastSeen: null,
+    lastMeasurement: null,
+    signals: new Map(),
+    states: [],
+    isBeginningOpen: false,
+    conditions: [],
+  };
 }
 
 /** What a number of readings say of one machine, gathered before the transaction that knows the rest. */
@@ -80,6 +89,7 @@ export class MachineChange {
   /** The sample that holds the signal's newest value: a reference instead of a copy of each value. */
   readonly #newest: Map<string, Sample> = new Map();
   #newestTime: Timestamp = '';
+  #newestMeasurement: Timestamp = '';
   /** No time begins with this. */
   #lastMinute = 'none';
   /** Minutes with samples or words of the state: the first 16 characters of their times. */
@@ -90,9 +100,13 @@ export class MachineChange {
   add(reading: Reading): void {
     const time = reading.timestamp;
     if (isAtLeast(time, this.#newestTime)) this.#newestTime = time;
-    if (reading.kind !== 'measurement' && !time.startsWith(this.#lastMinute)) this.#addMinute(time);
+    if (reading.kind === 'measurement') {
+      if (isAtLeast(time, this.#newestMeasurement)) this.#newestMeasurement = time;
+      return;
+    }
+    if (!time.startsWith(this.#lastMinute)) this.#addMinute(time);
     if (reading.kind === 'event') this.#addEvent(reading);
-    else if (reading.kind !== 'measurement') this.#addSample(reading);
+    else this.#addSample(reading);
   }
 
   /**
@@ -102,6 +116,8 @@ export class MachineChange {
   applyTo(current: CurrentState, now: Timestamp): CurrentState {
     const seen = notAfter(now, this.#newestTime);
     if (current.lastSeen === null || isAtLeast(seen, current.lastSeen)) current.lastSeen = seen;
+    const measured = notAfter(now, this.#newestMeasurement);
+    if (measured !== '' && isAtLeast(measured, current.lastMeasurement ?? '')) current.lastMeasurement = measured;
     for (const [signal, sample] of this.#newest) {
       const known = current.signals.get(signal);
       const time = notAfter(now, sample.timestamp);

@@ -14,6 +14,7 @@ export interface FleetRow {
   readonly name: string;
   readonly location: string | null;
   readonly last_seen: Timestamp | null;
+  readonly last_measurement: Timestamp | null;
   readonly signals: { readonly [signal: string]: readonly [time: Timestamp, value: JsonValue] } | null;
   readonly states: readonly StateRun[] | null;
   readonly conditions: readonly ConditionWord[] | null;
@@ -35,6 +36,7 @@ export function machineNow(row: FleetRow, edges: readonly EdgeReport[], now: Tim
     state_since: run?.from ?? null,
     state_reason: run?.reason?.[1] ?? null,
     last_seen: newest([row.last_seen, ...sources.map(({ contact }) => contact)]),
+    last_measurement: row.last_measurement,
     source_state: best?.source.state ?? null,
     source_error: failing?.source.last_error ?? null,
     gateway_id: best?.gatewayId ?? null,

@@ -64,7 +64,7 @@ export class Reader {
   /** All machines, or those named, in the order of their names. */
   async fleet(now: Timestamp, ids?: readonly string[]): Promise<MachineNow[]> {
     const rows = await this.#rows<FleetRow>(
-      `select id, name, location, last_seen, signals, states, conditions
+      `select id, name, location, last_seen, last_measurement, signals, states, conditions
       from machines left join machine_current on machine_id = id
       where $1::text[] is null or id = any($1) order by id`,
       [ids ?? null],

@@ -143,6 +143,7 @@ async function markMinutes(client: Client, changes: ReadonlyMap<string, MachineC
 interface CurrentRow {
   readonly machine_id: string;
   readonly last_seen: string | null;
+  readonly last_measurement: string | null;
   readonly signals: Record<string, CurrentState['signals'] extends Map<string, infer Value> ? Value : never>;
   readonly states: CurrentState['states'];
   readonly conditions: CurrentState['conditions'];
@@ -172,14 +173,16 @@ async function mergeCurrent(
   await client.query({
     name: 'update current',
     text: `update machine_current as row
-      set last_seen = new.last_seen, state = new.state, state_since = new.state_since,
+      set last_seen = new.last_seen, last_measurement = new.last_measurement, state = new.state, state_since = new.state_since,
         signals = new.signals, states = new.states, conditions = new.conditions
-      from unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::jsonb[], $7::jsonb[])
-        as new (machine_id, last_seen, state, state_since, signals, states, conditions)
+      from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::jsonb[],
+        $7::jsonb[], $8::jsonb[])
+        as new (machine_id, last_seen, last_measurement, state, state_since, signals, states, conditions)
       where row.machine_id = new.machine_id`,
     values: [
       names,
       states.map(({ lastSeen }) => lastSeen),
+      states.map(({ lastMeasurement }) => lastMeasurement),
       states.map((current) => current.states.at(-1)?.state ?? null),
       states.map((current) => current.states.at(-1)?.from ?? null),
       states.map(({ signals }) => JSON.stringify(Object.fromEntries(signals))),
@@ -235,14 +238,15 @@ async function settleBeginnings(client: Client, known: ReadonlyMap<string, Curre
 async function lockCurrent(client: Client, names: readonly string[]): Promise<Map<string, CurrentState>> {
   const { rows } = await client.query<CurrentRow>({
     name: 'lock current',
-    text: `select machine_id, last_seen, signals, states, conditions from machine_current
+    text: `select machine_id, last_seen, last_measurement, signals, states, conditions from machine_current
       where machine_id = any($1) order by machine_id for update`,
     values: [names],
   });
   return new Map(
-    rows.map(({ machine_id, last_seen, signals, states, conditions }) => {
+    rows.map(({ machine_id, last_seen, last_measurement, signals, states, conditions }) => {
       const current = {
         lastSeen: last_seen,
+        lastMeasurement: last_measurement,
         signals: new Map(Object.entries(signals)),
         states,
         isBeginningOpen: false,

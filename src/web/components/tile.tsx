@@ -1,7 +1,7 @@
 /** One machine on the overview. */
 import type { JSX } from 'preact';
 import type { CurrentValue, MachineNow } from '../../model/api.ts';
-import { machineHref } from '../attention.ts';
+import { inspectionHref, machineHref } from '../attention.ts';
 import { useShell } from '../context.ts';
 import { formatAge, formatValue } from '../format.ts';
 import { KEY_VALUES, PART_COUNT_NAMES, PROGRAM_LINE_NAMES, PROGRAM_NAMES } from '../key-values.ts';
@@ -30,10 +30,21 @@ export function Tile({ machineId, kiosk }: { machineId: string; kiosk: boolean }
       <p class="tile-reason">
         <Reason standing={standing} nowMs={nowMs} />
       </p>
-      {kiosk ? null : <KeyValues machine={machine} standing={standing} nowMs={nowMs} />}
+      {kiosk || machine.last_measurement === null ? null : (
+        <p class="tile-inspected">
+          <a href={inspectionHref(machineId)}>Measurements</a>{' '}
+          <span class="muted">last {store.plant.value.near(Date.parse(machine.last_measurement), nowMs)}</span>
+        </p>
+      )}
+      {kiosk || isInspectedOnly(machine) ? null : <KeyValues machine={machine} standing={standing} nowMs={nowMs} />}
       <Work machine={machine} />
     </li>
   );
+}
+
+/** It has told nothing that would fill the places of the usual values. */
+function isInspectedOnly(machine: MachineNow): boolean {
+  return machine.last_measurement !== null && Object.keys(machine.values).length === 0;
 }
 
 /** Holds the place of a tile until the hub has spoken. */

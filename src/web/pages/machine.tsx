@@ -3,7 +3,7 @@ import { type Signal, useSignal } from '@preact/signals';
 import type { ComponentType, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { MachineNow } from '../../model/api.ts';
-import { conditionText, machineHref } from '../attention.ts';
+import { conditionText, inspectionHref, machineHref } from '../attention.ts';
 import type { ChartsProps } from '../charts/charts.tsx';
 import { EventList } from '../components/event-list.tsx';
 import { Empty, Failure } from '../components/panel.tsx';
@@ -72,6 +72,11 @@ function Heading({ machine }: { machine: MachineNow }): JSX.Element {
           <span class="muted">{standing.reason}</span>
         </p>
       </div>
+      {machine.last_measurement === null ? null : (
+        <p class="machine-inspected">
+          <a href={inspectionHref(machine.id)}>Measurements</a>
+        </p>
+      )}
       <p class="machine-seen">
         <Seen standing={standing} nowMs={nowMs} />
       </p>
