@@ -9,7 +9,7 @@
  *
  * `bytes` is the message's length and `crc32` its checksum, so that one damaged batch does not hide the next.
  */
-import { encodeFrame, FRAME_HEADER_BYTES, frameEnd } from './frame.ts';
+import { encodeFrame, FRAME_HEADER_BYTES, frameEnd, framesOf } from './frame.ts';
 import { NAME_LENGTH_MAX } from './reading.ts';
 
 /** Media type of a request's body of batches. */
@@ -30,10 +30,19 @@ export interface Batch extends BatchId {
   readonly readings: number;
   /** A message of frames. */
   readonly payload: Uint8Array;
+  /** Set where this is only one reading of the batch, as dead letters keep it: its place in the whole, from 0. */
+  readonly index?: number;
 }
 
 /** Longest payload of a batch, in bytes. */
 export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024;
+
+/** The one reading of the batch at that place, as a batch of its own; undefined when there is none. */
+export function readingOfBatch(batch: Batch, index: number): Batch | undefined {
+  if (batch.index !== undefined) return batch.index === index ? batch : undefined;
+  const payload = [...framesOf(batch.payload)][index];
+  return payload && { ...batch, readings: 1, payload, index };
+}
 
 /** `gateway/epoch/sequence`: the Idempotency-Key of one batch. */
 export function batchKey(id: BatchId): string {
