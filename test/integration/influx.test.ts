@@ -28,7 +28,7 @@ const measurements: readonly Measurement[] = Array.from({ length: MEASUREMENTS }
 
 interface Edge {
   readonly command: Command;
-  sink(name: string): Promise<SinkStatus>;
+  readonly sink: (name: string) => Promise<SinkStatus>;
 }
 
 /** An edge with these sinks, on a log that has the measurements. */

@@ -25,19 +25,34 @@ export function measurementOf(number: number, machines: number): Measurement {
   };
 }
 
-export interface AppendOptions {
+export interface LogParts {
   readonly folder: string;
   readonly gatewayId: string;
   readonly sinks: readonly string[];
   readonly random: Random;
+  /** Default: never. */
+  readonly sync?: 'batch' | 'never';
+}
+
+export interface AppendOptions extends LogParts {
   /** Readings of a batch at most; each has a random number of them. */
   readonly batchMax: number;
 }
 
 /** While no edge has the log open. */
 export async function appendToLog(measurements: readonly Measurement[], options: AppendOptions): Promise<void> {
-  const { random, batchMax, folder, gatewayId, sinks } = options;
-  const log = await DurableLog.open({
+  const { random, batchMax } = options;
+  const log = await openLog(options);
+  for (let next = 0; next < measurements.length; ) {
+    const batch = measurements.slice(next, next + 1 + Math.floor(random() * batchMax));
+    await log.append(Buffer.concat(batch.map(encodeFrame)), batch.length);
+    next += batch.length;
+  }
+  await log.close();
+}
+
+export function openLog({ folder, gatewayId, sinks, random, sync = 'never' }: LogParts): Promise<DurableLog> {
+  return DurableLog.open({
     folder,
     gatewayId,
     sinks,
@@ -46,7 +61,7 @@ export async function appendToLog(measurements: readonly Measurement[], options:
     log: silentLogger,
     segmentBytesMax: 256 * 1024,
     hotBytesMax: 256 * 1024,
-    sync: { kind: 'never', intervalMs: 0 },
+    sync: { kind: sync, intervalMs: 0 },
     limits: {
       warmBytesMax: 2 ** 27,
       bytesMax: 2 ** 28,
@@ -56,10 +71,4 @@ export async function appendToLog(measurements: readonly Measurement[], options:
     },
     newId: () => Math.floor(random() * 2 ** 40).toString(36),
   });
-  for (let next = 0; next < measurements.length; ) {
-    const batch = measurements.slice(next, next + 1 + Math.floor(random() * batchMax));
-    await log.append(Buffer.concat(batch.map(encodeFrame)), batch.length);
-    next += batch.length;
-  }
-  await log.close();
 }

@@ -29,9 +29,9 @@ test('a line as the reference has it', () => {
   assert.equal(lineOf({ ...point, fields: [] }), undefined);
 });
 
-test('whatever is written is read as it was, by rules of the format alone', () => {
+test('whatever is written is read as it was, by rules of the format alone', (context) => {
   const seed = Number(process.env['MILLWRIGHT_SEED'] ?? Date.now() % 1_000_000);
-  console.log(`seed ${seed} (repeat with MILLWRIGHT_SEED)`);
+  context.diagnostic(`seed ${seed} (repeat with MILLWRIGHT_SEED)`);
   const random = seededRandom(seed);
   for (let run = 0; run < RUNS; run += 1) {
     const point = anyPoint(random);

@@ -29,15 +29,8 @@ export function lineOf({ measurement, tags, fields, micros }: Point): string | u
 }
 
 function fieldText(value: FieldValue): string {
-  switch (typeof value) {
-    case 'number':
-    case 'boolean':
-      return String(value);
-    case 'string':
-      return `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
-    case 'object':
-      return `${value.integer}i`;
-  }
+  if (typeof value === 'string') return `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
+  return typeof value === 'object' ? `${value.integer}i` : String(value);
 }
 
 function measurementName(name: string): string {

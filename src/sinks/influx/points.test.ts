@@ -45,7 +45,7 @@ test('what thermal compensation adds comes along, as lengths in millimetres wher
   } as Reading;
   const fields = Object.fromEntries(pointOf(compensated, undefined)?.fields ?? []);
   const near = (name: string, value: number): void => {
-    assert.ok(Math.abs(Number(fields[name]) - value) < 1e-9, `${name} ${String(fields[name])}`);
+    assert.ok(Math.abs(Number(fields[name]) - value) < 1e-9, `${name} ${JSON.stringify(fields[name])}`);
   };
   near('measured_length_mm', 0.1000012);
   near('nominal_length_mm', 100);
