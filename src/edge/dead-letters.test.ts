@@ -86,6 +86,8 @@ test('of a batch whose second reading is refused, just that one is kept, with it
   assert.deepEqual(refusedOf([again], [{ sequence: 7, index: 1, reason: 'still' }]), [
     { batch: again, reason: 'still' },
   ]);
+  const twice = { sequence: 7, index: 1, reason: 'still' };
+  assert.equal(refusedOf([again, again], [twice, twice]).length, 1, 'two letters about one reading become one');
   assert.equal(readingOfBatch(again, 0), undefined);
   assert.deepEqual(refusedOf([batch], [{ sequence: 7, index: 3, reason: 'there is no such one' }]), []);
 });

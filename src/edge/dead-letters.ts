@@ -46,12 +46,17 @@ export interface Refused {
   readonly reason: string;
 }
 
-/** What a sink refused of the batches that it was handed. */
+/** What a sink refused of the batches that it was handed, each once: after a crash two letters may be about one reading. */
 export function refusedOf(batches: readonly Batch[], refusals: readonly Refusal[]): Refused[] {
+  const told = new Set<string>();
   return refusals.flatMap(({ sequence, index, reason }) => {
+    const key = `${sequence} ${index ?? 'whole'}`;
+    if (told.has(key)) return [];
+    told.add(key);
     const candidates = batches.filter((batch) => batch.sequence === sequence);
-    const found = index === undefined ? candidates : candidates.map((batch) => readingOfBatch(batch, index));
-    return found.flatMap((batch) => (batch === undefined ? [] : [{ batch, reason }]));
+    if (index === undefined) return candidates.map((batch) => ({ batch, reason }));
+    const found = candidates.map((batch) => readingOfBatch(batch, index)).find((part) => part !== undefined);
+    return found === undefined ? [] : [{ batch: found, reason }];
   });
 }
 

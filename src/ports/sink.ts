@@ -4,9 +4,9 @@
  *
  * `deliver` resolves when every item is settled: stored durably at the far end, or refused for good and named in the
  * settlement (the runner keeps those in the dead letters). It rejects for whatever may pass (network, 5xx, 408, 425,
- * 429): nothing of that call is then taken as settled, and those batches come again. Several calls may be under way at
- * once, up to `window`, each with a range of its own; newer batches may come before older ones, unless the sink is
- * `ordered`.
+ * 429): nothing of that call is then taken as settled, and those batches come again; waits do not grow while the errors
+ * say `hasProgressed`. Several calls may be under way at once, up to `window`, each with a range of its own; newer batches
+ * may come before older ones, unless the sink is `ordered`.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
