@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { systemClock } from './base/clock.ts';
+import { aborted, systemClock } from './base/clock.ts';
 import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED, isDiskTrouble, runProcess } from './base/process.ts';
@@ -65,6 +65,23 @@ simulate
   .option('--max-gap <duration>', 'longest pause to play, such as 10s; default: as recorded', durationMs)
   .option('--close', 'close the connections at the end (a real adapter stays connected)', false)
   .action(simulateShdr);
+
+simulate
+  .command('mes')
+  .description(
+    'stand in for a MES that takes inspected values over HTTP, and fails as told (also while it runs: POST /control)',
+  )
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 8090)
+  .option('--delay <duration>', 'time before each answer, such as 200ms', durationMs, 0)
+  .option('--fail <share>', 'share of requests answered 500, from 0 to 1', share, 0)
+  .option('--busy <share>', 'share of requests answered 429, with Retry-After', share, 0)
+  .option('--retry-after <seconds>', 'what Retry-After then says', countOrNone, 1)
+  .option('--drop <share>', 'share of requests whose connection is closed without an answer', share, 0)
+  .option('--refuse-every <number>', 'every so manyth value is answered 400', countOrNone, 0)
+  .option('--refuse-where <field=value>', 'values of which this field is this text are answered 400', fieldAndValue)
+  .option('--seed <number>', 'repeats which requests fail', countOrNone)
+  .action(simulateMes);
 
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
@@ -289,6 +306,39 @@ async function simulateShdr(options: {
   });
 }
 
+async function simulateMes(options: {
+  host: string;
+  port: number;
+  delay: number;
+  fail: number;
+  busy: number;
+  retryAfter: number;
+  drop: number;
+  refuseEvery: number;
+  refuseWhere?: { field: string; value: string };
+  seed?: number;
+}): Promise<void> {
+  const { startMes } = await import('./sim/mes.ts');
+  const { seededRandom } = await import('./base/random.ts');
+  const { host, port, seed = Date.now() % 1_000_000 } = options;
+  const log = processLogger('info');
+  const faults = {
+    delay_ms: options.delay,
+    fail: options.fail,
+    busy: options.busy,
+    retry_after_s: options.retryAfter,
+    drop: options.drop,
+    refuse_every: options.refuseEvery,
+    refuse_where: options.refuseWhere ?? null,
+  };
+  await runProcess(log, async (signal) => {
+    const mes = await startMes({ host, port, faults, clock: systemClock, random: seededRandom(seed), log });
+    log.info('faults are drawn', { seed });
+    await aborted(signal);
+    await mes.close();
+  });
+}
+
 type LogCommands = typeof import('./log-commands.ts');
 type LogArguments<Name extends 'inspect' | 'verify' | 'exportReadings' | 'replay' | 'repair'> = Parameters<
   LogCommands[Name]
@@ -378,6 +428,18 @@ function rate(value: string): number | 'max' {
   const readings = Number(value);
   if (readings > 0 && Number.isFinite(readings)) return readings;
   throw new InvalidArgumentError('a rate is a number of readings a second, or "max".');
+}
+
+function share(value: string): number {
+  const part = Number(value);
+  if (value.trim() !== '' && part >= 0 && part <= 1) return part;
+  throw new InvalidArgumentError('a share is a number from 0 to 1.');
+}
+
+function fieldAndValue(text: string): { field: string; value: string } {
+  const [, field = '', value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (field !== '') return { field, value };
+  throw new InvalidArgumentError('it is a field and its value: serial_number=SN-0007.');
 }
 
 function countOf(value: string): number {

@@ -39,12 +39,19 @@ export class MillwrightError extends Error {
   readonly code: ErrorCode;
   /** For `try_later`: how long the peer asks to wait. */
   readonly retryAfterMs: number | undefined;
+  /** A part of the work is done and need not be done again: whoever tries again gets further. */
+  readonly hasProgressed: boolean;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number | undefined; hasProgressed?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'MillwrightError';
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.hasProgressed = options.hasProgressed ?? false;
   }
 }
 

@@ -72,9 +72,9 @@ export async function* linesOf(files: Files, path: string): AsyncGenerator<DeadL
 function parseLine(bytes: Buffer, path: string): DeadLetterLine {
   try {
     const line: DeadLetterLine = JSON.parse(bytes.toString('utf8'));
-    const { gateway_id, epoch, sequence, readings, payload_base64, time, reason } = line;
+    const { gateway_id, epoch, sequence, index = 0, readings, payload_base64, time, reason } = line;
     const texts = [gateway_id, epoch, payload_base64, time, reason];
-    if (texts.every((text) => typeof text === 'string') && [sequence, readings].every(Number.isSafeInteger))
+    if (texts.every((text) => typeof text === 'string') && [sequence, index, readings].every(Number.isSafeInteger))
       return line;
   } catch (error) {
     throw noDeadLetter(path, messageOf(error));
@@ -100,8 +100,8 @@ export const DEAD_LETTERS_TITLE: string = `${'time'.padEnd(27)}  ${'sink'.padEnd
 
 /** Every reading of the batch as a line of JSON, with the reason; what is no reading comes as its bytes. */
 export function* exportedLines({ sink, line }: DeadLetter): Generator<string> {
-  const { time, reason, gateway_id, epoch, sequence, payload_base64 } = line;
-  const about = { time, sink, reason, gateway_id, epoch, sequence };
+  const { time, reason, gateway_id, epoch, sequence, index, payload_base64 } = line;
+  const about = { time, sink, reason, gateway_id, epoch, sequence, index };
   const { readings, faults } = decodeMessage(Buffer.from(payload_base64, 'base64'));
   for (const reading of readings) yield `${JSON.stringify({ ...about, reading })}\n`;
   for (const { reason: fault, bytes } of faults) {

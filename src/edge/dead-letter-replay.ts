@@ -18,10 +18,12 @@ import { createSinkNamed } from './configured-sink.ts';
 import { linesOf } from './dead-letter-files.ts';
 import {
   DEAD_LETTERS_BYTES_MAX,
+  deadLetterLine,
   type DeadLetterLine,
   deadLetterNames,
   deadLettersFolder,
   encodeLine,
+  refusedOf,
   withLock,
 } from './dead-letters.ts';
 import type { EdgeSettings } from './settings.ts';
@@ -50,7 +52,7 @@ export interface Replayed {
  */
 export async function replayDeadLetters(options: ReplayOptions): Promise<Replayed> {
   const { files, logFolder, settings, sink: name, clock, random, logger } = options;
-  const sink = await createSinkNamed(name, settings, { clock, random, log: logger });
+  const sink = await createSinkNamed(name, settings, { clock, random, log: logger, backlogReadings: () => undefined });
   const folder = deadLettersFolder(logFolder);
   const lock = `${folder}/${deadLetterNames(name).replaying}`;
   try {
@@ -148,14 +150,11 @@ class Replay {
 
   /** @returns the letters that were refused again, with the new reason */
   async #deliver(lot: readonly DeadLetterLine[]): Promise<DeadLetterLine[]> {
-    const { refused } = await this.#sink.deliver(lot.map(batchOf), this.#options.signal);
-    const reasons = new Map(refused.map(({ sequence, reason }) => [sequence, reason]));
+    const batches = lot.map(batchOf);
+    const { refused } = await this.#sink.deliver(batches, this.#options.signal);
     const time = now(this.#options.clock);
-    const left = lot.flatMap((line) => {
-      const reason = reasons.get(line.sequence);
-      return reason === undefined ? [] : [{ ...line, time, reason }];
-    });
-    this.#delivered += lot.length - left.length;
+    const left = refusedOf(batches, refused).map((one) => deadLetterLine(one, time));
+    this.#delivered += Math.max(0, lot.length - left.length);
     this.#refusedAgain += left.length;
     return left;
   }
@@ -179,6 +178,7 @@ class Replay {
   }
 }
 
-function batchOf({ gateway_id, epoch, sequence, readings, payload_base64 }: DeadLetterLine): Batch {
-  return { gatewayId: gateway_id, epoch, sequence, readings, payload: Buffer.from(payload_base64, 'base64') };
+function batchOf({ gateway_id, epoch, sequence, index, readings, payload_base64 }: DeadLetterLine): Batch {
+  const payload = Buffer.from(payload_base64, 'base64');
+  return { gatewayId: gateway_id, epoch, sequence, readings, payload, ...(index !== undefined && { index }) };
 }

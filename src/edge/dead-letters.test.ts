@@ -6,8 +6,9 @@ import { type TestContext, test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
-import type { Batch } from '../model/batch.ts';
-import { DeadLetters } from './dead-letters.ts';
+import { type Batch, readingOfBatch } from '../model/batch.ts';
+import { encodeFrame } from '../model/frame.ts';
+import { DeadLetters, refusedOf } from './dead-letters.ts';
 
 function setup(context: TestContext, bytesMax?: number): { letters: DeadLetters; file: string; old: string } {
   const logFolder = mkdtempSync(join(tmpdir(), 'millwright-letters-'));
@@ -67,4 +68,26 @@ test('a file that is full is put aside, and only the one before it is lost', asy
   );
   await letters.keep([refused(6, 400)]);
   assert.equal(existsSync(file), false);
+});
+
+test('of a batch whose second reading is refused, just that one is kept, with its place', async (context) => {
+  const { letters, file } = setup(context);
+  const frames = [1, 2, 3].map((number) => encodeFrame({ number }));
+  const batch = { gatewayId: 'gw', epoch: 'e', sequence: 7, readings: 3, payload: Buffer.concat(frames) };
+  const kept = refusedOf([batch], [{ sequence: 7, index: 1, reason: 'too long' }]);
+  await letters.keep(kept);
+  const [line] = lines(file);
+  assert.equal(line?.sequence, 7);
+  assert.equal(line['index'], 1);
+  assert.equal(line['readings'], 1);
+  assert.equal(line['payload_base64'], Buffer.from(frames[1]!).toString('base64'));
+  // Refused again in a replay, it is the same one.
+  const again = kept[0]!.batch;
+  assert.deepEqual(refusedOf([again], [{ sequence: 7, index: 1, reason: 'still' }]), [
+    { batch: again, reason: 'still' },
+  ]);
+  const twice = { sequence: 7, index: 1, reason: 'still' };
+  assert.equal(refusedOf([again, again], [twice, twice]).length, 1, 'two letters about one reading become one');
+  assert.equal(readingOfBatch(again, 0), undefined);
+  assert.deepEqual(refusedOf([batch], [{ sequence: 7, index: 3, reason: 'there is no such one' }]), []);
 });

@@ -1,5 +1,5 @@
 /**
- * The dead letters of one sink: a file of JSON lines with every batch that the far end will never take.
+ * The dead letters of one sink: a file of JSON lines with every batch, or single reading, that the far end will never take.
  *
  * A line is synced before `keep` resolves, so the cursor moves past a refused batch only when its bytes are safe here.
  * At {@link DEAD_LETTERS_BYTES_MAX} the file becomes `NAME.old.ndjson`, and the one of that name before it is gone.
@@ -10,7 +10,8 @@ import type { FileHandle, Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import { isSystemError } from '../base/node-files.ts';
 import { writeNewFile } from '../base/small-files.ts';
-import type { Batch } from '../model/batch.ts';
+import { type Batch, readingOfBatch } from '../model/batch.ts';
+import type { Refusal } from '../ports/sink.ts';
 
 /** Length at which the file is put aside. */
 export const DEAD_LETTERS_BYTES_MAX: number = 32 * 1024 * 1024;
@@ -33,13 +34,30 @@ export interface DeadLetterLine {
   readonly gateway_id: string;
   readonly epoch: string;
   readonly sequence: number;
+  /** Where the line is about a single reading of the batch: its place there, from 0; the payload is just that one. */
+  readonly index?: number;
   readonly readings: number;
   readonly payload_base64: string;
 }
 
+/** A batch, or one reading of it as a batch of its own, and why it was refused. */
 export interface Refused {
   readonly batch: Batch;
   readonly reason: string;
+}
+
+/** What a sink refused of the batches that it was handed, each once: after a crash two letters may be about one reading. */
+export function refusedOf(batches: readonly Batch[], refusals: readonly Refusal[]): Refused[] {
+  const told = new Set<string>();
+  return refusals.flatMap(({ sequence, index, reason }) => {
+    const key = `${sequence} ${index ?? 'whole'}`;
+    if (told.has(key)) return [];
+    told.add(key);
+    const candidates = batches.filter((batch) => batch.sequence === sequence);
+    if (index === undefined) return candidates.map((batch) => ({ batch, reason }));
+    const found = candidates.map((batch) => readingOfBatch(batch, index)).find((part) => part !== undefined);
+    return found === undefined ? [] : [{ batch: found, reason }];
+  });
 }
 
 /** The names of a sink's files, oldest content first. */
@@ -121,7 +139,7 @@ export class DeadLetters {
 
   async #keep(refused: readonly Refused[]): Promise<void> {
     const { files, clock } = this.#options;
-    const lines = refused.map(({ batch, reason }) => encodeLine(lineOf(batch, reason, now(clock))));
+    const lines = refused.map((one) => encodeLine(deadLetterLine(one, now(clock))));
     await files.makeFolder(this.#folder);
     await withLock({ files, clock, path: `${this.#folder}/${this.#names.lock}` }, () => this.#append(lines));
   }
@@ -184,13 +202,14 @@ export function encodeLine(line: DeadLetterLine): Buffer {
   return Buffer.from(`${JSON.stringify(line)}\n`);
 }
 
-function lineOf(batch: Batch, reason: string, time: string): DeadLetterLine {
+export function deadLetterLine({ batch, reason }: Refused, time: string): DeadLetterLine {
   return {
     time,
     reason,
     gateway_id: batch.gatewayId,
     epoch: batch.epoch,
     sequence: batch.sequence,
+    ...(batch.index !== undefined && { index: batch.index }),
     readings: batch.readings,
     payload_base64: Buffer.from(batch.payload.buffer, batch.payload.byteOffset, batch.payload.length).toString(
       'base64',

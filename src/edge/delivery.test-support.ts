@@ -32,7 +32,7 @@ export class Rig {
   readonly disk: FaultyFiles = new FaultyFiles(seededRandom(1));
   readonly calls: Call[] = [];
   readonly lines: { level: string; message: string }[] = [];
-  readonly kept: { sequence: number; reason: string }[] = [];
+  readonly kept: { sequence: number; index?: number; reason: string }[] = [];
   readonly appendedMs: Map<number, number> = new Map();
   readonly settledMs: Map<number, number> = new Map();
   callsMax = 0;
@@ -42,6 +42,7 @@ export class Rig {
   onStep: () => void = () => {};
   report: StatusReporter['report'] | undefined;
   window = 3;
+  ordered = false;
   limits: Sink['limits'] = { batchesMax: 4, bytesMax: 10_000 };
   /** Numbers that the log gives no more. */
   gone: (sequence: number) => boolean = () => false;
@@ -72,7 +73,10 @@ export class Rig {
       keep: async (refused) => {
         const first = refused[0]?.batch.sequence ?? 0;
         assert.ok(this.log.cursor('hub').position < first, 'kept before the cursor moves');
-        this.kept.push(...refused.map(({ batch, reason }) => ({ sequence: batch.sequence, reason })));
+        for (const { batch, reason } of refused) {
+          const { sequence, index } = batch;
+          this.kept.push({ sequence, ...(index !== undefined && { index }), reason });
+        }
         await letters.keep(refused);
       },
     };
@@ -132,6 +136,7 @@ export class Rig {
     const sink: Sink = {
       limits: this.limits,
       window: this.window,
+      ordered: this.ordered,
       deliver: async (batches) => {
         const { clock } = this;
         const sequences = batches.map((batch) => batch.sequence);

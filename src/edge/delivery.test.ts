@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MillwrightError } from '../base/errors.ts';
 import type { Batch } from '../model/batch.ts';
+import { encodeFrame } from '../model/frame.ts';
 import { BEHIND_MS, RETRY_AFTER_MS_MAX } from './delivery.ts';
 import { newRig, type Rig, STORED } from './delivery.test-support.ts';
 
@@ -89,6 +90,48 @@ test('what fails is sent again, with growing waits', async (context) => {
   assert.equal(rig.lines.filter((line) => line.level === 'warn').length, 1, 'told once');
 });
 
+test('waits do not grow while each attempt gets further', async (context) => {
+  const rig = await newRig(context);
+  let failures = 6;
+  rig.deliver = () => {
+    if (failures === 0) return STORED;
+    failures -= 1;
+    throw new MillwrightError('connection_failed', 'HTTP 500', { hasProgressed: true });
+  };
+  await rig.append(3);
+  await rig.run(() => rig.position === 3);
+  const startsMs = rig.calls.slice(0, 7).map(({ startedMs }) => startedMs);
+  for (const [index, startedMs] of startsMs.slice(1).entries()) {
+    const waitedMs = startedMs - (startsMs[index] ?? 0);
+    assert.ok(waitedMs >= 500 && waitedMs < 550, `${waitedMs} ms`);
+  }
+});
+
+test('an ordered sink gets the oldest first however far behind it is, one call at a time, no faster than max_rate', async (context) => {
+  const rig = await newRig(context, { ordered: true });
+  await rig.log.close();
+  await rig.open({ maxRate: 60 });
+  let calls = 0;
+  rig.deliver = async () => {
+    calls += 1;
+    await rig.clock.sleep(20);
+    if (calls % 7 === 0) throw new MillwrightError('connection_failed', 'nobody there');
+    return STORED;
+  };
+  const done = await behind(rig, { backlog: 300, seconds: 10 });
+  const startMs = rig.clock.monotonicMs();
+  await rig.run(done);
+  const settled = rig.calls.filter(({ endedMs }) => endedMs !== undefined).flatMap(({ sequences }) => sequences);
+  assert.deepEqual(
+    settled,
+    Array.from({ length: 400 }, (_, index) => index + 1),
+  );
+  assert.equal(rig.callsMax, 1);
+  // 600 readings of the backlog and those that came meanwhile, of which the first 60 may go at once.
+  const seconds = (rig.clock.monotonicMs() - startMs) / 1000;
+  assert.ok(seconds > 9, `${seconds} s`);
+});
+
 test('the wait that the far end asks for is kept, but not for hours or years', async (context) => {
   for (const [askedMs, waitMs] of [
     [45_000, 45_000],
@@ -138,6 +181,16 @@ test('a refused batch goes to the dead letters, the others are settled', async (
   assert.deepEqual(rig.kept, [{ sequence: 2, reason: 'bad frame' }]);
   assert.equal(rig.delivery.status().dead_letters, 1);
   assert.equal(rig.lines.filter((line) => line.level === 'error').length, 1);
+});
+
+test('of a refused reading just that one is kept, and the rest of its batch is settled', async (context) => {
+  const rig = await newRig(context);
+  const frames = [1, 2].map((number) => encodeFrame({ number }));
+  await rig.log.append(Buffer.concat(frames), 2);
+  rig.deliver = () => ({ refused: [{ sequence: 1, index: 1, reason: 'HTTP 400' }] });
+  await rig.run(() => rig.position === 1);
+  assert.deepEqual(rig.kept, [{ sequence: 1, index: 1, reason: 'HTTP 400' }]);
+  assert.equal(rig.delivery.status().dead_letters, 1);
 });
 
 test('while a backlog drains, fresh batches arrive within two seconds, and each batch once', async (context) => {

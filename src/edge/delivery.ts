@@ -1,7 +1,7 @@
 /**
  * Delivers the log to one sink. A sink that keeps up is sent one call after the other. One that has fallen behind is sent
  * two lanes at once: the newest batches first, and the backlog beside them, in what the sink's window leaves (decision
- * 008). What may pass is tried again for ever, with growing waits; what the far end refuses for good goes to the dead
+ * 008); a sink that is `ordered` stays with one lane, oldest first. What may pass is tried again for ever, with growing waits; what the far end refuses for good goes to the dead
  * letters first. A sink that is down delays nobody else.
  */
 import { Backoff } from '../base/backoff.ts';
@@ -16,7 +16,7 @@ import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus, SinkStatus } from '../model/status.ts';
 import { timestampOf } from '../model/time.ts';
 import { isStatusReporter, type Settlement, type Sink } from '../ports/sink.ts';
-import type { DeadLetters } from './dead-letters.ts';
+import { type DeadLetters, refusedOf } from './dead-letters.ts';
 import { type Claim, type Lane, Lanes } from './lanes.ts';
 import { Pace } from './pace.ts';
 
@@ -195,6 +195,8 @@ export class Delivery {
     if (liveFirst === undefined) {
       if (this.#calls.size > 0) return { sequence: newest + 1 };
       const first = Math.max(this.#lanes.backlog().first, this.#emptyThrough.backlog + 1);
+      const waitMs = this.#isDraining() ? this.#pace.waitMs(nowMs) : 0;
+      if (waitMs > 0) return { ms: waitMs };
       return first <= newest ? { lane: 'backlog' } : { sequence: first };
     }
     const isLiveUnderWay = this.#liveCall() !== undefined;
@@ -212,7 +214,8 @@ export class Delivery {
 
   /** Two lanes from when the sink is behind until the backlog has reached the live lane. */
   #chooseLanes(): void {
-    const { log } = this.#options;
+    const { log, sink } = this.#options;
+    if (sink.ordered === true) return;
     const { liveFirst } = this.#lanes;
     const { first } = this.#lanes.backlog();
     const backlogCalls = this.#backlogCalls();
@@ -225,6 +228,11 @@ export class Delivery {
   #isBehind(): boolean {
     const { oldestAppendedAtMicros } = this.#options.log.backlog(this.name);
     return oldestAppendedAtMicros !== null && this.#ageMs(oldestAppendedAtMicros) > BEHIND_MS;
+  }
+
+  /** A backlog is delivered, at its pace. */
+  #isDraining(): boolean {
+    return this.#lanes.liveFirst !== undefined || (this.#options.sink.ordered === true && this.#isBehind());
   }
 
   /** How long until the backlog lane may start a call, beside the live one; undefined: until something else has happened. */
@@ -262,10 +270,10 @@ export class Delivery {
 
   async #start(lane: Lane, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
-    const hasTwo = this.#lanes.liveFirst !== undefined;
+    const isPaced = lane === 'backlog' && this.#isDraining();
     let lot: Lot | undefined;
     try {
-      lot = lane === 'live' ? await this.#liveLot() : await this.#backlogLot(hasTwo);
+      lot = lane === 'live' ? await this.#liveLot() : await this.#backlogLot(isPaced);
     } catch (error) {
       if (signal.aborted) return;
       this.#cannotRead(error, lane);
@@ -278,7 +286,7 @@ export class Delivery {
       readings: readingsOf(lot.batches),
       startedMs,
       round: this.#round,
-      paceBytes: lane === 'backlog' && hasTwo ? this.#pace.bytes : null,
+      paceBytes: isPaced ? this.#pace.bytes : null,
     };
     this.#lastLane = lane;
     this.#lanes.claim(lot.claim);
@@ -312,12 +320,12 @@ export class Delivery {
   }
 
   /** The oldest batches not settled; undefined when there is none before those that are settled or under way. */
-  async #backlogLot(hasTwo: boolean): Promise<Lot | undefined> {
+  async #backlogLot(isPaced: boolean): Promise<Lot | undefined> {
     const { log, sink, clock } = this.#options;
     const { batchesMax, bytesMax } = sink.limits;
     const newest = log.lastSequence;
     const { first, before } = this.#lanes.backlog();
-    const stored = await log.read(first, { batchesMax, bytesMax: hasTwo ? this.#pace.bytes : bytesMax });
+    const stored = await log.read(first, { batchesMax, bytesMax: isPaced ? this.#pace.bytes : bytesMax });
     if (stored.length === 0) {
       this.#emptyThrough.backlog = newest;
       return undefined;
@@ -328,7 +336,7 @@ export class Delivery {
       await this.#cursor.settle({ first, last: before - 1, readings: 0 });
       return undefined;
     }
-    const allowed = hasTwo ? this.#pace.allowance(clock.monotonicMs()) : Number.POSITIVE_INFINITY;
+    const allowed = isPaced ? this.#pace.allowance(clock.monotonicMs()) : Number.POSITIVE_INFINITY;
     const batches = withinAllowance(inReach, allowed);
     const isAll = stored.length > inReach.length && batches.length === inReach.length;
     const last = isAll ? before - 1 : (batches.at(-1)?.sequence ?? first);
@@ -358,17 +366,15 @@ export class Delivery {
     this.#nap.abort();
   }
 
-  async #keepRefused(batches: readonly Batch[], { refused }: Settlement): Promise<void> {
-    if (refused.length === 0) return;
-    const bySequence = new Map(batches.map((batch) => [batch.sequence, batch]));
-    const kept = refused.flatMap(({ sequence, reason }) => {
-      const batch = bySequence.get(sequence);
-      return batch === undefined ? [] : [{ batch, reason }];
-    });
-    await this.#options.deadLetters.keep(kept);
-    this.#deadLetters += kept.length;
-    for (const { batch, reason } of kept) {
-      this.#logger.error('a batch was refused and is in the dead letters', { sequence: batch.sequence, reason });
+  async #keepRefused(batches: readonly Batch[], settlement: Settlement): Promise<void> {
+    if (settlement.refused.length === 0) return;
+    const refused = refusedOf(batches, settlement.refused);
+    await this.#options.deadLetters.keep(refused);
+    this.#deadLetters += refused.length;
+    for (const { batch, reason } of refused) {
+      const { sequence, index } = batch;
+      const what = index === undefined ? 'a batch' : 'a reading';
+      this.#logger.error(`${what} was refused and is in the dead letters`, { sequence, index, reason });
     }
   }
 
@@ -417,8 +423,9 @@ export class Delivery {
     this.#lastError = reason;
     this.#state = 'failing';
     this.#retries += 1;
-    const retryAfterMs = error instanceof MillwrightError ? error.retryAfterMs : undefined;
-    const askedMs = Math.min(retryAfterMs ?? 0, RETRY_AFTER_MS_MAX);
+    const { retryAfterMs = 0, hasProgressed } = error instanceof MillwrightError ? error : { hasProgressed: false };
+    const askedMs = Math.min(retryAfterMs, RETRY_AFTER_MS_MAX);
+    if (hasProgressed) this.#backoff.reset();
     if (call.paceBytes !== null) this.#pace.ended(call.paceBytes, nowMs - call.startedMs, nowMs);
     // One wait, however many calls fail together.
     if (call.round !== this.#round) {
@@ -446,7 +453,7 @@ export class Delivery {
   /** At the rate of the last seconds; null when nothing is drained. */
   #drainedInSeconds(lagReadings: number): number | null {
     const perSecond = this.#drainRate.perSecond(this.#options.clock.monotonicMs());
-    if (this.#lanes.liveFirst === undefined || perSecond === 0) return null;
+    if (!this.#isDraining() || perSecond === 0) return null;
     return Math.round(lagReadings / perSecond);
   }
 

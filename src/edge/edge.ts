@@ -106,7 +106,12 @@ class Edge implements StatusSource, PressureSource {
     };
     this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
     this.#control = this.#openControl();
-    this.#sinks = await Promise.all(sinks.map((sink) => createSink(sink, { gatewayId, clock, random, log: logger })));
+    this.#sinks = await Promise.all(
+      sinks.map((sink) => {
+        const backlogReadings = (): number => this.#log.backlog(sink.name).readings;
+        return createSink(sink, { gatewayId, clock, random, log: logger, backlogReadings });
+      }),
+    );
     this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
     const port = await this.#statusServer.listen(status.host, status.port);
     const page = `http://${status.host}:${port}/status`;

@@ -64,7 +64,7 @@ export async function replayLog(options: LogReplayOptions): Promise<LogReplayed>
     const names = `the log is of gateway ${gatewayId}, the settings beside it are of ${settings.gatewayId}`;
     throw new MillwrightError('config_invalid', `${names}: under another name the hub would store all of it twice`);
   }
-  const sink = await createSinkNamed(name, settings, { clock, random, log: logger });
+  const sink = await createSinkNamed(name, settings, { clock, random, log: logger, backlogReadings: () => undefined });
   try {
     return await new LogReplay(options, sink).run();
   } finally {
@@ -158,8 +158,8 @@ class LogReplay {
 
   #count(lot: readonly StoredBatch[], { refused, known }: Settlement): void {
     const before = this.#progress;
-    for (const { sequence, reason } of refused.slice(0, Math.max(0, REFUSED_TOLD_MAX - before.refused))) {
-      this.#options.logger.error('a batch is refused', { sequence, reason });
+    for (const refusal of refused.slice(0, Math.max(0, REFUSED_TOLD_MAX - before.refused))) {
+      this.#options.logger.error('a batch or a reading of it is refused', { ...refusal });
     }
     this.#progress = {
       lastSequence: lot.at(-1)?.sequence ?? before.lastSequence,

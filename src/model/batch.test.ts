@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../base/random.ts';
-import { type Batch, BATCH_BYTES_MAX, batchKey, decodeBatches, encodeBatchHeader, parseBatchKey } from './batch.ts';
+import {
+  type Batch,
+  BATCH_BYTES_MAX,
+  batchKey,
+  decodeBatches,
+  encodeBatchHeader,
+  parseBatchKey,
+  readingOfBatch,
+  readingsOfBatch,
+} from './batch.ts';
 import { encodeFrame } from './frame.ts';
 
 function batch(sequence: number, content: string): Batch {
@@ -88,4 +97,24 @@ test('random bytes never throw', () => {
     assert.ok(batches.length <= 2);
     assert.ok(fault === undefined || fault.reason !== '');
   }
+});
+
+test('readings are told with their places, also where only some are wanted and some are none', () => {
+  const time = '2026-01-01T08:00:00.000000Z';
+  const sample = { machine_id: 'CNC-1', timestamp: time, temperature: 1 };
+  const measurement = { ...sample, kind: 'measurement' };
+  const payload = Buffer.concat([sample, measurement, sample].map((one) => encodeFrame(one)));
+  const whole: Batch = { gatewayId: 'gw', epoch: 'e', sequence: 1, readings: 3, payload };
+  const told = (batch: Batch, including?: string): unknown[] =>
+    [...readingsOfBatch(batch, including)].map((placed) =>
+      'fault' in placed ? [placed.index, placed.fault] : [placed.index, placed.reading.machine_id],
+    );
+  const fault = [1, 'characteristic is required'];
+  assert.deepEqual(told(whole), [[0, 'CNC-1'], fault, [2, 'CNC-1']]);
+  assert.deepEqual(told(whole, '"kind":"measurement"'), [fault]);
+  assert.deepEqual(told(whole, '"kind":"event"'), []);
+  const part = readingOfBatch(whole, 2);
+  assert.deepEqual([part?.index, part?.readings, part?.payload], [2, 1, Buffer.from(encodeFrame(sample))]);
+  assert.deepEqual(told(part!), [[2, 'CNC-1']]);
+  assert.equal(readingOfBatch(whole, 3), undefined);
 });

@@ -9,8 +9,8 @@
  *
  * `bytes` is the message's length and `crc32` its checksum, so that one damaged batch does not hide the next.
  */
-import { encodeFrame, FRAME_HEADER_BYTES, frameEnd } from './frame.ts';
-import { NAME_LENGTH_MAX } from './reading.ts';
+import { decodeMessage, encodeFrame, FRAME_HEADER_BYTES, frameEnd, framesOf } from './frame.ts';
+import { NAME_LENGTH_MAX, type Reading } from './reading.ts';
 
 /** Media type of a request's body of batches. */
 export const BATCHES_MEDIA_TYPE = 'application/vnd.millwright.batches';
@@ -30,10 +30,43 @@ export interface Batch extends BatchId {
   readonly readings: number;
   /** A message of frames. */
   readonly payload: Uint8Array;
+  /** Set where this is only one reading of the batch, as dead letters keep it: its place in the whole, from 0. */
+  readonly index?: number;
 }
 
 /** Longest payload of a batch, in bytes. */
 export const BATCH_BYTES_MAX: number = 4 * 1024 * 1024;
+
+/** A reading by its place in its batch, from 0; or why what stands there is none. */
+export type PlacedReading = { readonly index: number } & ({ readonly reading: Reading } | { readonly fault: string });
+
+/**
+ * The batch's readings in their order.
+ * @param including only those whose JSON text has this in it: much cheaper than to decode all, where few are wanted
+ */
+export function* readingsOfBatch(batch: Batch, including?: string): Generator<PlacedReading> {
+  const { payload } = batch;
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  if (including !== undefined && !bytes.includes(including)) return;
+  let place = 0;
+  for (const frame of framesOf(bytes)) {
+    const index = batch.index ?? place;
+    place += 1;
+    if (including !== undefined && !Buffer.from(frame.buffer, frame.byteOffset, frame.length).includes(including))
+      continue;
+    const { readings, faults } = decodeMessage(frame);
+    const [reading] = readings;
+    if (reading !== undefined) yield { index, reading };
+    else yield { index, fault: faults[0]?.reason ?? 'is no reading' };
+  }
+}
+
+/** The one reading of the batch at that place, as a batch of its own; undefined when there is none. */
+export function readingOfBatch(batch: Batch, index: number): Batch | undefined {
+  if (batch.index !== undefined) return batch.index === index ? batch : undefined;
+  const payload = [...framesOf(batch.payload)][index];
+  return payload && { ...batch, readings: 1, payload, index };
+}
 
 /** `gateway/epoch/sequence`: the Idempotency-Key of one batch. */
 export function batchKey(id: BatchId): string {

@@ -70,6 +70,16 @@ export function decodeMessage(message: Uint8Array): DecodedMessage {
   return { readings, faults };
 }
 
+/** Each frame with its length, as a view of the message; ends where the message cannot be divided further. */
+export function* framesOf(message: Uint8Array): Generator<Uint8Array> {
+  for (let offset = 0; offset < message.length; ) {
+    const end = frameEnd(message, offset);
+    if (typeof end === 'string') return;
+    yield message.subarray(offset, end);
+    offset = end;
+  }
+}
+
 /** The offset after the frame at `offset`, or the sentence that says why there is none. */
 export function frameEnd(message: Uint8Array, offset: number): number | string {
   const left = message.length - offset;

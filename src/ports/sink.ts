@@ -4,8 +4,9 @@
  *
  * `deliver` resolves when every item is settled: stored durably at the far end, or refused for good and named in the
  * settlement (the runner keeps those in the dead letters). It rejects for whatever may pass (network, 5xx, 408, 425,
- * 429): nothing of that call is then taken as settled, and those batches come again. Several calls may be under way at
- * once, up to `window`, each with a range of its own; newer batches may come before older ones.
+ * 429): nothing of that call is then taken as settled, and those batches come again; waits do not grow while the errors
+ * say `hasProgressed`. Several calls may be under way at once, up to `window`, each with a range of its own; newer batches
+ * may come before older ones, unless the sink is `ordered`.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
@@ -13,9 +14,17 @@ import type { Random } from '../base/random.ts';
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus } from '../model/status.ts';
 
+/** What the far end will never take, and why. */
+export interface Refusal {
+  readonly sequence: number;
+  /** Only this reading of the batch, by its place in it from 0; absent: the batch as a whole. */
+  readonly index?: number;
+  readonly reason: string;
+}
+
 export interface Settlement {
-  /** Batches that the far end will never take, and why. Empty when all is stored. */
-  readonly refused: readonly { readonly sequence: number; readonly reason: string }[];
+  /** Empty when all is stored. All else of the batches is stored. */
+  readonly refused: readonly Refusal[];
   /** How many of the batches the far end had already; absent when it does not tell. */
   readonly known?: number;
 }
@@ -25,6 +34,8 @@ export interface Sink {
   readonly limits: { readonly batchesMax: number; readonly bytesMax: number };
   /** How many calls of `deliver` may be under way at once. From 2 on, one of them is kept for the newest batches. */
   readonly window: number;
+  /** True: the far end wants readings in the order of the log. One call at a time, oldest first, however far behind. */
+  readonly ordered?: boolean;
   deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement>;
   close(): Promise<void>;
 }
@@ -40,6 +51,8 @@ export function isStatusReporter(sink: Sink): sink is Sink & StatusReporter {
 
 export interface SinkContext {
   readonly gatewayId: string;
+  /** Readings of the log that this sink has not settled yet; undefined where it delivers beside an edge, for a replay. */
+  backlogReadings(): number | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -15,5 +15,7 @@ export interface SinkEntry {
 
 export const SINKS: { readonly [type: string]: SinkEntry } = {
   hub: { schema: () => import('./hub/config.ts'), create: () => import('./hub/sink.ts') },
+  influx: { schema: () => import('./influx/config.ts'), create: () => import('./influx/sink.ts') },
+  mes: { schema: () => import('./mes/config.ts'), create: () => import('./mes/sink.ts') },
   nats: { schema: () => import('./nats/config.ts'), create: () => import('./nats/sink.ts') },
 };

@@ -66,7 +66,8 @@ function json(
 
 function open(options: Partial<HubSinkOptions> = {}): Sink & StatusReporter {
   const all = { url: `http://127.0.0.1:${port}/`, timeoutMs: 5_000, token: null, tlsCaFile: null, ...options };
-  const sink = create(all, { gatewayId: 'gw 1', clock: systemClock, random: Math.random, log: silentLogger });
+  const parts = { clock: systemClock, random: Math.random, log: silentLogger, backlogReadings: () => 0 };
+  const sink = create(all, { gatewayId: 'gw 1', ...parts });
   sinks.push(sink);
   assert.ok('report' in sink);
   return sink as Sink & StatusReporter;

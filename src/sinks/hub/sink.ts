@@ -9,11 +9,11 @@
  * dead letters, so it may pass too.
  */
 import { MillwrightError } from '../../base/errors.ts';
+import { type Answer, HttpClient, retryAfterMs } from '../../base/http-client.ts';
 import { type Batch, BATCHES_MEDIA_TYPE, encodeBatchHeader } from '../../model/batch.ts';
 import type { EdgeStatus } from '../../model/status.ts';
 import type { CreateSink, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
 import type { HubSinkOptions } from './config.ts';
-import { type Answer, HttpClient } from './http-client.ts';
 
 export const create: CreateSink<HubSinkOptions> = (options, context) => new HubSink(options, context);
 
@@ -23,7 +23,7 @@ export const create: CreateSink<HubSinkOptions> = (options, context) => new HubS
  */
 export const REQUEST_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
 /**
- * Requests under way at once; the client has a connection for each, and one for the status. The hub stores what comes
+ * Requests under way at once; there is a connection for each, and one for the status. The hub stores what comes
  * during one transaction with the next one: with six, a backlog of an hour took an eighth less processor time of edge, hub
  * and database than with three, and the edge's memory was the same.
  */
@@ -49,7 +49,10 @@ class HubSink implements Sink, StatusReporter {
   constructor(options: HubSinkOptions, context: SinkContext) {
     this.#options = options;
     this.#context = context;
-    this.#client = new HttpClient(options, context.clock);
+    const { url, token, tlsCaFile } = options;
+    const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+    const tls = { caFile: tlsCaFile, certFile: null, keyFile: null };
+    this.#client = new HttpClient({ url, headers, tls, connectionsMax: REQUESTS_MAX + 1 }, context.clock);
     this.#crc32 = process.getBuiltinModule('node:zlib').crc32;
   }
 
@@ -125,19 +128,11 @@ class HubSink implements Sink, StatusReporter {
 
 /** The error for an answer after which all is tried again. */
 function mayPass(answer: Answer, nowMicros: number): MillwrightError {
-  const retryAfterMs = retryAfter(answer.headers['retry-after'], nowMicros);
+  const waitMs = retryAfterMs(answer, nowMicros);
   const reason = reasonOf(answer);
   if (answer.status < 400) return new MillwrightError('protocol_violation', reason);
-  if (retryAfterMs === undefined) return new MillwrightError('connection_failed', reason);
-  return new MillwrightError('try_later', reason, { retryAfterMs });
-}
-
-/** The wait in milliseconds of a Retry-After header: seconds, or an HTTP date (RFC 9110, 10.2.3). */
-function retryAfter(header: string | undefined, nowMicros: number): number | undefined {
-  if (header === undefined) return undefined;
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMicros / 1000);
+  if (waitMs === undefined) return new MillwrightError('connection_failed', reason);
+  return new MillwrightError('try_later', reason, { retryAfterMs: waitMs });
 }
 
 /** `HTTP 400: ` and the hub's own sentence, or the beginning of whatever was said instead. */

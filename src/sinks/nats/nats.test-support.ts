@@ -24,7 +24,13 @@ export async function openServer(context: TestContext, options?: NatsOptions): P
 /** With the keys of its configuration. Unless they say otherwise, a batch is settled when the stream has it: there is no hub. */
 export function openSink(context: TestContext, keys: object): Sink & StatusReporter {
   const options = schema.parse({ reconnect_delay: '20ms', confirm: 'published', ...keys });
-  const parts = { gatewayId: GATEWAY, clock: systemClock, random: Math.random, log: silentLogger };
+  const parts = {
+    gatewayId: GATEWAY,
+    clock: systemClock,
+    random: Math.random,
+    log: silentLogger,
+    backlogReadings: () => 0,
+  };
   const sink = create(options, parts) as Sink & StatusReporter;
   context.after(() => sink.close());
   return sink;

@@ -3,18 +3,26 @@
  * length. Takes the built-in module without importing it: the import would load nine megabytes that are not used here.
  */
 import type { Agent, IncomingMessage } from 'node:http';
-import type { Clock } from '../../base/clock.ts';
-import { MillwrightError, messageOf } from '../../base/errors.ts';
+import type { Clock } from './clock.ts';
+import { MillwrightError, messageOf } from './errors.ts';
 
 /** Longest answer that is read. */
 export const ANSWER_BYTES_MAX: number = 64 * 1024;
-/** Connections to one hub: six for batches, one for the status. */
-const CONNECTIONS_MAX = 7;
 
-export interface ClientOptions {
+export interface HttpClientOptions {
   readonly url: string;
-  readonly token: string | null;
-  readonly tlsCaFile: string | null;
+  /** Of every request; names in small letters. */
+  readonly headers: { readonly [name: string]: string };
+  /** Connections at a time. */
+  readonly connectionsMax: number;
+  /** PEM files; they are read when the first connection is opened. */
+  readonly tls: {
+    /** Of the authority that signed the server's certificate; null: those that Node knows. */
+    readonly caFile: string | null;
+    /** Our own certificate and its key, for a server that asks for one. */
+    readonly certFile: string | null;
+    readonly keyFile: string | null;
+  };
 }
 
 export interface Request {
@@ -36,12 +44,12 @@ export interface Answer {
 class StaleConnection extends Error {}
 
 export class HttpClient {
-  readonly #options: ClientOptions;
+  readonly #options: HttpClientOptions;
   readonly #clock: Clock;
   readonly #url: URL;
   #agent: Agent | undefined;
 
-  constructor(options: ClientOptions, clock: Clock) {
+  constructor(options: HttpClientOptions, clock: Clock) {
     this.#options = options;
     this.#clock = clock;
     this.#url = new URL(options.url);
@@ -49,7 +57,7 @@ export class HttpClient {
 
   /**
    * @throws MillwrightError `connection_failed` for all trouble on the way, `protocol_violation` for an answer that is
-   * too long, `storage_failed` when the authority's file cannot be read
+   * too long, `storage_failed` when a file of certificates cannot be read
    */
   async send(request: Request, signal: AbortSignal): Promise<Answer> {
     for (;;) {
@@ -107,12 +115,11 @@ export class HttpClient {
   }
 
   #headers(request: Request): { [name: string]: string | number } {
-    const { token } = this.#options;
     return {
-      ...request.headers,
       accept: 'application/json',
+      ...this.#options.headers,
+      ...request.headers,
       'content-length': request.body.reduce((bytes, part) => bytes + part.length, 0),
-      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
     };
   }
 
@@ -121,16 +128,33 @@ export class HttpClient {
   }
 
   #openAgent(): Agent {
-    const common = { keepAlive: true, maxSockets: CONNECTIONS_MAX };
+    const { connectionsMax, tls } = this.#options;
+    const common = { keepAlive: true, maxSockets: connectionsMax };
     if (!this.#isTls()) return new (process.getBuiltinModule('node:http').Agent)(common);
-    const { tlsCaFile } = this.#options;
     const { Agent } = process.getBuiltinModule('node:https');
-    if (tlsCaFile === null) return new Agent(common);
-    try {
-      return new Agent({ ...common, ca: process.getBuiltinModule('node:fs').readFileSync(tlsCaFile) });
-    } catch (cause) {
-      throw new MillwrightError('storage_failed', `the certificate file ${tlsCaFile} cannot be read`, { cause });
-    }
+    return new Agent({
+      ...common,
+      ...(tls.caFile !== null && { ca: readPem(tls.caFile) }),
+      ...(tls.certFile !== null && { cert: readPem(tls.certFile) }),
+      ...(tls.keyFile !== null && { key: readPem(tls.keyFile) }),
+    });
+  }
+}
+
+/** The wait in milliseconds that an answer asks for by Retry-After: seconds, or an HTTP date (RFC 9110, 10.2.3). */
+export function retryAfterMs({ headers }: Pick<Answer, 'headers'>, nowMicros: number): number | undefined {
+  const header = headers['retry-after'];
+  if (header === undefined) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMicros / 1000);
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return process.getBuiltinModule('node:fs').readFileSync(file);
+  } catch (cause) {
+    throw new MillwrightError('storage_failed', `the certificate file ${file} cannot be read`, { cause });
   }
 }
 
