@@ -45,6 +45,10 @@ export interface Sample extends Origin {
   readonly [extra: string]: JsonValue | undefined;
 }
 
+/** `scale`: to what the scales would show at 20 °C. `full`: to the part's length at 20 °C. */
+export const COMPENSATIONS = ['none', 'scale', 'full'] as const;
+export type Compensation = (typeof COMPENSATIONS)[number];
+
 /** One inspected feature of a part. */
 export interface Measurement extends Origin {
   readonly kind: 'measurement';
@@ -58,7 +62,12 @@ export interface Measurement extends Origin {
   readonly nominal_value?: number;
   readonly lower_limit?: number;
   readonly upper_limit?: number;
+  /** Of the part. */
   readonly temperature_c?: number;
+  /** Of the machine's scales. */
+  readonly scale_temperature_c?: number;
+  /** What of the temperature's influence the source has taken out of `measured_value` already. */
+  readonly compensation?: Compensation;
   /** Anything else the source or a processor says of it. */
   readonly details?: { readonly [key: string]: JsonValue };
 }
@@ -240,8 +249,12 @@ function checkMeasurement(measurement: Record<string, unknown>): ReadingFault | 
       case 'lower_limit':
       case 'upper_limit':
       case 'temperature_c':
+      case 'scale_temperature_c':
         if (typeof value !== 'number' || !Number.isFinite(value)) return notANumber(key, value);
         break;
+      case 'compensation':
+        if (COMPENSATIONS.includes(value as Compensation)) break;
+        return { path: key, reason: `is one of ${COMPENSATIONS.join(', ')}, found ${show(value)}` };
       case 'part_id':
       case 'serial_number': {
         const nameFault = checkName(measurement, key, false);
