@@ -83,6 +83,25 @@ simulate
   .option('--seed <number>', 'repeats which requests fail', countOrNone)
   .action(simulateMes);
 
+simulate
+  .command('cmm')
+  .description('a measuring machine that leaves a CSV file for each part it inspects')
+  .requiredOption('--out <dir>', 'folder for the files; made if it is not there')
+  .option('--interval <duration>', 'time between two files', durationMs, 5_000)
+  .option('--count <number>', 'stop after so many files; default: go on until Ctrl-C', countOf)
+  .option('--keep <number>', 'newest files kept; 0 keeps all', countOrNone, 20)
+  .option('--material <name>', 'what the parts are of; an unknown one tells which there are', 'aluminium-6061')
+  .option('--nominal <mm>', 'length of the part at 20 °C', aNumber, 100)
+  .option('--feature <name=mm>', 'a feature and its nominal length, instead of --nominal; may be repeated', feature, [])
+  .option('--tolerance <mm>', 'half-width; adds columns of limits, and parts that vary within it', aNumber)
+  .option('--drift <kelvin>', 'what the room gets warmer in an hour', aNumber, 0)
+  .option('--tool-wear <mm>', 'what each part is longer than the one before', aNumber, 0)
+  .option('--noise <mm>', 'standard deviation of a measurement', aNumber, 0.001)
+  .option('--serial-numbers', 'adds a column with the serial number of the part', false)
+  .option('--seed <number>', 'repeats the noise; default: a new one each time, which is told', countOrNone)
+  .option('--faults', 'half-written files, late renames, duplicate rows, decimal commas', false)
+  .action(simulateCmm);
+
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool
@@ -339,6 +358,54 @@ async function simulateMes(options: {
   });
 }
 
+async function simulateCmm(options: {
+  out: string;
+  interval: number;
+  count?: number;
+  keep: number;
+  material: string;
+  nominal: number;
+  feature: readonly { name: string; nominalMm: number }[];
+  tolerance?: number;
+  drift: number;
+  toolWear: number;
+  noise: number;
+  serialNumbers: boolean;
+  seed?: number;
+  faults: boolean;
+}): Promise<void> {
+  const { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } = await import('./sim/cmm.ts');
+  const { nodeFiles } = await import('./base/node-files.ts');
+  const { material, serialNumbers, faults } = options;
+  if (!isMaterial(material)) {
+    const known = Object.keys(MATERIALS).join(', ');
+    throw new MillwrightError('config_invalid', `--material: found "${material}"; allowed: ${known}`);
+  }
+  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const log = processLogger('info');
+  await runProcess(log, async (signal) => {
+    log.info('the measuring machine runs', { folder: options.out, seed, interval_ms: options.interval, material });
+    const run = {
+      ...CMM_DEFAULTS,
+      folder: options.out,
+      material,
+      features: options.feature.length > 0 ? options.feature : [{ name: '', nominalMm: options.nominal }],
+      toleranceMm: options.tolerance ?? null,
+      driftCPerHour: options.drift,
+      toolWearMm: options.toolWear,
+      noiseMm: options.noise,
+      serialNumbers,
+      seed,
+      intervalMs: options.interval,
+      count: options.count ?? null,
+      keep: options.keep === 0 ? null : options.keep,
+      faults,
+    };
+    const done = await runCmm({ ...run, files: nodeFiles, clock: systemClock, log }, signal);
+    log.info('the measuring machine has stopped', { files: done.files, rows: done.rows, ...(faults && done.faults) });
+  });
+}
+
 type LogCommands = typeof import('./log-commands.ts');
 type LogArguments<Name extends 'inspect' | 'verify' | 'exportReadings' | 'replay' | 'repair'> = Parameters<
   LogCommands[Name]
@@ -449,6 +516,21 @@ function countOf(value: string): number {
 
 function countOrNone(value: string): number {
   return value === '0' ? 0 : countOf(value);
+}
+
+function aNumber(value: string): number {
+  const number = Number(value);
+  if (value.trim() !== '' && Number.isFinite(number)) return number;
+  throw new InvalidArgumentError('it is a number, with a point for decimals.');
+}
+
+function feature(
+  value: string,
+  before: readonly { name: string; nominalMm: number }[],
+): { name: string; nominalMm: number }[] {
+  const match = /^([^=,"\s][^=,"\r\n]*)=(\d+(?:\.\d+)?)$/.exec(value);
+  if (match === null) throw new InvalidArgumentError('a feature is a name and its length in mm: bore=25.4.');
+  return [...before, { name: match[1] ?? '', nominalMm: Number(match[2]) }];
 }
 
 function durationMs(value: string): number {

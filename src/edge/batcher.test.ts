@@ -169,6 +169,42 @@ test('while the log is slow only so many appends are under way', async () => {
   assert.equal(log.readings.length, 100);
 });
 
+test('kept: all that was accepted before is in the log, also what it refused at first', async () => {
+  const { log, batcher } = setup({ delayMs: 60_000 });
+  await batcher.kept();
+  batcher.accept(sample(1));
+  log.held = [];
+  const order: string[] = [];
+  const first = batcher.kept().then(() => order.push(`first at ${log.readings.length}`));
+  batcher.accept(sample(2));
+  batcher.accept(sample(3));
+  const second = batcher.kept().then(() => order.push(`second at ${log.readings.length}`));
+  log.failing = true;
+  const held = log.held;
+  log.held = undefined;
+  held[0]?.();
+  await until(() => batcher.lastError !== null);
+  assert.equal(order.length, 0);
+  log.failing = false;
+  for (const release of held.slice(1)) release();
+  await Promise.all([first, second]);
+  assert.equal(log.readings.length, 3);
+  assert.ok(order.includes('first at 3'), order.join());
+});
+
+test('kept: what had to be given up is not waited for', async () => {
+  const { log, batcher } = setup();
+  log.failing = true;
+  const text = 'x'.repeat(4_000);
+  const kept: Promise<unknown>[] = [];
+  for (let index = 0; batcher.losses === 0; index += 1) {
+    batcher.accept(event(index, text));
+    if (index === 0) kept.push(batcher.kept());
+  }
+  log.failing = false;
+  await Promise.all(kept);
+});
+
 test('beyond the limit older samples are merged, no value and no event is lost, and gap events say so', async () => {
   const { log, batcher, lines } = setup();
   log.failing = true;

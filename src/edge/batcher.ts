@@ -95,6 +95,9 @@ export class Batcher {
   #lastError: string | null = null;
   readonly #life = new AbortController();
   readonly #onIdle: (() => void)[] = [];
+  /** Numbers of the closed batches that are neither in the log nor lost, rising. */
+  readonly #unsettled = new Set<number>();
+  #onKept: { readonly through: number; readonly resolve: () => void }[] = [];
   /** One wait, shared by all sources; over when there is room. */
   #roomWait: { readonly over: AbortController; readonly promise: Promise<void> } | undefined;
 
@@ -161,6 +164,13 @@ export class Batcher {
       this.#roomWait = { over, promise };
     }
     return this.#roomWait.promise;
+  }
+
+  /** Hands all that was accepted to the log. Resolves when it is in it, or was lost and is counted. */
+  kept(): Promise<void> {
+    this.flush();
+    if (this.#unsettled.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onKept.push({ through: this.#batchesClosed, resolve }));
   }
 
   /** Closes the open batch, whatever it holds, and hands it to the log. */
@@ -271,6 +281,7 @@ export class Batcher {
 
   #queue(batch: ClosedBatch): void {
     this.#waiting.push(batch);
+    this.#unsettled.add(batch.number);
     this.#waitingBytes += batch.payload.length;
     this.#waitingReadings += batch.readings;
   }
@@ -299,7 +310,19 @@ export class Batcher {
     this.#pump();
   }
 
+  /** The batch is in the log, or nothing of it is left. */
+  #settled({ number }: ClosedBatch): void {
+    this.#unsettled.delete(number);
+    // A set keeps the order in which it was filled.
+    const [oldest = Infinity] = this.#unsettled;
+    const over = this.#onKept.filter(({ through }) => through < oldest);
+    if (over.length === 0) return;
+    this.#onKept = this.#onKept.filter(({ through }) => through >= oldest);
+    for (const { resolve } of over) resolve();
+  }
+
   #appended(batch: ClosedBatch): void {
+    this.#settled(batch);
     this.#waitingBytes -= batch.payload.length;
     this.#waitingReadings -= batch.readings;
     const nowMs = this.#options.clock.monotonicMs();
@@ -389,6 +412,7 @@ export class Batcher {
   #loseOldest(): void {
     const batch = this.#waiting.shift();
     if (batch === undefined) return;
+    this.#settled(batch);
     const { messages, lost } = shrink([batch.payload], { kind: 'drop', kinds: ['sample', 'measurement', 'event'] });
     this.#waitingBytes -= batch.payload.length;
     this.#waitingReadings -= batch.readings;
@@ -399,7 +423,8 @@ export class Batcher {
 
   #removeEmpty(): void {
     for (let index = this.#waiting.length - 1; index >= 0; index -= 1) {
-      if (this.#waiting[index]?.readings === 0) this.#waiting.splice(index, 1);
+      if (this.#waiting[index]?.readings !== 0) continue;
+      for (const batch of this.#waiting.splice(index, 1)) this.#settled(batch);
     }
   }
 

@@ -15,6 +15,7 @@ import { DRIVERS } from '../drivers/registry.ts';
 import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { EdgeStatus } from '../model/status.ts';
+import { readsOnce } from '../ports/driver.ts';
 import type { Sink } from '../ports/sink.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
 import { createSink } from './configured-sink.ts';
@@ -23,6 +24,7 @@ import { Delivery } from './delivery.ts';
 import { tellGaps } from './gap-teller.ts';
 import { edgeMetrics, wearMetrics } from './metrics.ts';
 import { createStage, Pipeline } from './pipeline.ts';
+import { Holds, readMemory } from './read-memory.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
@@ -50,9 +52,10 @@ export interface EdgeParts {
  * @throws MillwrightError when it cannot start: `config_invalid`, `port_unavailable`, `log_locked`, `storage_failed`
  */
 export async function runEdge(settings: EdgeSettings, parts: EdgeParts, signal: AbortSignal): Promise<void> {
-  const log = await openLog(settings, parts);
+  const holds = new Holds();
+  const log = await openLog(settings, parts, holds);
   try {
-    const edge = new Edge(settings, parts, log);
+    const edge = new Edge(settings, parts, { log, holds });
     try {
       await edge.start();
     } catch (error) {
@@ -71,6 +74,7 @@ class Edge implements StatusSource, PressureSource {
   readonly #settings: EdgeSettings;
   readonly #parts: EdgeParts;
   readonly #log: DurableLog;
+  readonly #holds: Holds;
   readonly #batcher: Batcher;
   readonly #rate = new Rate();
   readonly #statusServer: StatusServer = new StatusServer(this);
@@ -86,11 +90,12 @@ class Edge implements StatusSource, PressureSource {
   #runningDeliveries: Promise<unknown> = Promise.resolve();
   #tellingGaps: Promise<unknown> = Promise.resolve();
 
-  constructor(settings: EdgeSettings, parts: EdgeParts, log: DurableLog) {
+  constructor(settings: EdgeSettings, parts: EdgeParts, { log, holds }: { log: DurableLog; holds: Holds }) {
     const { clock, random } = parts;
     this.#settings = settings;
     this.#parts = parts;
     this.#log = log;
+    this.#holds = holds;
     this.#startedAt = now(clock);
     this.#startedMs = clock.monotonicMs();
     this.#batcher = new Batcher({ ...settings.batching, log, clock, random, logger: parts.log });
@@ -105,6 +110,7 @@ class Edge implements StatusSource, PressureSource {
       pipeline.accept(reading);
     };
     this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
+    this.#holds.sourcesAreKnown();
     this.#control = this.#openControl();
     this.#sinks = await Promise.all(
       sinks.map((sink) => {
@@ -236,7 +242,18 @@ class Edge implements StatusSource, PressureSource {
     if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${sensor.type}`);
     const driver = (await entry.create()).create(sensor.options);
     const room = (): Promise<void> | undefined => this.#batcher.room();
-    return new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
+    const runner = new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
+    if (readsOnce(driver)) {
+      const { files } = this.#parts;
+      const kept = (): Promise<void> => {
+        runner.flush();
+        return this.#batcher.kept();
+      };
+      const logFolder = this.#settings.log.folder;
+      const source = sensor.name;
+      driver.useMemory(readMemory({ source, logFolder, files, log: this.#log, holds: this.#holds, kept }));
+    }
+    return runner;
   }
 
   #openControl(): SamplingControl {
@@ -263,9 +280,10 @@ class Edge implements StatusSource, PressureSource {
   }
 }
 
-function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgeParts): Promise<DurableLog> {
+function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgeParts, holds: Holds): Promise<DurableLog> {
   return DurableLog.open({
     ...settings.log,
+    heldAfter: () => holds.after,
     files,
     clock,
     log,

@@ -94,6 +94,11 @@ export class SourceRunner {
     this.#state = 'stopped';
   }
 
+  /** Samples that wait to be merged go on as they are. */
+  flush(): void {
+    this.#merger.flush();
+  }
+
   /** When the source last gave a sign of life, by the monotonic clock; null: never. */
   get lastContactMs(): number | null {
     return this.#lastContactMs;

@@ -56,6 +56,26 @@ test('a cursor is saved once a second and on closing, and the log forgets what e
   await again.close();
 });
 
+test('what is held is not deleted though every sink has it, also at the next opening', async () => {
+  const folder = await newFolder();
+  const clock = new ManualClock(START);
+  let after = 6;
+  const options = optionsFor(folder, { clock, heldAfter: () => after });
+  const log = await DurableLog.open(options);
+  await appendSeveral(log, 12);
+  await settleThrough(log.cursor('hub'), 12);
+  await clock.step(SAVE_INTERVAL_MS);
+  await until(() => log.firstSequence === 5);
+  await log.close();
+  const again = await DurableLog.open(options);
+  assert.equal(again.firstSequence, 5);
+  await again.close();
+  after = Infinity;
+  const free = await DurableLog.open(options);
+  assert.equal(free.firstSequence, 9);
+  await free.close();
+});
+
 test('a disk that is full to the last byte is freed of what is settled, though no cursor can be saved', async () => {
   let full = false;
   const files: Files = {

@@ -72,6 +72,11 @@ export interface LogOptions {
   readonly hotBytesMax: number;
   readonly sync: SyncPolicy;
   readonly limits: LogLimits;
+  /**
+   * Batches after this one are not deleted when all sinks have settled them; absent: any may be. A log that is full
+   * makes room all the same.
+   */
+  readonly heldAfter?: () => number;
   /** A random id of at most 17 letters and digits: of a new log, and of each time it is opened. */
   readonly newId: () => string;
   /** Who may hold the lock; this machine's processes when absent. */
@@ -380,7 +385,8 @@ export class DurableLog {
     return await this.#reader.exclusively(async () => {
       const { files, folder } = this.#options;
       let deleted = 0;
-      for (const [segment, next] of this.#segments.settledThrough(settledThrough())) {
+      const through = Math.min(settledThrough(), this.#options.heldAfter?.() ?? Infinity);
+      for (const [segment, next] of this.#segments.settledThrough(through)) {
         await files.remove(`${folder}/${segment.name}`);
         this.#segments.removeFirst();
         this.#quarantine.forget(next.firstSequence);

@@ -124,6 +124,8 @@ test('what is wrong is told with its place', () => {
     [{ ...MEASUREMENT, unit: undefined }, 'unit: is required'],
     [{ ...MEASUREMENT, lower_limit: '1' }, 'lower_limit: is a number, found "1"'],
     [{ ...MEASUREMENT, part_id: long }, 'part_id: is longer than 128 characters'],
+    [{ ...MEASUREMENT, scale_temperature_c: 'warm' }, 'scale_temperature_c: is a number, found "warm"'],
+    [{ ...MEASUREMENT, compensation: 'half' }, 'compensation: is one of none, scale, full, found "half"'],
     [{ ...MEASUREMENT, remark: 'x' }, 'remark: is not a key of a measurement'],
     [{ ...MEASUREMENT, details: { a: { b: 1 } } }, 'ok'],
     [{ ...MEASUREMENT, scale_temperature_c: '20' }, 'scale_temperature_c: is a number, found "20"'],

@@ -6,6 +6,7 @@
  * that must outlive a connection is kept by the driver between runs. `run` must end soon after the signal is aborted.
  */
 import type { Clock } from '../base/clock.ts';
+import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Reading } from '../model/reading.ts';
@@ -41,6 +42,39 @@ export interface DriverContext {
 export interface Driver {
   /** Reads until disconnected or aborted. Rejects with a coded error that says what and where. */
   run(context: DriverContext, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * An optional ability: the source stays where it is, as files do, and the driver reads each thing in it once, also across
+ * crashes. Its readings carry a mark (`model/read-from.ts`), by which the log tells what is read already (decision 019).
+ */
+export interface ReadsOnce {
+  /** Called once, before the first `run`. */
+  useMemory(memory: ReadMemory): void;
+}
+
+export function readsOnce(driver: Driver): driver is Driver & ReadsOnce {
+  return 'useMemory' in driver;
+}
+
+/** What such a driver has to know of the log, and where it may keep what it remembers. */
+export interface ReadMemory {
+  /** Name of the source, as it stands in each mark. */
+  readonly source: string;
+  /** A folder of this source alone, beside the log; the driver makes it. */
+  readonly folder: string;
+  readonly files: Files;
+  /** The newest batch in the log. */
+  lastSequence(): number;
+  /** Resolves when all that was emitted before the call is in the log, or was lost and is told by a `gap` event. */
+  kept(): Promise<void>;
+  /**
+   * Batches after this one are not deleted, though every sink has them: their marks are not remembered yet. null: any
+   * may go. From the start until the first call all are held.
+   */
+  hold(afterSequence: number | null): void;
+  /** The marks of this source's readings in the batches after that one. @throws storage_failed: try again */
+  marksAfter(sequence: number): AsyncIterable<string>;
 }
 
 /** What a driver's folder exports as `create`; `options` is its slice of the configuration, already checked. */

@@ -29,6 +29,7 @@ test('every command has a help text with its options', async () => {
     [['hub'], /--config <file>/],
     [['check'], /<file>/],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
+    [['simulate', 'cmm'], /--out.*--interval.*--count.*--material.*--tolerance.*--seed.*--faults/s],
     [['log', 'inspect'], /<dir>.*--json/s],
     [['log', 'export'], /<dir>.*--format.*ndjson.*csv.*--from.*--to.*--output.*--identity/s],
     [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],
@@ -166,6 +167,22 @@ test('a database that is damaged is told, and nothing is deleted', async () => {
   assert.notEqual(code, 0);
   assert.match(said, /database server stopped.*are damaged, restore them from a copy, or move the folder away/);
   assert.equal((await readFile(path.join(data, 'database', 'cluster', 'PG_VERSION'), 'utf8')).trim(), '18');
+});
+
+test('a simulated measuring machine leaves its files, and ends when it is told to', async () => {
+  const out = path.join(folder, 'cmm');
+  const command = new Command(['simulate', 'cmm', '--out', out, '--interval', '20ms', '--seed', '5', '--keep', '3']);
+  await waitUntil('some files', async () => {
+    return (await readdir(out).catch((): string[] => [])).some((name) => name.includes('_000005')) ? true : undefined;
+  });
+  assert.equal(await command.end('SIGINT'), 0, command.said);
+  assert.match(command.said, /seed.*5.*measured a part.*has stopped/s);
+  assert.equal((await readdir(out)).length, 3);
+  const counted = await run('simulate', 'cmm', '--out', path.join(folder, 'two'), '--interval', '1ms', '--count', '2');
+  assert.deepEqual([counted.code, (await readdir(path.join(folder, 'two'))).length], [0, 2]);
+  const wrong = await run('simulate', 'cmm', '--out', out, '--material', 'cheese');
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.said, /--material: found "cheese"; allowed: aluminium-6061/);
 });
 
 test('dead letters are listed, exported, and replayed when the sink is there', async () => {

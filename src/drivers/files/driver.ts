@@ -1,0 +1,466 @@
+/**
+ * Reads the result files of measuring machines: watches folders and reads each row in them once (decision 019).
+ *
+ * A round looks at the files that may have changed (told by the system's events, or all of them every `rescan`), reads
+ * those that have settled, and ends with a commit: the log has the readings, the disk has what was read. Only then is a
+ * file moved or deleted. A folder that is not there ends `run` with one sentence, and the runner tries again.
+ */
+import { now } from '../../base/clock.ts';
+import { messageOf, MillwrightError } from '../../base/errors.ts';
+import { isSystemError } from '../../base/node-files.ts';
+import { decodeReading, type MachineEvent, type Reading, TEXT_LENGTH_MAX } from '../../model/reading.ts';
+import { withReadFrom } from '../../model/read-from.ts';
+import type { CreateDriver, Driver, DriverContext, ReadMemory, ReadsOnce } from '../../ports/driver.ts';
+import {
+  fileNames,
+  type FileState,
+  fileState,
+  moveInto,
+  removeFile,
+  watchFolder,
+  writeFile,
+  makeFolder,
+} from './folder.ts';
+import { digestOf, type FileEntry, FilesMemory } from './memory.ts';
+import { nameFilter } from './names.ts';
+import type { FilesOptions } from './options.ts';
+import { FileReader, type MarkedRow, nameOf } from './reader.ts';
+import { NotUnderstood } from './rows.ts';
+
+export const create: CreateDriver<FilesOptions> = (options) => new FilesDriver(options);
+
+/** Readings, and files, after which a round commits: so many at most are in the log and not remembered yet. */
+export const ROUND_READINGS_MAX = 1_000;
+export const ROUND_FILES_MAX = 500;
+/** Rows of one reading of a file that go to the quarantine with their text; what comes after them is counted. */
+export const BAD_ROWS_MAX = 1_000;
+
+/** Files whose state is asked for at once. */
+const LOOKS_MAX = 32;
+/** A rescan takes a tenth of the time at most. */
+const RESCAN_REST = 9;
+/** A file that the edge may not read is tried again after so long. */
+const FORBIDDEN_RETRY_MS = 60_000;
+/** `item` of the event that tells of a file or rows in the quarantine. */
+const QUARANTINE_ITEM = 'quarantine';
+
+interface BadRow {
+  readonly row: MarkedRow;
+  readonly reason: string;
+}
+
+/** A file that has changed and is not read yet. */
+interface Pending extends FileState {
+  /** Since when it has had this size and time, by the monotonic clock. */
+  readonly sinceMs: number;
+  dueMs: number;
+}
+
+class FilesDriver implements Driver, ReadsOnce {
+  readonly #options: FilesOptions;
+  #memory: FilesMemory | undefined;
+  #source = '';
+
+  constructor(options: FilesOptions) {
+    this.#options = options;
+  }
+
+  useMemory(memory: ReadMemory): void {
+    this.#source = memory.source;
+    this.#memory = new FilesMemory(memory);
+  }
+
+  async run(context: DriverContext, signal: AbortSignal): Promise<void> {
+    if (this.#memory === undefined) throw new Error('useMemory comes before run');
+    const watch = new Watch({ options: this.#options, memory: this.#memory, source: this.#source, context, signal });
+    try {
+      await watch.run();
+    } finally {
+      watch.close();
+      await this.#memory.close();
+    }
+  }
+}
+
+interface WatchParts {
+  readonly options: FilesOptions;
+  readonly memory: FilesMemory;
+  readonly source: string;
+  readonly context: DriverContext;
+  readonly signal: AbortSignal;
+}
+
+/** One run: from the folders being there to one of them being gone. */
+class Watch {
+  readonly #parts: WatchParts;
+  readonly #isWanted: (name: string) => boolean;
+  readonly #pending = new Map<string, Pending>();
+  readonly #changed = new Set<string>();
+  readonly #watchers: { close(): void }[] = [];
+  /** Files that could not be moved or deleted: said once. */
+  readonly #stuck = new Set<string>();
+  #rescanDueMs = 0;
+  #wake = new AbortController();
+  /** Since the last commit. */
+  #readings = 0;
+  #files: FileEntry[] = [];
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+    this.#isWanted = nameFilter(parts.options.pattern, parts.options.ignore);
+  }
+
+  async run(): Promise<void> {
+    const { memory, context, signal, options } = this.#parts;
+    await memory.load();
+    // What an earlier run has noted and could not write.
+    if (!(await memory.commit(signal))) return;
+    for (const folder of options.folders) await listed(folder);
+    for (const folder of options.folders) this.#watch(folder);
+    context.connected();
+    while (!signal.aborted) {
+      this.#wake = new AbortController();
+      await this.#round();
+      let dueMs = this.#rescanDueMs;
+      for (const pending of this.#pending.values()) dueMs = Math.min(dueMs, pending.dueMs);
+      await context.clock.sleep(
+        Math.max(0, dueMs - context.clock.monotonicMs()),
+        AbortSignal.any([signal, this.#wake.signal]),
+      );
+    }
+  }
+
+  close(): void {
+    for (const watcher of this.#watchers) watcher.close();
+  }
+
+  get #isGrowing(): boolean {
+    return this.#parts.options.csv?.growing === true;
+  }
+
+  #watch(folder: string): void {
+    const watcher = watchFolder(folder, (name) => {
+      if (name === null) this.#rescanDueMs = 0;
+      else if (this.#isWanted(name)) this.#changed.add(`${folder}/${name}`);
+      else return;
+      this.#wake.abort();
+    });
+    if (watcher !== undefined) this.#watchers.push(watcher);
+    else this.#parts.context.log.info('the system tells no changes of the folder; it is only rescanned', { folder });
+  }
+
+  async #round(): Promise<void> {
+    const { context, options, signal } = this.#parts;
+    const { clock } = context;
+    if (clock.monotonicMs() >= this.#rescanDueMs) {
+      const startedMs = clock.monotonicMs();
+      // Set before, so that an event that tells no name can still ask for one more.
+      this.#rescanDueMs = Infinity;
+      await this.#rescan();
+      const tookMs = clock.monotonicMs() - startedMs;
+      const nextMs = clock.monotonicMs() + Math.max(options.rescanMs, tookMs * RESCAN_REST);
+      this.#rescanDueMs = Math.min(this.#rescanDueMs, nextMs);
+    }
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    await this.#lookAt(changed);
+    const due = [...this.#pending].filter(([, { dueMs }]) => dueMs <= clock.monotonicMs());
+    // The oldest first, so that readings come in the order of their times as far as files tell it.
+    due.sort(([a, first], [b, second]) => first.mtimeMs - second.mtimeMs || (a < b ? -1 : 1));
+    for (const [path, pending] of due) {
+      if (signal.aborted) return;
+      await this.#readIfSettled(path, pending);
+      if (this.#readings >= ROUND_READINGS_MAX || this.#files.length >= ROUND_FILES_MAX) await this.#commit();
+    }
+    await this.#commit();
+    context.alive();
+  }
+
+  async #rescan(): Promise<void> {
+    const { options, memory } = this.#parts;
+    const found = new Set<string>();
+    for (const folder of options.folders) {
+      for (const name of await listed(folder)) if (this.#isWanted(name)) found.add(`${folder}/${name}`);
+    }
+    await this.#lookAt([...found]);
+    for (const path of [...memory.paths()]) if (!found.has(path)) memory.forgetPath(path);
+  }
+
+  /** A share answers many questions in the time of one. */
+  async #lookAt(paths: readonly string[]): Promise<void> {
+    for (let index = 0; index < paths.length; index += LOOKS_MAX) {
+      await Promise.all(paths.slice(index, index + LOOKS_MAX).map((path) => this.#look(path)));
+    }
+  }
+
+  /** Whether there is something to read in the file, and since when. */
+  async #look(path: string): Promise<void> {
+    const { memory, context, options } = this.#parts;
+    const state = await stateOf(path);
+    if (state === undefined) {
+      this.#pending.delete(path);
+      return;
+    }
+    const entry = memory.entry(path);
+    if (entry?.isDone === true && isSame(entry, state)) {
+      this.#pending.delete(path);
+      // It was read, and then came a crash.
+      if (this.#destinationOf(entry) !== 'stays') this.#files.push(entry);
+      return;
+    }
+    const pending = this.#pending.get(path);
+    if (pending !== undefined && isSame(pending, state)) return;
+    // A file that grows may never rest; its whole lines are read all the same.
+    const sinceMs = (this.#isGrowing ? pending?.sinceMs : undefined) ?? context.clock.monotonicMs();
+    this.#pending.set(path, { ...state, sinceMs, dueMs: sinceMs + options.settleMs });
+  }
+
+  async #readIfSettled(path: string, pending: Pending): Promise<void> {
+    const { context, options, memory } = this.#parts;
+    const unchangedMs = context.clock.monotonicMs() - pending.sinceMs;
+    const takeLastLine = unchangedMs >= options.lastLineAfterMs;
+    let reader: FileReader;
+    try {
+      reader = await FileReader.open({ options, memory, path, takeLastLine });
+    } catch (cause) {
+      if (isSystemError(cause, 'ENOENT')) return void this.#pending.delete(path);
+      if (!isSystemError(cause, 'EACCES') && !isSystemError(cause, 'EPERM')) throw cannotRead(path, cause);
+      // One file that may not be read does not keep the others.
+      context.log.error('a file may not be read by the edge; it is tried again', { path });
+      pending.dueMs = context.clock.monotonicMs() + FORBIDDEN_RETRY_MS;
+      return;
+    }
+    if (!this.#isGrowing && !isSame(pending, reader.state)) {
+      await reader.close();
+      return this.#look(path);
+    }
+    try {
+      const isRead = await this.#read(reader, { path, isFinal: unchangedMs >= options.quarantineAfterMs });
+      const next = [options.lastLineAfterMs, options.quarantineAfterMs].filter((waitMs) => waitMs > unchangedMs);
+      if (isRead) this.#pending.delete(path);
+      else pending.dueMs = pending.sinceMs + Math.min(Infinity, ...next);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** @returns false when the file is not finished, as it seems */
+  async #read(reader: FileReader, { path, isFinal }: { path: string; isFinal: boolean }): Promise<boolean> {
+    const { memory, options } = this.#parts;
+    const bad: BadRow[] = [];
+    let fault: string | null = null;
+    try {
+      if (options.csv === null) await this.#readWhole(reader, path);
+      else if (!(await this.#readRows(reader, path, bad))) return false;
+      if (bad.length > 0 && bad.length === reader.rowsRead && !this.#isGrowing) fault = reasonsOf(bad);
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) {
+        // What was emitted of it is not to be emitted again.
+        await this.#quarantineRows(path, bad);
+        memory.note(await reader.entry({ isDone: false, fault: null }));
+        throw error;
+      }
+      if (error.mayBeUnfinished && !isFinal) return false;
+      fault = error.message;
+    }
+    if (fault !== null) this.#tellFault(path, { row: 0, mark: digestOf(path, fault), reason: fault });
+    else await this.#quarantineRows(path, bad);
+    const isRead = fault !== null || this.#isGrowing || !reader.isUnfinished;
+    const entry = await reader.entry({ isDone: isRead, fault });
+    memory.note(entry);
+    this.#files.push(entry);
+    return isRead;
+  }
+
+  /**
+   * Row after row, however long the file is; those that make no sense are added to `bad`.
+   * @returns false when the edge stops
+   */
+  async #readRows(reader: FileReader, path: string, bad: BadRow[]): Promise<boolean> {
+    const { memory, context, options } = this.#parts;
+    let repeated = 0;
+    for await (const row of reader.rows()) {
+      if (row.isRepeated && options.csv?.skipDuplicates === true) {
+        repeated += 1;
+        continue;
+      }
+      const readings = this.#readingsOf(row);
+      if (typeof readings !== 'string') {
+        this.#emit(path, row, readings);
+      } else if (bad.length < BAD_ROWS_MAX) {
+        bad.push({ row, reason: readings });
+      } else {
+        throw new NotUnderstood(`more than ${BAD_ROWS_MAX} rows make no sense; the last: ${readings}`);
+      }
+      if (this.#readings < ROUND_READINGS_MAX) continue;
+      await this.#quarantineRows(path, bad.splice(0));
+      memory.note(await reader.entry({ isDone: false, fault: null }));
+      if (!(await this.#commit())) return false;
+      await context.room();
+    }
+    if (repeated > 0) context.log.info('rows equal to the one before were passed over', { path, rows: repeated });
+    return true;
+  }
+
+  /** All or nothing: a document that is put right and dropped in again is then read as a whole. */
+  async #readWhole(reader: FileReader, path: string): Promise<void> {
+    const rows: { row: MarkedRow; readings: readonly Reading[] }[] = [];
+    const bad: BadRow[] = [];
+    for await (const row of reader.rows()) {
+      const readings = this.#readingsOf(row);
+      if (typeof readings === 'string') bad.push({ row, reason: readings });
+      else rows.push({ row, readings });
+    }
+    if (bad.length > 0) throw new NotUnderstood(reasonsOf(bad.slice(0, BAD_ROWS_MAX)));
+    for (const { row, readings } of rows) this.#emit(path, row, readings);
+  }
+
+  /** Or why the row makes no sense: by the rules of the wire too, so that no hub refuses it later. */
+  #readingsOf({ row }: MarkedRow): readonly Reading[] | string {
+    const { context, options } = this.#parts;
+    const readings: Reading[] = [];
+    try {
+      for (const finding of row.findings()) {
+        const isMeasurement = finding['kind'] === 'measurement';
+        const stated = isMeasurement && options.compensation !== null ? { compensation: options.compensation } : {};
+        const decoded = decodeReading({ machine_id: context.machineId, ...stated, ...finding });
+        if ('fault' in decoded) return `${decoded.fault.path} ${decoded.fault.reason}`;
+        readings.push(decoded.reading);
+      }
+    } catch (error) {
+      if (error instanceof NotUnderstood) return error.message;
+      throw error;
+    }
+    return readings;
+  }
+
+  #emit(path: string, { mark, progress }: MarkedRow, readings: readonly Reading[]): void {
+    for (const [index, reading] of readings.entries()) {
+      this.#emitMarked(path, reading, { row: progress.rows, mark: index === 0 ? mark : `${mark}/${index}` });
+    }
+  }
+
+  #emitMarked(path: string, reading: Reading, { row, mark }: { row: number; mark: string }): void {
+    const { memory, context, source } = this.#parts;
+    // The log has it since before a crash.
+    if (memory.hasSingle(mark)) return;
+    memory.begin();
+    context.emit(withReadFrom(reading, { source, file: nameOf(path), row, mark }));
+    this.#readings += 1;
+  }
+
+  /** The rows go to a file of their own, which can be put right and dropped into the folder again. */
+  async #quarantineRows(path: string, bad: readonly BadRow[]): Promise<void> {
+    const { quarantineFolder } = this.#parts.options;
+    const [first] = bad;
+    if (first === undefined) return;
+    const name = nameOf(path);
+    const dot = name.lastIndexOf('.') > 0 ? name.lastIndexOf('.') : name.length;
+    const { header, progress, mark } = first.row;
+    const target = `${quarantineFolder}/${name.slice(0, dot)}.row-${progress.rows}${name.slice(dot)}`;
+    const lines = [...(header === '' ? [] : [header]), ...bad.map(({ row }) => row.row.text)];
+    const reason = reasonsOf(bad);
+    await this.#tryTo(path, async () => {
+      await makeFolder(quarantineFolder);
+      // Rows were read as Latin-1: their bytes come out as they were.
+      await writeFile(target, Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
+      await writeFile(`${target}.reason.txt`, `${name}\n${reason}\n`);
+    });
+    this.#tellFault(path, { row: progress.rows, mark: `${mark}/!`, reason });
+  }
+
+  #tellFault(path: string, { row, mark, reason }: { row: number; mark: string; reason: string }): void {
+    const { context, options } = this.#parts;
+    const text = `${nameOf(path)}: ${reason}`.slice(0, TEXT_LENGTH_MAX).toWellFormed();
+    context.log.warn('a file, or rows of it, make no sense and go to the quarantine', { path, reason: text });
+    const event: MachineEvent = {
+      machine_id: context.machineId,
+      timestamp: now(context.clock),
+      kind: 'event',
+      event_type: 'message',
+      item: QUARANTINE_ITEM,
+      text,
+      details: { folder: options.quarantineFolder },
+    };
+    this.#emitMarked(path, event, { row, mark });
+  }
+
+  /** Then the files that are read whole go where they are to go. @returns false when the edge stops */
+  async #commit(): Promise<boolean> {
+    const { memory, signal } = this.#parts;
+    if (!(await memory.commit(signal))) return false;
+    this.#readings = 0;
+    const files = this.#files;
+    this.#files = [];
+    for (const entry of files) await this.#putAway(entry);
+    return true;
+  }
+
+  #destinationOf({ path, isDone, fault }: FileEntry): 'stays' | 'quarantine' | 'move' | 'delete' {
+    const { afterReading } = this.#parts.options;
+    // A file that is written to for ever stays with its writer.
+    if (!isDone || this.#isGrowing || this.#stuck.has(path)) return 'stays';
+    if (fault !== null) return 'quarantine';
+    return afterReading === 'leave' ? 'stays' : afterReading;
+  }
+
+  async #putAway(entry: FileEntry): Promise<void> {
+    const { options, memory } = this.#parts;
+    const { path, fault } = entry;
+    const destination = this.#destinationOf(entry);
+    if (destination === 'stays') return;
+    // It may have been written to since, and is then read again first.
+    const state = await fileState(path);
+    if (state === undefined || !isSame(state, entry)) return;
+    await this.#tryTo(path, async () => {
+      if (destination === 'delete') {
+        await removeFile(path);
+      } else {
+        const target = await moveInto(destination === 'move' ? options.readFolder : options.quarantineFolder, path);
+        if (fault !== null && target !== undefined) await writeFile(`${target}.reason.txt`, `${fault}\n`);
+      }
+      memory.forgetPath(path);
+    });
+  }
+
+  /** A folder that cannot be written is a person's work; reading does not wait for it. */
+  async #tryTo(path: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#stuck.add(path);
+      this.#parts.context.log.error('a file that was read could not be moved, copied or deleted', {
+        path,
+        reason: messageOf(error),
+      });
+    }
+  }
+}
+
+async function listed(folder: string): Promise<string[]> {
+  try {
+    return await fileNames(folder);
+  } catch (cause) {
+    throw new MillwrightError('connection_failed', `the folder ${folder} cannot be read; it is waited for`, { cause });
+  }
+}
+
+async function stateOf(path: string): Promise<FileState | undefined> {
+  try {
+    return await fileState(path);
+  } catch (cause) {
+    throw cannotRead(path, cause);
+  }
+}
+
+function cannotRead(path: string, cause: unknown): MillwrightError {
+  return new MillwrightError('connection_failed', `the file ${path} cannot be read; it is tried again`, { cause });
+}
+
+function reasonsOf(bad: readonly BadRow[]): string {
+  return bad.map(({ row, reason }) => `${row.row.place}: ${reason}`).join('\n');
+}
+
+function isSame(a: FileState, b: FileState): boolean {
+  return a.size === b.size && a.mtimeMs === b.mtimeMs;
+}

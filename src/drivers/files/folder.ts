@@ -1,0 +1,150 @@
+/**
+ * The watched folder, as the driver sees it. Paths stay as they were configured. Errors are those of the system.
+ *
+ * Plain descriptors and callbacks, as in `base/node-files.ts`: `node:fs/promises` would cost memory that the edge lacks.
+ */
+import type { FSWatcher, Stats } from 'node:fs';
+import { isSystemError } from '../../base/node-files.ts';
+
+const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
+const path: typeof import('node:path') = process.getBuiltinModule('node:path');
+
+export interface FileState {
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+/** Names of the files in it, not of folders. */
+export async function fileNames(folder: string): Promise<string[]> {
+  const entries = await valueOf<import('node:fs').Dirent[]>((done) =>
+    fs.readdir(folder, { withFileTypes: true }, done),
+  );
+  // Some network shares do not say what an entry is; a `stat` will.
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+}
+
+/** undefined when there is no such file, or it is none. */
+export async function fileState(file: string): Promise<FileState | undefined> {
+  try {
+    const stats = await valueOf<Stats>((done) => fs.stat(file, done));
+    return stats.isFile() ? { size: stats.size, mtimeMs: stats.mtimeMs } : undefined;
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Calls back with the name of what may have changed, or null: anything. Undefined where there are no such events. */
+export function watchFolder(folder: string, changed: (name: string | null) => void): FSWatcher | undefined {
+  try {
+    const watcher = fs.watch(folder, { persistent: false }, (_event, name) => changed(name));
+    // The folder is gone, or the system has no more watches: the rescan finds what there is.
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function makeFolder(folder: string): Promise<void> {
+  await valueOf<unknown>((done) => fs.mkdir(folder, { recursive: true }, done));
+}
+
+export async function removeFile(file: string): Promise<void> {
+  await settled((done) => fs.unlink(file, (error) => done(error?.code === 'ENOENT' ? null : error)));
+}
+
+/** Replaces what was there. */
+export async function writeFile(file: string, content: string | Uint8Array): Promise<void> {
+  await settled((done) => fs.writeFile(file, content, done));
+}
+
+/** Into the folder, which is made, also onto another disk; a number is added to a name that is taken. Nothing when it is gone. */
+export async function moveInto(folder: string, file: string): Promise<string | undefined> {
+  await makeFolder(folder);
+  const target = await freeName(folder, path.basename(file));
+  try {
+    await settled((done) => fs.rename(file, target, done));
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    if (!isSystemError(error, 'EXDEV')) throw error;
+    await settled((done) => fs.copyFile(file, target, done));
+    await removeFile(file);
+  }
+  return target;
+}
+
+async function freeName(folder: string, name: string): Promise<string> {
+  const { name: stem, ext } = path.parse(name);
+  for (let number = 1; ; number += 1) {
+    const target = path.join(folder, number === 1 ? name : `${stem}-${number}${ext}`);
+    if ((await fileState(target)) === undefined) return target;
+  }
+}
+
+/** So much of a file is read at once. */
+export const READ_BYTES: number = 64 * 1024;
+
+/** A file that is being read: no more of it than there was when it was opened. */
+export class OpenFile {
+  readonly state: FileState;
+  readonly #descriptor: number;
+  /** The beginning, which for most files is all: it is looked at several times. */
+  #beginning: Buffer | undefined;
+
+  static async open(file: string): Promise<OpenFile> {
+    const descriptor = await valueOf<number>((done) => fs.open(file, 'r', done));
+    try {
+      const { size, mtimeMs } = await valueOf<Stats>((done) => fs.fstat(descriptor, done));
+      return new OpenFile(descriptor, { size, mtimeMs });
+    } catch (error) {
+      await settled((done) => fs.close(descriptor, done));
+      throw error;
+    }
+  }
+
+  constructor(descriptor: number, state: FileState) {
+    this.#descriptor = descriptor;
+    this.state = state;
+  }
+
+  get size(): number {
+    return this.state.size;
+  }
+
+  /** As many of the bytes as there are. */
+  async read(position: number, length: number): Promise<Buffer> {
+    const end = Math.min(position + length, this.size);
+    if (end > READ_BYTES) return this.#readAt(position, end - position);
+    this.#beginning ??= await this.#readAt(0, Math.min(READ_BYTES, this.size));
+    return this.#beginning.subarray(position, end);
+  }
+
+  async close(): Promise<void> {
+    await settled((done) => fs.close(this.#descriptor, done));
+  }
+
+  async #readAt(position: number, length: number): Promise<Buffer> {
+    const wanted = Buffer.allocUnsafe(Math.max(0, length));
+    let got = 0;
+    while (got < wanted.length) {
+      const offset = got;
+      const bytes = await valueOf<number>((done) => {
+        fs.read(this.#descriptor, wanted, offset, wanted.length - offset, position + offset, done);
+      });
+      if (bytes === 0) break;
+      got += bytes;
+    }
+    return wanted.subarray(0, got);
+  }
+}
+
+function settled(call: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => call((error) => (error === null ? resolve() : reject(error))));
+}
+
+function valueOf<Value>(
+  call: (done: (error: NodeJS.ErrnoException | null, value: Value) => void) => void,
+): Promise<Value> {
+  return new Promise((resolve, reject) => call((error, value) => (error === null ? resolve(value) : reject(error))));
+}
