@@ -48,6 +48,8 @@ export class Bench {
   readonly log: Reading[] = [];
   /** What is emitted from now on is not in the log when the crash comes. */
   logWorks = true;
+  /** With so many readings it takes no more. */
+  stallAfter: number = Infinity;
   errors: unknown[] = [];
   #lost: Reading[] = [];
   #held: number | null = 0;
@@ -86,7 +88,7 @@ export class Bench {
       folder: this.state,
       files: nodeFiles,
       lastSequence: () => log.length,
-      kept: () => (this.logWorks ? Promise.resolve() : new Promise(() => {})),
+      kept: () => (this.#takes ? Promise.resolve() : new Promise(() => {})),
       hold: (after) => {
         this.#held = after;
       },
@@ -103,7 +105,7 @@ export class Bench {
       emit: (reading: Reading) => {
         const decoded = decodeReading(structuredClone(reading));
         if ('fault' in decoded) throw new Error(JSON.stringify(decoded.fault));
-        (this.logWorks ? this.log : this.#lost).push(decoded.reading);
+        (this.#takes ? this.log : this.#lost).push(decoded.reading);
       },
       connected: () => {},
       alive: () => {},
@@ -137,6 +139,10 @@ export class Bench {
   async restart(): Promise<void> {
     await this.stop();
     this.start(this.#config);
+  }
+
+  get #takes(): boolean {
+    return this.logWorks && this.log.length < this.stallAfter;
   }
 
   get measurements(): Measurement[] {

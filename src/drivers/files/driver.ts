@@ -35,6 +35,8 @@ export const ROUND_FILES_MAX = 500;
 /** Rows of one reading of a file that go to the quarantine with their text; what comes after them is counted. */
 export const BAD_ROWS_MAX = 1_000;
 
+/** So much of a mark stands in the name of a file with rows in the quarantine. */
+const PLACE_MARK_LENGTH = 6;
 /** Files whose state is asked for at once. */
 const LOOKS_MAX = 32;
 /** A rescan takes a tenth of the time at most. */
@@ -250,8 +252,9 @@ class Watch {
     const bad: BadRow[] = [];
     let fault: string | null = null;
     try {
-      if (options.csv === null) await this.#readWhole(reader, path);
-      else if (!(await this.#readRows(reader, path, bad))) return false;
+      const isCsv = options.csv !== null;
+      const isRead = await (isCsv ? this.#readRows(reader, path, bad) : this.#readWhole(reader, path));
+      if (!isRead) return false;
       if (bad.length > 0 && bad.length === reader.rowsRead && !this.#isGrowing) fault = reasonsOf(bad);
     } catch (error) {
       if (!(error instanceof NotUnderstood)) {
@@ -265,11 +268,11 @@ class Watch {
     }
     if (fault !== null) this.#tellFault(path, { row: 0, mark: digestOf(path, fault), reason: fault });
     else await this.#quarantineRows(path, bad);
-    const isRead = fault !== null || this.#isGrowing || !reader.isUnfinished;
-    const entry = await reader.entry({ isDone: isRead, fault });
+    const isDone = fault !== null || this.#isGrowing || !reader.isUnfinished;
+    const entry = await reader.entry({ isDone, fault });
     memory.note(entry);
     this.#files.push(entry);
-    return isRead;
+    return isDone;
   }
 
   /**
@@ -302,8 +305,11 @@ class Watch {
     return true;
   }
 
-  /** All or nothing: a document that is put right and dropped in again is then read as a whole. */
-  async #readWhole(reader: FileReader, path: string): Promise<void> {
+  /**
+   * All or nothing: a document that is put right and dropped in again is then read as a whole.
+   * @returns false when the edge stops
+   */
+  async #readWhole(reader: FileReader, path: string): Promise<boolean> {
     const rows: { row: MarkedRow; readings: readonly Reading[] }[] = [];
     const bad: BadRow[] = [];
     for await (const row of reader.rows()) {
@@ -312,7 +318,13 @@ class Watch {
       else rows.push({ row, readings });
     }
     if (bad.length > 0) throw new NotUnderstood(reasonsOf(bad.slice(0, BAD_ROWS_MAX)));
-    for (const { row, readings } of rows) this.#emit(path, row, readings);
+    for (const { row, readings } of rows) {
+      this.#emit(path, row, readings);
+      if (this.#readings < ROUND_READINGS_MAX) continue;
+      this.#parts.memory.note(await reader.entry({ isDone: false, fault: null, progress: row.progress }));
+      if (!(await this.#commit())) return false;
+    }
+    return true;
   }
 
   /** Or why the row makes no sense: by the rules of the wire too, so that no hub refuses it later. */
@@ -357,7 +369,9 @@ class Watch {
     const name = nameOf(path);
     const dot = name.lastIndexOf('.') > 0 ? name.lastIndexOf('.') : name.length;
     const { header, progress, mark } = first.row;
-    const target = `${quarantineFolder}/${name.slice(0, dot)}.row-${progress.rows}${name.slice(dot)}`;
+    // With the mark, so that a file of the same name does not take the place of what is there.
+    const place = `row-${progress.rows}.${mark.slice(0, PLACE_MARK_LENGTH)}`;
+    const target = `${quarantineFolder}/${name.slice(0, dot)}.${place}${name.slice(dot)}`;
     const lines = [...(header === '' ? [] : [header]), ...bad.map(({ row }) => row.row.text)];
     const reason = reasonsOf(bad);
     await this.#tryTo(path, async () => {

@@ -57,6 +57,12 @@ export interface ReadOptions {
   readonly takeLastLine: boolean;
 }
 
+interface EntryOptions {
+  readonly isDone: boolean;
+  readonly fault: string | null;
+  readonly progress?: Progress;
+}
+
 export class FileReader {
   readonly #read: ReadOptions;
   readonly #file: OpenFile;
@@ -101,12 +107,11 @@ export class FileReader {
     }
   }
 
-  /** What to remember of it: all rows that were handed out. Never rejects. */
-  async entry({ isDone, fault }: { isDone: boolean; fault: string | null }): Promise<FileEntry> {
-    const { path } = this.#read;
+  /** What to remember of it: all rows that were handed out, or those up to `progress`. Never rejects. */
+  async entry({ isDone, fault, progress = this.#progress }: EntryOptions): Promise<FileEntry> {
     // A file that cannot be read now is found again by its marks.
-    const ends = await this.#ends(this.#progress.end).catch(() => ({ head: '', tail: '' }));
-    return { path, ...this.#file.state, ...this.#progress, ...ends, isDone, fault };
+    const ends = await this.#ends(progress.end).catch(() => ({ head: '', tail: '' }));
+    return { path: this.#read.path, ...this.#file.state, ...progress, ...ends, isDone, fault };
   }
 
   close(): Promise<void> {
