@@ -1,8 +1,8 @@
 /**
  * Delivers the log to one sink. A sink that keeps up is sent one call after the other. One that has fallen behind is sent
  * two lanes at once: the newest batches first, and the backlog beside them, in what the sink's window leaves (decision
- * 008); a sink that is `ordered` stays with one lane, oldest first. What may pass is tried again for ever, with growing waits; what the far end refuses for good goes to the dead
- * letters first. A sink that is down delays nobody else.
+ * 008); a sink that is `ordered` stays with one lane, oldest first. What may pass is tried again for ever, with growing
+ * waits; what the far end refuses for good goes to the dead letters first. A sink that is down delays nobody else.
  */
 import { Backoff } from '../base/backoff.ts';
 import { aborted, type Clock } from '../base/clock.ts';

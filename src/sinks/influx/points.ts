@@ -22,7 +22,7 @@ const MILLIMETRES: ReadonlyMap<string, number> = new Map([
 ]);
 
 /** Of a measurement: its name there, and what it is called here as a length. Those after the first two may be missing. */
-const LENGTHS: readonly (readonly [field: string, name: string])[] = [
+const LENGTHS: readonly (readonly [field: keyof Measurement, name: string])[] = [
   ['measured_value', 'measured_length'],
   ['nominal_value', 'nominal_length'],
   ['lower_limit', 'lower_limit'],
@@ -55,17 +55,15 @@ export function pointOf(reading: Reading, backlogReadings: number | undefined): 
 /** Two features of a part may have one timestamp: without the characteristic as a tag they would be one point. */
 function metrologyPoint(measurement: Measurement, backlogReadings: number | undefined): Point {
   const { machine_id, timestamp, characteristic, unit } = measurement;
-  // The keys that a processor adds are among them.
-  const values = measurement as unknown as { readonly [name: string]: JsonValue | undefined };
   const millimetres = MILLIMETRES.get(unit);
   const fields: Field[] = [];
   for (const [field, name] of LENGTHS) {
-    const value = values[field];
+    const value = measurement[field];
     if (typeof value !== 'number') continue;
     fields.push(millimetres === undefined ? [field, value] : [`${name}_mm`, inMillimetres(value, millimetres)]);
   }
   if (millimetres === undefined) fields.push(['unit', unit]);
-  for (const name of AS_THEY_ARE) fields.push(...fieldOf(name, values[name]));
+  for (const name of AS_THEY_ARE) fields.push(...fieldOf(name, measurement[name]));
   if (backlogReadings !== undefined) fields.push(['buffer_queue_size', { integer: backlogReadings }]);
   const tags = [
     ['characteristic', characteristic],
@@ -88,7 +86,7 @@ function machinePoint(sample: Sample): Point {
 }
 
 /** None for a value that is not known: a point cannot say so. Lists and objects become their JSON. */
-function fieldOf(name: string, value: JsonValue | undefined): Field[] {
+function fieldOf(name: string, value: JsonValue | readonly string[] | undefined): Field[] {
   switch (typeof value) {
     case 'number':
       return [[name, signalNamed(name)?.type === 'integer' ? { integer: value } : value]];

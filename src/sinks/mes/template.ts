@@ -110,11 +110,8 @@ function textOf(value: JsonValue | undefined): string {
 }
 
 function fieldsOf(measurement: Measurement, meaning: Meaning): Field {
-  // The keys that a processor adds are among them.
-  const fields = measurement as unknown as { readonly [name: string]: JsonValue | undefined };
-  const compensated = fields['compensated_value'];
-  const isCompensated = meaning.length === 'compensated' && typeof compensated === 'number';
-  const length = isCompensated ? compensated : measurement.measured_value;
+  const compensated = meaning.length === 'compensated' ? measurement.compensated_value : undefined;
+  const length = compensated ?? measurement.measured_value;
   return (name) => {
     switch (name) {
       case 'temperature':
@@ -124,13 +121,17 @@ function fieldsOf(measurement: Measurement, meaning: Meaning): Field {
       case 'deviation':
         return measurement.nominal_value === undefined ? undefined : length - measurement.nominal_value;
       case 'status':
-        return isFail(measurement.temperature_c, fields['verdict'], meaning) ? 'FAIL' : 'ACTIVE';
+        return isFail(measurement.temperature_c, measurement.verdict, meaning) ? 'FAIL' : 'ACTIVE';
       case 'gateway_id':
         return meaning.gatewayId;
       case 'idempotency_key':
         return meaning.idempotencyKey;
-      default:
-        return name.startsWith('details.') ? measurement.details?.[name.slice('details.'.length)] : fields[name];
+      default: {
+        if (name.startsWith('details.')) return measurement.details?.[name.slice('details.'.length)];
+        // The configuration has been checked for others.
+        const value = measurement[name as (typeof MEASUREMENT_FIELDS)[number]];
+        return typeof value === 'object' ? [...value] : value;
+      }
     }
   };
 }
