@@ -57,8 +57,8 @@ export function pointOf(reading: Reading, backlogReadings: number | undefined): 
 }
 
 /**
- * One for each sink, one for the log, one for the edge. Their names are those of the edge's metrics, so that a historian
- * which joins measurement and field, as VictoriaMetrics does, has both under one name.
+ * One for each sink, one for the log, one for the edge. What the edge's metrics have too is called as it is there, so that a
+ * historian which joins measurement and field, as VictoriaMetrics does, has both under one name.
  */
 export function statusPoints(status: EdgeStatus): Point[] {
   const gateway = ['gateway_id', status.gateway_id] as const;
