@@ -1,7 +1,7 @@
 /**
  * The dashboards for InfluxDB: each query of each panel is put to a real InfluxDB, and what it answers is compared with what
  * was measured and with what the edge told of itself. The data come through the product: the files of the simulated
- * measuring machine, an edge with the sections of deploy/edge.grafana.yaml, an outage of the MES, its end.
+ * measuring machine, an edge with the sections of deploy/edge.grafana.yaml, an outage of the MES, and one of InfluxDB itself.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -20,6 +20,7 @@ import { microsOf } from '../../src/model/time.ts';
 import { CMM_DEFAULTS, type CmmOptions, runCmm } from '../../src/sim/cmm.ts';
 import { assertAllPanels, queriesOf, readDashboard, variableQuery, type View } from '../support/grafana.ts';
 import { type Historian, startInfluxdb } from '../support/historians.ts';
+import { TcpProxy } from '../oracle/tcp-proxy.ts';
 import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 8);
@@ -31,6 +32,8 @@ const GATEWAY = 'EDGE-001';
 
 let folder: string;
 let historian: Historian;
+/** Between the edge and InfluxDB. */
+let line: TcpProxy;
 /** By machine, in the order of time, as the processors leave them. */
 let measured: ReadonlyMap<string, readonly Measurement[]>;
 /** When the edge ran, and what it told of itself: all read and the MES down, just before that started, all delivered. */
@@ -39,6 +42,8 @@ let stoppedMs: number;
 let down: EdgeStatus;
 let beforeMes: EdgeStatus;
 let drained: EdgeStatus;
+/** An outage of InfluxDB: when it began and ended, and what the edge told of itself towards its end. */
+let cut: { readonly fromMs: number; readonly toMs: number; readonly status: EdgeStatus };
 
 before(async () => {
   folder = await makeFolder();
@@ -57,7 +62,10 @@ before(async () => {
     serialNumbers: true,
   });
 
-  const text = stringify(await edgeConfig(folders, { mesPort, port: 0 }));
+  const influxPort = await freePort();
+  line = new TcpProxy({ port: influxPort, targetPort: Number(new URL(historian.url).port) });
+  await line.start();
+  const text = stringify(await edgeConfig(folders, { mesPort, influxPort }));
   measured = await processed(text, folders);
   const config = path.join(folder, 'edge.yaml');
   await writeFile(config, text);
@@ -82,15 +90,30 @@ before(async () => {
     return sinkOf(now, 'mes').lag_readings === 0 ? now : undefined;
   });
   await pointWith(`"lag_readings" = 0 and "sink" = 'mes' and "up" = 1`);
+  cut = await whileCut(status);
+  await pointWith(`time > ${cut.toMs}ms and "lag_readings" < 50 and "sink" = 'influx' and "up" = 1`);
   assert.equal(await edge.end('SIGTERM'), 0, edge.said);
   stoppedMs = Date.now();
   await mes.end('SIGKILL');
 });
 
 after(async () => {
+  await line?.stop();
   await historian?.stop();
   await rm(folder, { recursive: true, force: true });
 });
+
+async function whileCut(status: () => Promise<EdgeStatus>): Promise<typeof cut> {
+  const fromMs = Date.now();
+  const restore = await line.add({ kind: 'cut' });
+  const deep = await waitUntil('a hundred readings for InfluxDB', async () => {
+    const now = await status();
+    return sinkOf(now, 'influx').lag_readings > 100 && sinkOf(now, 'influx').state === 'failing' ? now : undefined;
+  });
+  const toMs = Date.now();
+  await restore();
+  return { fromMs, toMs, status: deep };
+}
 
 test('Thermal correlation: every panel shows what was measured, and the variables what there is', async () => {
   const dashboard = readDashboard('thermal-correlation.json');
@@ -230,7 +253,7 @@ test('Thermal correlation: every panel shows what was measured, and the variable
   assert.deepEqual(await values('sensor', view), ['CMM-001', 'CNC-001']);
 });
 
-test('Network buffer: every panel shows the outage of the MES and its end', async () => {
+test('Network buffer: every panel shows the outage of the MES, and that of InfluxDB too', async () => {
   const dashboard = readDashboard('network-buffer.json');
   const machines = [...measured.keys()];
   const view: View = {
@@ -274,6 +297,12 @@ test('Network buffer: every panel shows the outage of the MES and its end', asyn
       assertPeak(depths, waited, sinkOf(beforeMes, 'mes').lag_readings + 200, title);
       assert.ok(Number(depths.at(-1)) < 100, `${depths.at(-1)} at the end`);
       assert.ok(Number(course(ofSink(answer, 'influx'), 'waiting').at(-1)) < 100);
+      // Its own outage is there as well: what the edge remembered was written afterwards.
+      const [during] = await ask(title, { ...view, fromMs: cut.fromMs, toMs: cut.toMs });
+      const own = course(ofSink(during, 'influx'), 'waiting');
+      assert.ok(own.length >= 3, `${own.length} moments`);
+      // Told every two seconds, so the last word of the outage may be that much older.
+      assertPeak(own, sinkOf(cut.status, 'influx').lag_readings / 2, 5_000, title);
       const [only] = await ask(title, { ...view, variables: { ...view.variables, sink: ['influx'] } });
       assert.deepEqual(tagsOf(only, 'sink'), ['influx']);
     },
@@ -397,7 +426,7 @@ interface EdgeYaml {
 /** That of deploy/, with folders and addresses of this test, a second measuring machine, and a MES. */
 async function edgeConfig(
   { first, other }: { first: string; other: string },
-  { mesPort, port }: { mesPort: number; port: number },
+  { mesPort, influxPort }: { mesPort: number; influxPort: number },
 ): Promise<object> {
   const file = new URL('../../deploy/edge.grafana.yaml', import.meta.url);
   const deployed = parse(await readFile(file, 'utf8')) as EdgeYaml;
@@ -427,11 +456,11 @@ async function edgeConfig(
     sensors: [...sensors, second],
     processors: deployed.processors.map((each) => ({ ...each, machines: ['CMM-001', OTHER] })),
     sinks: [
-      ...deployed.sinks.map((sink) => ({ ...sink, url: historian.url })),
+      ...deployed.sinks.map((sink) => ({ ...sink, url: `http://127.0.0.1:${influxPort}` })),
       { type: 'mes', url: `http://127.0.0.1:${mesPort}` },
     ],
     buffering: { folder: path.join(folder, 'log') },
-    status: { port },
+    status: { port: 0 },
   };
 }
 

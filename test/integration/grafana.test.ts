@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { type Dashboard, type DataSourceRef, type Panel, readDashboards } from '../support/grafana.ts';
+import { type Dashboard, type DataSourceRef, type Panel, readDashboards, variableText } from '../support/grafana.ts';
 
 const dashboards = readDashboards();
 const COLUMNS = 24;
@@ -39,6 +39,9 @@ for (const [file, dashboard] of dashboards) {
       assert.ok((fieldConfig?.defaults.thresholds?.steps.length ?? 0) > 0, title);
       assert.ok(targets.length > 0, `${title} asks nothing`);
       assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
+      // Grafana takes a text without slashes for the whole name.
+      const places = fieldConfig?.overrides.filter(({ matcher }) => matcher.id === 'byRegexp') ?? [];
+      for (const { matcher } of places) assert.match(matcher.options, /^\/.+\/$/, title);
     }
   });
 
@@ -118,5 +121,5 @@ function cellsOf({ x, y, w, h }: Panel['gridPos']): string[] {
 
 function queriesOf({ panels, templating }: Dashboard): string[] {
   const targets = panels.flatMap((panel) => panel.targets ?? []);
-  return [...targets.map(({ query, rawSql }) => query ?? rawSql ?? ''), ...templating.list.map(({ query }) => query)];
+  return [...targets.map(({ query, rawSql }) => query ?? rawSql ?? ''), ...templating.list.map(variableText)];
 }

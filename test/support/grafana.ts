@@ -28,7 +28,10 @@ export interface Panel {
   readonly description?: string;
   readonly datasource?: DataSourceRef;
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  readonly fieldConfig?: { readonly defaults: { readonly unit?: string; readonly thresholds?: { steps: unknown[] } } };
+  readonly fieldConfig?: {
+    readonly defaults: { readonly unit?: string; readonly thresholds?: { readonly steps: readonly unknown[] } };
+    readonly overrides: readonly { readonly matcher: { readonly id: string; readonly options: string } }[];
+  };
   readonly targets?: readonly Target[];
 }
 
@@ -36,7 +39,7 @@ export interface Variable {
   readonly name: string;
   readonly type: string;
   readonly datasource: DataSourceRef;
-  readonly query: string;
+  readonly query: string | { readonly query: string };
 }
 
 export interface Dashboard {
@@ -79,7 +82,12 @@ export function queriesOf(dashboard: Dashboard, title: string, view: View): stri
 
 export function variableQuery(dashboard: Dashboard, name: string, view: View): string {
   const found = dashboard.templating.list.find((one) => one.name === name) ?? assert.fail(`there is no ${name}`);
-  return found.datasource.type === 'influxdb' ? filledInfluxql(found.query, view) : filledSql(found.query, view);
+  const text = variableText(found);
+  return found.datasource.type === 'influxdb' ? filledInfluxql(text, view) : filledSql(text, view);
+}
+
+export function variableText({ query }: Variable): string {
+  return typeof query === 'string' ? query : query.query;
 }
 
 /** Of titles that each has a check, and what is in the dashboard: a panel that no test runs is found out. */
