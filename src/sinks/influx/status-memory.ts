@@ -4,7 +4,7 @@
  * of any length is there from its beginning to its end, the longer the coarser. In memory: a restart forgets it. Pure.
  */
 
-/** A moment is some 300 bytes for each sink. */
+/** A moment of an edge with three sinks takes 2.8 kB. */
 export const MOMENTS_MAX = 512;
 
 export class StatusMemory<Moment> {
