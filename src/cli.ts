@@ -73,6 +73,7 @@ simulate
   )
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--port <number>', 'port to listen on', portNumber, 8090)
+  .option('--state <file>', 'keeps what it has got, also over a restart; default: it forgets it when it ends')
   .option('--delay <duration>', 'time before each answer, such as 200ms', durationMs, 0)
   .option('--fail <share>', 'share of requests answered 500, from 0 to 1', share, 0)
   .option('--busy <share>', 'share of requests answered 429, with Retry-After', share, 0)
@@ -82,6 +83,15 @@ simulate
   .option('--refuse-where <field=value>', 'values of which this field is this text are answered 400', fieldAndValue)
   .option('--seed <number>', 'repeats which requests fail', countOrNone)
   .action(async (...given: SimulateArguments<'mes'>) => (await simulateCommands()).mes(...given));
+
+simulate
+  .command('mes-check')
+  .description(
+    'count what such a MES has got against the measurements of a hub (exit code 1: something is missing or doubled)',
+  )
+  .option('--mes <url>', 'the stand-in MES', 'http://127.0.0.1:8090')
+  .option('--hub <url>', 'the hub', 'http://127.0.0.1:8081')
+  .action(async (...given: SimulateArguments<'mesCheck'>) => (await simulateCommands()).mesCheck(...given));
 
 simulate
   .command('cmm')
@@ -306,7 +316,7 @@ function logCommands(): Promise<LogCommands> {
 }
 
 type SimulateCommands = typeof import('./simulate-commands.ts');
-type SimulateArguments<Name extends 'shdr' | 'mes' | 'cmm'> = Parameters<SimulateCommands[Name]>;
+type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm'> = Parameters<SimulateCommands[Name]>;
 
 function simulateCommands(): Promise<SimulateCommands> {
   return import('./simulate-commands.ts');

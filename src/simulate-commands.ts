@@ -3,11 +3,15 @@ import { aborted, systemClock } from './base/clock.ts';
 import { MillwrightError } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { nodeFiles } from './base/node-files.ts';
-import { runProcess } from './base/process.ts';
+import { EXIT_FAILED, runProcess } from './base/process.ts';
 import { seededRandom } from './base/random.ts';
 import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
+import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
 import { playShdr } from './sim/shdr-player.ts';
+
+/** From a measurement to the hub and to the MES, while neither is behind. */
+const UNDER_WAY_MICROS = 3_000_000;
 
 export interface ShdrArguments {
   readonly file: string;
@@ -34,6 +38,7 @@ export async function shdr({ close, maxGap, ...rest }: ShdrArguments): Promise<v
 export interface MesArguments {
   readonly host: string;
   readonly port: number;
+  readonly state?: string;
   readonly delay: number;
   readonly fail: number;
   readonly busy: number;
@@ -48,6 +53,7 @@ export async function mes(options: MesArguments): Promise<void> {
   const { host, port, seed = Date.now() % 1_000_000 } = options;
   const log = processLogger('info');
   const faults = {
+    down: false,
     delay_ms: options.delay,
     fail: options.fail,
     busy: options.busy,
@@ -57,11 +63,19 @@ export async function mes(options: MesArguments): Promise<void> {
     refuse_where: options.refuseWhere ?? null,
   };
   await runProcess(log, async (signal) => {
-    const standIn = await startMes({ host, port, faults, clock: systemClock, random: seededRandom(seed), log });
+    const parts = { clock: systemClock, random: seededRandom(seed), log };
+    const standIn = await startMes({ host, port, faults, stateFile: options.state ?? null, ...parts });
     log.info('faults are drawn', { seed });
     await aborted(signal);
     await standIn.close();
   });
+}
+
+export async function mesCheck({ mes: mesUrl, hub: hubUrl }: { mes: string; hub: string }): Promise<void> {
+  const untilMicros = systemClock.nowMicros() - UNDER_WAY_MICROS;
+  const check = await checkMes({ mesUrl, hubUrl, untilMicros });
+  process.stdout.write(describeCheck(check));
+  if (!isWhole(check)) process.exitCode = EXIT_FAILED;
 }
 
 export interface CmmArguments {
