@@ -67,6 +67,7 @@ export function simulatedMetrology({ hubUrl, mesUrl, resultsFolder, logFolder }:
   const length = {
     characteristic: 'length',
     measured_value: column('Observed_Part_Length_mm'),
+    part_id: 'rail 100',
     serial_number: column('Serial_Number'),
     nominal_value: 100,
     lower_limit: 99.995,
