@@ -22,9 +22,9 @@ export interface Received {
 
 type Line = Received | { readonly refused: string } | { readonly earlier: { readonly [machineId: string]: number } };
 
-/** Values that are remembered; of older ones only the count. */
-export const RECEIVED_MAX = 200_000;
-export const KEYS_MAX = 500_000;
+/** Values that are remembered, up to twice as many; of older ones only the count. At one in five seconds, a day and more. */
+export const RECEIVED_MAX = 25_000;
+export const KEYS_MAX = 100_000;
 
 export class MesMemory {
   readonly #file: string | null;
