@@ -20,7 +20,15 @@ export interface Received {
   readonly body: { readonly [field: string]: unknown };
 }
 
-type Line = Received | { readonly refused: string } | { readonly earlier: { readonly [machineId: string]: number } };
+interface Refused {
+  readonly refused: string;
+}
+
+interface Earlier {
+  readonly earlier: { readonly [machineId: string]: number };
+}
+
+type Line = Received | Refused | Earlier;
 
 /** Values that are remembered, up to twice as many; of older ones only the count. At one in five seconds, a day and more. */
 export const RECEIVED_MAX = 25_000;
@@ -102,16 +110,18 @@ export class MesMemory {
     this.#answered.delete(oldest);
   }
 
+  /** What makes no sense is passed over. */
   #take(text: string): void {
-    let line: Line;
+    let line: unknown;
     try {
-      line = JSON.parse(text) as Line;
+      line = JSON.parse(text);
     } catch {
       return;
     }
-    if ('earlier' in line) for (const [machineId, count] of Object.entries(line.earlier)) this.#add(machineId, count);
-    else if ('refused' in line) this.#remember(line.refused, 'refused');
-    else this.#accepted(line);
+    if (isReceived(line)) this.#accepted(line);
+    else if (isEarlier(line))
+      for (const [machineId, count] of Object.entries(line.earlier)) this.#add(machineId, count);
+    else if (isRefused(line)) this.#remember(line.refused, 'refused');
   }
 
   #write(line: Line): void {
@@ -144,4 +154,23 @@ function textOf(file: string): string {
     if (isSystemError(error, 'ENOENT')) return '';
     throw error;
   }
+}
+
+function isReceived(line: unknown): line is Received {
+  if (!isObject(line) || !isObject(line['body'])) return false;
+  const { key, received_at } = line;
+  return (key === null || typeof key === 'string') && typeof received_at === 'string';
+}
+
+function isRefused(line: unknown): line is Refused {
+  return isObject(line) && typeof line['refused'] === 'string';
+}
+
+function isEarlier(line: unknown): line is Earlier {
+  if (!isObject(line) || !isObject(line['earlier'])) return false;
+  return Object.values(line['earlier']).every((count) => typeof count === 'number');
+}
+
+function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null;
 }

@@ -108,7 +108,7 @@ test('with a file it knows all of it again after a restart, also after one in th
   await post(first, value(4, 'CMM-2'));
   const before = await all(first);
   await first.close();
-  await appendFile(file, '{"key":"k5","rec');
+  await appendFile(file, 'null\n{"key":"k6"}\n{"earlier":{"CMM-1":"2"}}\n{"key":"k5","rec');
 
   const second = await start(context, {}, file);
   assert.deepEqual(await all(second), before);
