@@ -103,6 +103,7 @@ export async function runCopy(
 
 export interface HubProcess {
   readonly url: string;
+  readonly pid: number;
   /** CPU seconds that hub and database took since the hub served. */
   cpu(): Promise<{ hub: number; postgres: number }>;
   /** Peak of the resident memory, in bytes. */
@@ -134,6 +135,7 @@ export async function startHubProcess(
   const before = { postgres: await postgresCpuSeconds(server), hub: cpuSeconds(hub.pid ?? 0) };
   return {
     url: `http://127.0.0.1:${port}`,
+    pid: hub.pid ?? 0,
     cpu: async () => ({
       hub: cpuSeconds(hub.pid ?? 0) - before.hub,
       postgres: (await postgresCpuSeconds(server)) - before.postgres,

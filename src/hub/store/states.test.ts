@@ -116,6 +116,34 @@ test('of two words of one instant the same one counts, whatever the order in whi
   }
 });
 
+test('of more states than an answer holds the newest are told', async (t) => {
+  const settings = await server.database();
+  const pool = createReadPool(settings, silentLogger);
+  t.after(() => pool.end());
+  await withClient(settings, (client) =>
+    client.query(
+      `insert into events (time, machine_id, event_type, state)
+        select $1::timestamptz + n * interval '1 second', 'M', 'state', case n % 2 when 0 then 'idle' else 'running' end
+        from generate_series(0, 24999) as n`,
+      [window.start],
+    ),
+  );
+  const states = await readStates(pool, { ...window, machineId: 'M' });
+  assert.equal(states.length, 20_000);
+  for (const [index, { state, start_time, end_time }] of states.entries()) {
+    const second = 5_000 + index;
+    assert.equal(state, second % 2 === 0 ? 'idle' : 'running');
+    assert.equal(start_time, timestampOf(START + second * 1e6));
+    assert.equal(end_time, second === 24_999 ? window.end : timestampOf(START + (second + 1) * 1e6));
+  }
+  const drawn = await readStates(pool, { ...window, machineId: 'M', points: 36 });
+  // Half of each hour each; a second more of idle in the last, before the state that stays.
+  assert.deepEqual(
+    drawn.map(({ state }) => state),
+    ['running', 'idle', 'running'],
+  );
+});
+
 /** From seconds to an hour in a state; a sample each five seconds, or an event for each change. */
 function randomStates(random: Random, source: 'events' | 'samples'): Reading[] {
   const readings: Reading[] = [];
