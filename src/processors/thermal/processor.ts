@@ -209,10 +209,15 @@ function ownOnly({ uncertaintyK }: TemperatureOptions): TemperatureOptions {
   return { kind: 'own', sensor: null, fixed: null, uncertaintyK };
 }
 
+/** Where the scale needs no correction, the likeliest mistake is to have said that nothing is compensated. */
+const NO_SCALE =
+  'no coefficient of the scale is configured: not corrected. Configure scale, or say compensation: scale where the source ' +
+  'compensates it';
+
 function materialReasons(plan: Plan, { part, scale }: { part: Material | null; scale: Material | null }): string[] {
   return [
     ...(plan.part && part === null ? ['no coefficient of the part is configured: not corrected'] : []),
-    ...(plan.scale && scale === null ? ['no coefficient of the scale is configured: not corrected'] : []),
+    ...(plan.scale && scale === null ? [NO_SCALE] : []),
   ];
 }
 
