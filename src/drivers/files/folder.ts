@@ -12,6 +12,16 @@ const path: typeof import('node:path') = process.getBuiltinModule('node:path');
 export interface FileState {
   readonly size: number;
   readonly mtimeMs: number;
+  /** Of the last change of anything: also where another file, or a copied time, has come in its place. */
+  readonly ctimeMs: number;
+}
+
+/** It is this file that cannot be read, for the reason that is the cause. */
+export class UnreadableFile extends Error {
+  constructor(cause: unknown) {
+    super('the file cannot be read', { cause });
+    this.name = 'UnreadableFile';
+  }
 }
 
 /** Names of the files in it, not of folders. */
@@ -23,15 +33,28 @@ export async function fileNames(folder: string): Promise<string[]> {
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
 }
 
-/** undefined when there is no such file, or it is none. */
+/** Which folder it is: another one in its place has another number. */
+export async function folderNumber(folder: string): Promise<number> {
+  return (await valueOf<Stats>((done) => fs.stat(folder, done))).ino;
+}
+
+/** undefined when there is no such file, or it is none. @throws UnreadableFile */
 export async function fileState(file: string): Promise<FileState | undefined> {
   try {
     const stats = await valueOf<Stats>((done) => fs.stat(file, done));
-    return stats.isFile() ? { size: stats.size, mtimeMs: stats.mtimeMs } : undefined;
+    return stats.isFile() ? stateOf(stats) : undefined;
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
+    throw new UnreadableFile(error);
   }
+}
+
+export function isSame(a: FileState, b: FileState): boolean {
+  return a.size === b.size && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
+}
+
+function stateOf({ size, mtimeMs, ctimeMs }: Stats): FileState {
+  return { size, mtimeMs, ctimeMs };
 }
 
 /** Calls back with the name of what may have changed, or null: anything. Undefined where there are no such events. */
@@ -68,38 +91,62 @@ export async function moveInto(folder: string, file: string): Promise<string | u
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
     if (!isSystemError(error, 'EXDEV')) throw error;
-    await settled((done) => fs.copyFile(file, target, done));
+    await copyFile(file, target);
     await removeFile(file);
   }
   return target;
 }
 
+/** All of it, or nothing: half a copy would be taken for the file. */
+async function copyFile(file: string, target: string): Promise<void> {
+  try {
+    await settled((done) => fs.copyFile(file, target, done));
+  } catch (error) {
+    await removeFile(target);
+    throw error;
+  }
+}
+
+/** Searched in steps that double and then halve, since a writer may use one name for years. */
 async function freeName(folder: string, name: string): Promise<string> {
   const { name: stem, ext } = path.parse(name);
-  for (let number = 1; ; number += 1) {
-    const target = path.join(folder, number === 1 ? name : `${stem}-${number}${ext}`);
-    if ((await fileState(target)) === undefined) return target;
+  const target = (number: number): string => path.join(folder, number === 1 ? name : `${stem}-${number}${ext}`);
+  const isTaken = async (number: number): Promise<boolean> => (await fileState(target(number))) !== undefined;
+  let taken = 0;
+  let free = 1;
+  while (await isTaken(free)) [taken, free] = [free, free * 2];
+  while (free - taken > 1) {
+    const middle = Math.floor((taken + free) / 2);
+    if (await isTaken(middle)) taken = middle;
+    else free = middle;
   }
+  return target(free);
 }
 
 /** So much of a file is read at once. */
 export const READ_BYTES: number = 64 * 1024;
 
-/** A file that is being read: no more of it than there was when it was opened. */
+/** A file that is being read: no more of it than there was when it was opened. Its methods throw {@link UnreadableFile}. */
 export class OpenFile {
   readonly state: FileState;
   readonly #descriptor: number;
   /** The beginning, which for most files is all: it is looked at several times. */
   #beginning: Buffer | undefined;
 
-  static async open(file: string): Promise<OpenFile> {
-    const descriptor = await valueOf<number>((done) => fs.open(file, 'r', done));
+  /** @returns undefined when it is gone */
+  static async open(file: string): Promise<OpenFile | undefined> {
+    let descriptor: number;
     try {
-      const { size, mtimeMs } = await valueOf<Stats>((done) => fs.fstat(descriptor, done));
-      return new OpenFile(descriptor, { size, mtimeMs });
+      descriptor = await valueOf<number>((done) => fs.open(file, 'r', done));
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return undefined;
+      throw new UnreadableFile(error);
+    }
+    try {
+      return new OpenFile(descriptor, stateOf(await valueOf<Stats>((done) => fs.fstat(descriptor, done))));
     } catch (error) {
       await settled((done) => fs.close(descriptor, done));
-      throw error;
+      throw new UnreadableFile(error);
     }
   }
 
@@ -131,6 +178,8 @@ export class OpenFile {
       const offset = got;
       const bytes = await valueOf<number>((done) => {
         fs.read(this.#descriptor, wanted, offset, wanted.length - offset, position + offset, done);
+      }).catch((error: unknown) => {
+        throw new UnreadableFile(error);
       });
       if (bytes === 0) break;
       got += bytes;

@@ -36,12 +36,17 @@ export interface FileEntry {
   readonly path: string;
   readonly size: number;
   readonly mtimeMs: number;
+  readonly ctimeMs: number;
   /** Of the file's bytes, so many are read. */
   readonly end: number;
   /** Rows read. */
   readonly rows: number;
   /** Of the newest row read. */
   readonly mark: string;
+  /** Of the newest row that gave its readings: by it they are known under any name. '' when there is none. */
+  readonly known: string;
+  /** What `known` was before this was read on: a mark that need not be remembered any more. */
+  readonly knownBefore: string;
   /** Digest of that row's text. */
   readonly last: string;
   /** Digests of the first bytes, and of those before `end`: by these a file that has grown is known. */
@@ -165,12 +170,10 @@ export class FilesMemory {
 
   #apply({ file, gone, mark, single, through }: JournalRecord): void {
     if (file !== undefined) {
-      const before = this.#files.get(file.path);
-      // A file that has grown is known by its newest row; one that has become another is remembered for itself.
-      if (before !== undefined && before.mark !== file.mark && before.rows <= file.rows)
-        this.#marks.delete(before.mark);
       this.#files.set(file.path, file);
-      if (file.mark !== '') this.#marks.add(file.mark);
+      // A file that has grown is known by its newest row; what has become another, or is copied, is remembered for itself.
+      if (file.knownBefore !== file.known && !this.#isKnownBy(file.knownBefore)) this.#marks.delete(file.knownBefore);
+      if (file.known !== '') this.#marks.add(file.known);
     }
     if (gone !== undefined) this.#files.delete(gone);
     if (mark !== undefined) this.#marks.add(mark);
@@ -178,6 +181,12 @@ export class FilesMemory {
     if (through !== undefined) this.#through = through;
     trim(this.#singles, SINGLES_MAX);
     trim(this.#marks, MARKS_MAX + this.#files.size);
+  }
+
+  #isKnownBy(mark: string): boolean {
+    if (mark === '') return true;
+    for (const { known } of this.#files.values()) if (known === mark) return true;
+    return false;
   }
 
   async #loadJournal(): Promise<void> {
@@ -193,13 +202,16 @@ export class FilesMemory {
     }
     const bytes = Buffer.alloc(await handle.size());
     await handle.read(bytes, 0);
+    let at = 0;
     let end = 0;
-    for (let next = bytes.indexOf(0x0a, end); next >= 0; next = bytes.indexOf(0x0a, end)) {
-      const record = decodeRecord(bytes.toString('utf8', end, next));
-      if (record === undefined) break;
+    for (let next = bytes.indexOf(0x0a, at); next >= 0; next = bytes.indexOf(0x0a, at)) {
+      const record = decodeRecord(bytes.toString('utf8', at, next));
+      at = next + 1;
+      // One that has decayed costs what it told, and none of those after it.
+      if (record === undefined) continue;
       this.#apply(record);
       this.#records += 1;
-      end = next + 1;
+      end = at;
     }
     if (end < bytes.length) await handle.truncate(end);
     this.#handle = handle;
@@ -222,10 +234,10 @@ export class FilesMemory {
 
   async #rewrite(): Promise<void> {
     const { files, folder } = this.#memory;
-    const own = new Set([...this.#files.values()].map(({ mark }) => mark));
+    const own = new Set([...this.#files.values()].map(({ known }) => known));
     const records: JournalRecord[] = [
       ...[...this.#marks].filter((mark) => !own.has(mark)).map((mark) => ({ mark })),
-      ...[...this.#files.values()].map((file) => ({ file })),
+      ...[...this.#files.values()].map((file) => ({ file: { ...file, knownBefore: '' } })),
       { single: [...this.#singles] },
       { through: this.#through },
     ];
