@@ -127,13 +127,17 @@ function fieldsOf(measurement: Measurement, meaning: Meaning): Field {
       case 'idempotency_key':
         return meaning.idempotencyKey;
       default: {
-        if (name.startsWith('details.')) return measurement.details?.[name.slice('details.'.length)];
+        if (name.startsWith('details.')) return own(measurement.details, name.slice('details.'.length));
         // The configuration has been checked for others.
         const value = measurement[name as (typeof MEASUREMENT_FIELDS)[number]];
         return typeof value === 'object' ? [...value] : value;
       }
     }
   };
+}
+
+function own(details: Measurement['details'], name: string): JsonValue | undefined {
+  return details !== undefined && Object.hasOwn(details, name) ? details[name] : undefined;
 }
 
 function isFail(
