@@ -478,6 +478,8 @@ export function isSignalKey(key: string): boolean {
     case 'gateway_time':
     case 'clock_quality':
     case 'sampling_factor':
+    // `READ_FROM_KEY`: the file and row where it was read.
+    case 'read_from':
       return false;
     default:
       return true;
