@@ -100,11 +100,11 @@ class Watch {
   readonly #isWanted: (name: string) => boolean;
   readonly #pending = new Map<string, Pending>();
   readonly #changed = new Set<string>();
-  readonly #watchers: { close(): void }[] = [];
+  /** By folder; its number tells when another one has come in its place. */
+  readonly #watched = new Map<string, { readonly number: number; close(): void }>();
   /** Files that could not be moved or deleted, and those that could not be read: said once. */
   readonly #stuck = new Set<string>();
   readonly #unreadable = new Set<string>();
-  readonly #folderNumbers = new Map<string, number>();
   #rescanDueMs = 0;
   #wake = new AbortController();
   /** Since the last commit. */
@@ -121,8 +121,7 @@ class Watch {
     await memory.load();
     // What an earlier run has noted and could not write.
     if (!(await memory.commit(signal))) return;
-    for (const folder of options.folders) await this.#listed(folder);
-    for (const folder of options.folders) this.#watch(folder);
+    for (const folder of options.folders) await listed(folder);
     context.connected();
     while (!signal.aborted) {
       this.#wake = new AbortController();
@@ -137,22 +136,30 @@ class Watch {
   }
 
   close(): void {
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watched.values()) watcher.close();
   }
 
   get #isGrowing(): boolean {
     return this.#parts.options.csv?.growing === true;
   }
 
-  #watch(folder: string): void {
+  async #watch(folder: string): Promise<void> {
+    const before = this.#watched.get(folder);
+    const number = await folderNumber(folder).catch((cause: unknown) => {
+      throw cannotReadFolder(folder, cause);
+    });
+    if (before?.number === number) return;
+    before?.close();
     const watcher = watchFolder(folder, (name) => {
-      if (name === null) this.#rescanDueMs = 0;
+      // By the folder's own name the system tells that it was moved or deleted.
+      if (name === null || name === nameOf(folder)) this.#rescanDueMs = 0;
       else if (this.#isWanted(name)) this.#changed.add(`${folder}/${name}`);
       else return;
       this.#wake.abort();
     });
-    if (watcher !== undefined) this.#watchers.push(watcher);
-    else this.#parts.context.log.info('the system tells no changes of the folder; it is only rescanned', { folder });
+    this.#watched.set(folder, { number, close: () => watcher?.close() });
+    if (watcher !== undefined || before !== undefined) return;
+    this.#parts.context.log.info('the system tells no changes of the folder; it is only rescanned', { folder });
   }
 
   async #round(): Promise<void> {
@@ -186,29 +193,14 @@ class Watch {
     const { options, memory } = this.#parts;
     const found = new Set<string>();
     for (const folder of options.folders) {
-      for (const name of await this.#listed(folder)) if (this.#isWanted(name)) found.add(`${folder}/${name}`);
+      await this.#watch(folder);
+      for (const name of await listed(folder)) if (this.#isWanted(name)) found.add(`${folder}/${name}`);
     }
     await this.#lookAt([...found]);
     for (const path of [...memory.paths()]) if (!found.has(path)) memory.forgetPath(path);
     for (const said of [this.#stuck, this.#unreadable]) {
       for (const path of said) if (!found.has(path)) said.delete(path);
     }
-  }
-
-  /** @throws connection_failed when the folder is not there, or is not the one that is watched */
-  async #listed(folder: string): Promise<string[]> {
-    let reason: unknown;
-    try {
-      const number = await folderNumber(folder);
-      const before = this.#folderNumbers.get(folder) ?? number;
-      this.#folderNumbers.set(folder, number);
-      if (number === before) return await fileNames(folder);
-    } catch (cause) {
-      reason = cause;
-    }
-    throw new MillwrightError('connection_failed', `the folder ${folder} cannot be read; it is waited for`, {
-      cause: reason ?? new Error('another folder has come in its place'),
-    });
   }
 
   /** A share answers many questions in the time of one. */
@@ -274,7 +266,7 @@ class Watch {
     if (!(error instanceof UnreadableFile)) throw error;
     if (this.#unreadable.has(path)) return;
     // With a share that is gone no file of it can be read, and that is said of the share.
-    await this.#listed(path.slice(0, path.lastIndexOf('/')));
+    await listed(path.slice(0, path.lastIndexOf('/')));
     this.#unreadable.add(path);
     this.#parts.context.log.error('a file cannot be read by the edge; it is tried again', {
       path,
@@ -501,6 +493,18 @@ class Watch {
       return false;
     }
   }
+}
+
+async function listed(folder: string): Promise<string[]> {
+  try {
+    return await fileNames(folder);
+  } catch (cause) {
+    throw cannotReadFolder(folder, cause);
+  }
+}
+
+function cannotReadFolder(folder: string, cause: unknown): MillwrightError {
+  return new MillwrightError('connection_failed', `the folder ${folder} cannot be read; it is waited for`, { cause });
 }
 
 function reasonsOf(bad: readonly BadRow[]): string {

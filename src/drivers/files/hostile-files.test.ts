@@ -234,15 +234,16 @@ test('a record of the journal that has decayed costs that record only', async ()
 });
 
 test('a folder in whose place another is put is watched', async () => {
-  bench.start({ format: 'csv', csv: CSV, rescan: '300ms' });
+  bench.start({ format: 'csv', csv: CSV, rescan: '1h' });
   await put('a.csv', rowOf(1));
   await bench.until(() => bench.values().length === 1);
   await mkdir(path.join(bench.root, 'new'));
   await rename(bench.folder, path.join(bench.root, 'old'));
   await rename(path.join(bench.root, 'new'), bench.folder);
-  await bench.until(() => bench.errors.length > 0);
-  await put('b.csv', rowOf(2));
-  await bench.until(() => bench.values().length === 2);
+  for (const second of [2, 3]) {
+    await put(`${second}.csv`, rowOf(second));
+    await bench.until(() => bench.values().length === second);
+  }
 });
 
 test("Calypso's table is whole with its END, and may be UTF-16", async () => {
