@@ -1,6 +1,18 @@
 /** What files, folders and disks do to a reader of files, other than to be well. */
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, readdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Bench, CSV, HEADER, rowOf } from './driver.test-support.ts';
@@ -231,6 +243,27 @@ test('a record of the journal that has decayed costs that record only', async ()
     bench.values().filter((value) => value !== 100.002),
     [100.001, 100.003],
   );
+});
+
+test('a row of 5,000 columns is read, a line of 2 GB is not', async () => {
+  bench.start();
+  await writeFile(at('line.csv'), `${HEADER}\n${rowOf(1)}\n`);
+  await truncate(at('line.csv'), 2 * 1024 ** 3);
+  const more = Array.from({ length: 5_000 }, (_, column) => `C${column}`).join(',');
+  await writeFile(at('wide.csv'), `${HEADER},${more}\n${rowOf(2)},${more}\n`);
+  await bench.until(async () => (await namesIn(at('quarantine'))).includes('line.csv'));
+  await bench.until(() => bench.values().includes(100.002));
+  assert.match(bench.events[0]?.text ?? '', /a row is longer than 1048576 bytes/);
+});
+
+test('what is read is moved to another disk too', async (context) => {
+  const other = await mkdtemp('/dev/shm/millwright-files-').catch(() => undefined);
+  if (other === undefined) return context.skip('there is no other disk here');
+  context.after(() => rm(other, { recursive: true }));
+  bench.start({ format: 'csv', csv: CSV, after_reading: 'move', read_folder: other });
+  await put('a b#1*.csv', rowOf(1));
+  await bench.until(async () => !(await namesIn(bench.folder)).includes('a b#1*.csv'));
+  assert.equal(await readFile(path.join(other, 'a b#1*.csv'), 'utf8'), `${HEADER}\n${rowOf(1)}\n`);
 });
 
 test('a folder in whose place another is put is watched', async () => {
