@@ -1,7 +1,7 @@
 /** Reads of inspected values: as they are, one characteristic each, and the material of a study. By index all of them. */
 import type { PoolClient } from 'pg';
 import type { CapabilityStudy, Feature, MeasurementRow, StudiedValue } from '../../model/api.ts';
-import type { Verdict } from '../../model/reading.ts';
+import { MEASUREMENT_VALUES, type Verdict } from '../../model/reading.ts';
 import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
 import { capabilityStudy, CONTEXT_VALUES } from '../quality/study.ts';
 import { BASELINE_VALUES } from '../quality/spc.ts';
@@ -54,25 +54,8 @@ export interface StudyRequest extends Ends {
 export const MEASUREMENT_COLUMNS: readonly (keyof MeasurementRow)[] = [
   'time',
   'machine_id',
-  'characteristic',
-  'measured_value',
-  'unit',
-  'part_id',
-  'serial_number',
-  'nominal_value',
-  'lower_limit',
-  'upper_limit',
-  'temperature_c',
-  'scale_temperature_c',
-  'compensation',
-  'compensated_value',
-  'correction',
-  'expanded_uncertainty',
+  ...MEASUREMENT_VALUES,
   'uncertainty_contributions',
-  'verdict',
-  'decision_rule',
-  'guard_band',
-  'conformance_probability',
   'distrust',
   'details',
   'gateway_time',
