@@ -4,7 +4,7 @@
  * Plain descriptors and callbacks, as in `base/node-files.ts`: `node:fs/promises` would cost memory that the edge lacks.
  */
 import type { FSWatcher, Stats } from 'node:fs';
-import { isSystemError } from '../../base/node-files.ts';
+import { isSystemError, readInto, settled, valueOf } from '../../base/node-files.ts';
 
 const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const path: typeof import('node:path') = process.getBuiltinModule('node:path');
@@ -173,27 +173,10 @@ export class OpenFile {
 
   async #readAt(position: number, length: number): Promise<Buffer> {
     const wanted = Buffer.allocUnsafe(Math.max(0, length));
-    let got = 0;
-    while (got < wanted.length) {
-      const offset = got;
-      const bytes = await valueOf<number>((done) => {
-        fs.read(this.#descriptor, wanted, offset, wanted.length - offset, position + offset, done);
-      }).catch((error: unknown) => {
-        throw new UnreadableFile(error);
-      });
-      if (bytes === 0) break;
-      got += bytes;
+    try {
+      return wanted.subarray(0, await readInto(this.#descriptor, wanted, position));
+    } catch (error) {
+      throw new UnreadableFile(error);
     }
-    return wanted.subarray(0, got);
   }
-}
-
-function settled(call: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => call((error) => (error === null ? resolve() : reject(error))));
-}
-
-function valueOf<Value>(
-  call: (done: (error: NodeJS.ErrnoException | null, value: Value) => void) => void,
-): Promise<Value> {
-  return new Promise((resolve, reject) => call((error, value) => (error === null ? resolve(value) : reject(error))));
 }
