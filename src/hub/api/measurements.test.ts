@@ -187,6 +187,42 @@ const alternating = (machine: string, count: number, fields: object = {}): objec
     }),
   );
 
+test('characteristics of old programs do not take the places of those that are measured now', async () => {
+  const old = Array.from({ length: 1_100 }, (_, number) =>
+    inspected('PROGRAMS', 0, { characteristic: `a${number}`, measured_value: 1 }),
+  );
+  const now = inspected('PROGRAMS', 3_600 * 24 * 40, { characteristic: 'z', measured_value: 1 });
+  await store(...old.slice(0, 600));
+  await store(...old.slice(600), now);
+  const features = await get<Feature[]>('PROGRAMS/features');
+  assert.deepEqual(
+    features.map(({ characteristic }) => characteristic),
+    ['z'],
+  );
+  const all = await get<Feature[]>(`PROGRAMS/features?start_time=${at(0)}`);
+  assert.equal(all.length, 1_000);
+  assert.ok(all.every(({ measurements }) => measurements === 1));
+});
+
+test('the worst of more than a thousand characteristics is among those that are told', async () => {
+  const many = Array.from({ length: 1_001 }, (_, number) =>
+    inspected('CROWD', 0, { characteristic: `a${number}`, measured_value: 1, upper_limit: 2, verdict: 'conform' }),
+  );
+  const bad = inspected('CROWD', 0, { characteristic: 'z', measured_value: 3, upper_limit: 2, verdict: 'nonconform' });
+  await store(...many.slice(0, 500));
+  await store(...many.slice(500), bad);
+  const [worst] = await get<Feature[]>('CROWD/features');
+  assert.deepEqual([worst?.characteristic, worst?.verdicts.nonconform], ['z', 1]);
+});
+
+test('a measurement of a clock in the future does not hide what is measured now', async () => {
+  const fields = { characteristic: 'now', measured_value: 1 };
+  await store({ ...inspected('CLOCK', 0, fields), timestamp: new Date().toISOString() });
+  await store({ ...inspected('CLOCK', 0, { ...fields, characteristic: 'far' }), timestamp: '2126-01-01T00:00:00Z' });
+  const features = await get<Feature[]>('CLOCK/features');
+  assert.deepEqual(features.map(({ characteristic }) => characteristic).sort(), ['far', 'now']);
+});
+
 test('a study: limits, rules, histogram and capability, worked out by hand', async () => {
   await store(...alternating('SPC', 30, { expanded_uncertainty: 0.002, verdict: 'conform' }));
   const study = await get<CapabilityStudy>('SPC/capability?characteristic=length');
