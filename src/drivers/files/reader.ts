@@ -102,8 +102,9 @@ export class FileReader {
     const source = await this.#open();
     this.#source = source;
     const entry = await this.#knownEntry();
-    this.#progress = entry ?? (await this.#findPlace(source));
-    this.#known = entry?.known ?? (this.#progress.rows > 0 ? this.#progress.mark : '');
+    const start: Progress = entry ?? { end: 0, rows: 0, mark: source.seed, last: '' };
+    this.#progress = await this.#findPlace(source, start);
+    this.#known = this.#progress === start ? (entry?.known ?? '') : this.#progress.mark;
     this.#knownBefore = entry?.known ?? '';
     let progress = this.#progress;
     for await (const row of source.rowsFrom(progress)) {
@@ -121,7 +122,9 @@ export class FileReader {
    */
   done({ progress }: MarkedRow, { isUnderstood }: { isUnderstood: boolean }): void {
     this.#progress = progress;
-    if (isUnderstood) this.#known = progress.mark;
+    if (!isUnderstood) return;
+    this.#known = progress.mark;
+    this.#read.memory.saw(progress.mark);
   }
 
   /** What to remember of it, up to the newest row that is {@link done}. Never rejects. */
@@ -158,9 +161,8 @@ export class FileReader {
     return { head: digestOf(head), tail: digestOf(tail) };
   }
 
-  /** By the content alone: after the last row whose mark is known. */
-  async #findPlace(source: RowSource): Promise<Progress> {
-    const start = { end: 0, rows: 0, mark: source.seed, last: '' };
+  /** By the content alone: after the last row whose mark is known, also by a copy that was read first. */
+  async #findPlace(source: RowSource, start: Progress): Promise<Progress> {
     let place = start;
     let progress: Progress = start;
     for await (const row of source.rowsFrom(start)) {
