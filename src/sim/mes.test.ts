@@ -51,6 +51,14 @@ test('single values and lists are accepted, in the order of arrival', async (con
   );
 });
 
+test('how many are to be told is a whole number', async (context) => {
+  const mes = await start(context);
+  for (const newest of ['all', '-1', '1.5', 'NaN']) {
+    assert.equal((await fetch(`${mes.url}/received?newest=${newest}`)).status, 400);
+  }
+  assert.equal((await fetch(`${mes.url}/received?newest=0`)).status, 200);
+});
+
 test('a key that comes again is answered as the first time, and not counted', async (context) => {
   const mes = await start(context, { refuse_every: 2 });
   assert.equal((await post(mes, value(1), 'a')).status, 201);

@@ -165,7 +165,7 @@ class StandIn implements Mes {
         return this.#take(request, response, body);
       case 'GET /received':
         if (searchParams.get('all') === '1') return answer(response, 200, this.#memory.received);
-        return answer(response, 200, this.report(Number(searchParams.get('newest') ?? NEWEST_DEFAULT)));
+        return this.#tell(response, Number(searchParams.get('newest') ?? NEWEST_DEFAULT));
       case 'GET /control':
         return answer(response, 200, this.#faults);
       case 'POST /control':
@@ -173,6 +173,11 @@ class StandIn implements Mes {
       default:
         return answer(response, 404, { error: `there is no ${request.method} ${pathname}` });
     }
+  }
+
+  #tell(response: ServerResponse, newest: number): void {
+    if (Number.isInteger(newest) && newest >= 0) return answer(response, 200, this.report(newest));
+    return answer(response, 400, { error: 'newest is a whole number from 0' });
   }
 
   async #take(request: IncomingMessage, response: ServerResponse, body: Buffer): Promise<void> {

@@ -160,7 +160,7 @@ test('the example of config/ and that of the docs read what the simulated machin
     sensors: sensors.map((sensor) => ({
       ...sensor,
       folder: watched,
-      quarantine_folder: path.join(folder, sensor.name),
+      quarantine_folder: path.join(folder, `held-${sensor.name}`),
     })),
     sinks: [{ type: 'hub', url: 'http://127.0.0.1:9' }],
     buffering: { folder: logFolder },

@@ -6,6 +6,7 @@
  */
 import { LIST_LENGTH_MAX, type Measurement, type Reading } from '../../model/reading.ts';
 import { microsOf } from '../../model/time.ts';
+import { mmPerUnit } from '../../model/units.ts';
 import type { CreateProcessor, Observer, Processor } from '../../ports/processor.ts';
 import { correctionOf } from './compensation.ts';
 import { conformanceProbability, guardBandOf, verdictOf } from './decision.ts';
@@ -15,7 +16,6 @@ import type { PartRule, TemperatureOptions, ThermalOptions } from './options.ts'
 import { type Plan, planOf } from './plan.ts';
 import { type Found, type Temperature, TemperatureSource } from './temperatures.ts';
 import { combined, contributionsOf, rectangular, type UncertainExpansion } from './uncertainty.ts';
-import { mmPerUnit } from './units.ts';
 
 export const create: CreateProcessor<ThermalOptions> = (options) => new ThermalProcessor(options);
 

@@ -3,6 +3,7 @@ import { isSignalKey, type JsonValue, type Measurement, type Reading, type Sampl
 import { signalNamed } from '../../model/signals.ts';
 import type { EdgeStatus, LogStatus, SinkStatus } from '../../model/status.ts';
 import { microsOf } from '../../model/time.ts';
+import { mmPerUnit } from '../../model/units.ts';
 import type { FieldValue, Point } from './line.ts';
 
 export const METROLOGY = 'cmm_metrology';
@@ -12,18 +13,6 @@ export const LOG_STATUS = 'millwright_log';
 export const EDGE_STATUS = 'millwright_edge';
 
 type Field = readonly [name: string, value: FieldValue];
-
-/** Millimetres in one of a unit of length. */
-const MILLIMETRES: ReadonlyMap<string, number> = new Map([
-  ['mm', 1],
-  ['um', 1e-3],
-  ['µm', 1e-3],
-  ['μm', 1e-3],
-  ['cm', 10],
-  ['m', 1000],
-  ['in', 25.4],
-  ['inch', 25.4],
-]);
 
 /** Of a measurement: its name there, and what it is called here as a length. Those after the first two may be missing. */
 const LENGTHS: readonly (readonly [field: keyof Measurement, name: string])[] = [
@@ -120,7 +109,7 @@ function whole(value: number): FieldValue {
 /** Two features of a part may have one timestamp: without the characteristic as a tag they would be one point. */
 function metrologyPoint(measurement: Measurement, backlogReadings: number | undefined): Point {
   const { machine_id, timestamp, characteristic, unit } = measurement;
-  const millimetres = MILLIMETRES.get(unit);
+  const millimetres = mmPerUnit(unit);
   const fields: Field[] = [];
   for (const [field, name] of LENGTHS) {
     const value = measurement[field];

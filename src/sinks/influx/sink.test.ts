@@ -121,6 +121,9 @@ test('trouble rejects, with the wait that is asked for', async (context) => {
     [{ status: 500, body: { code: 'internal error', message: 'disk' } }, { message: 'HTTP 500: disk' }],
     [{ status: 401, body: { code: 'unauthorized', message: 'unauthorized access' } }, { code: 'connection_failed' }],
     [{ status: 404, body: { message: 'bucket "shop" not found' } }, { message: 'HTTP 404: bucket "shop" not found' }],
+    [{ status: 503, headers: { 'retry-after': '-5' } }, { code: 'connection_failed' }],
+    [{ status: 503, headers: { 'retry-after': 'soon' } }, { code: 'connection_failed' }],
+    [{ status: 400, body: `<h1>${'no '.repeat(40_000)}</h1>` }, { code: 'connection_failed' }],
     [{ status: 302 }, { code: 'protocol_violation' }],
     [{ status: 400, body: '<h1>plain HTTP to an HTTPS port</h1>' }, { code: 'connection_failed' }],
   ] as const) {
@@ -144,6 +147,21 @@ test('lines that the answer names are refused, the others are written', async (c
     { sequence: 7, index: 1, reason: 'HTTP 400: no' },
   ]);
   assert.deepEqual(rig.posted.at(-1)?.lines.map(numberOf), [0, 1, 2, 5, 6, 7, 8]);
+});
+
+test('an answer that names more lines than are read of it is halved too', async (context) => {
+  const rig = await setup(context);
+  rig.answer = ({ lines }) => {
+    const data = lines.map((line, place) => ({
+      line_number: place + 1,
+      error_message: 'too old',
+      original_line: line,
+    }));
+    return { status: 400, body: { error: 'partial write of line protocol occurred', data } };
+  };
+  const { refused } = await rig.open().deliver([batch(6, samples(2_000))], never);
+  assert.equal(refused.length, 2_000);
+  assert.ok(refused.every(({ reason }) => reason === 'HTTP 400: too old'));
 });
 
 test('where no line is named, halving finds the guilty one', async (context) => {

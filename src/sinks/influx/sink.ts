@@ -37,6 +37,9 @@ const STATUS_WAIT_MS_MAX = 5 * 60_000;
 /** Longest answer that is kept with a refused line, in UTF-16 units. */
 const REASON_LENGTH_MAX = 1_000;
 
+/** Begins what is JSON, and no proxy's page. */
+const OPENING_BRACE = 0x7b;
+
 /** The content is refused: what cannot be parsed, a field of another type, too old for the bucket. */
 const OF_CONTENT: readonly number[] = [400, 422];
 
@@ -169,8 +172,9 @@ class InfluxSink implements Sink {
       this.#linesMax = Math.max(1, Math.min(this.#linesMax, Math.floor(lines.length / 2)));
       return { reason, guilty: new Map() };
     }
-    if (OF_CONTENT.includes(status) && sentenceOf(answer) !== undefined)
-      return { reason, guilty: guiltyOf(answer, lines.length) };
+    // One that blames thousands of lines is cut; halved requests are blamed in few words.
+    const isOwn = sentenceOf(answer) !== undefined || (answer.isCut && answer.body.at(0) === OPENING_BRACE);
+    if (OF_CONTENT.includes(status) && isOwn) return { reason, guilty: guiltyOf(answer, lines.length) };
     if (status < 400) throw new MillwrightError('protocol_violation', reason);
     const waitMs = retryAfterMs(answer, this.#context.clock.nowMicros());
     if (waitMs === undefined) throw new MillwrightError('connection_failed', reason);
