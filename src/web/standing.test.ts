@@ -57,6 +57,11 @@ test('a machine that was never heard of is neither offline nor idle', () => {
   assert.equal(kindOf({ state: null, state_since: null, last_seen: null, source_state: null }), 'never unknown');
 });
 
+test('a live machine that has told no state says so', () => {
+  const { kind, state, reason } = standingOf(machine({ state: null, state_since: null, state_reason: null }), NOW);
+  assert.deepEqual([kind, state, reason], ['now', 'unknown', 'It tells no state']);
+});
+
 test('attention: the worst first, then the longest waiting; a fault explains its alarm', () => {
   const condition = {
     time: ago(30),

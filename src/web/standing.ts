@@ -62,8 +62,10 @@ export function standingOf(machine: MachineNow, nowMs: number): Standing {
   if (silentMs > UNKNOWN_AFTER_MS) {
     return { ...unknownSince, kind: 'unknown', reason: `Was ${labelOf(machine.state)}` };
   }
-  const state = machine.state ?? 'unknown';
-  return { ...facts, kind: silentMs > STALE_AFTER_MS ? 'stale' : 'now', state };
+  const kind = silentMs > STALE_AFTER_MS ? 'stale' : 'now';
+  if (machine.state === null)
+    return { ...unknownSince, kind, sinceMs: null, reason: facts.reason ?? 'It tells no state' };
+  return { ...facts, kind, state: machine.state };
 }
 
 /** Whether a value is too old to pass for the present one. `periodMs`: how often it usually comes; 0 if not known. */
