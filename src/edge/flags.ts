@@ -19,10 +19,10 @@ export const EDGE_NODE_FLAGS: readonly string[] = [
   '--expose-gc',
 ];
 
-const COMPILERS_OFF: readonly string[] = ['--no-opt', '--no-maglev'];
+const FOR_SIZE: readonly string[] = ['--no-opt', '--no-maglev', '--optimize-for-size'];
 
 /** With a server of our own in the edge, the compilers are worth their memory (decision 020). */
 export function edgeNodeFlags({ sinks }: Pick<EdgeSettings, 'sinks'>): readonly string[] {
   const serves = sinks.some(({ type }) => SINKS[type]?.isServing === true);
-  return serves ? EDGE_NODE_FLAGS.filter((flag) => !COMPILERS_OFF.includes(flag)) : EDGE_NODE_FLAGS;
+  return serves ? EDGE_NODE_FLAGS.filter((flag) => !FOR_SIZE.includes(flag)) : EDGE_NODE_FLAGS;
 }
