@@ -175,6 +175,11 @@ for (const [name, description] of [
     .action((folder: string, { sink }: { sink?: string }) => deadLettersCommand(name, folder, sink));
 }
 
+program
+  .command('hash-password')
+  .description('reads a password from the standard input; prints what stands for it as password_hash')
+  .action(hashPassword);
+
 const publishTool = program
   .command('publish')
   .description('one reading to a running system, and what became of it (exit code 3: refused, a dead letter)')
@@ -276,9 +281,9 @@ async function edge(options: { config: string }): Promise<void> {
       { cause },
     );
   }
-  const { EDGE_NODE_FLAGS } = await import('./edge/flags.ts');
+  const { edgeNodeFlags } = await import('./edge/flags.ts');
   const main = siblingFile('./edge/main');
-  process.execve?.(process.execPath, [process.execPath, ...EDGE_NODE_FLAGS, main, file], process.env);
+  process.execve?.(process.execPath, [process.execPath, ...edgeNodeFlags(settings), main, file], process.env);
 }
 
 async function hub(options: { config: string }): Promise<void> {
@@ -294,6 +299,14 @@ async function hub(options: { config: string }): Promise<void> {
   };
   const parts = { version: VERSION, clock: systemClock, random: Math.random, log: logger, serving };
   await runProcess(logger, (signal) => runHub({ ...settings, pagesFolder }, parts, signal));
+}
+
+async function hashPassword(): Promise<void> {
+  const { text } = await import('node:stream/consumers');
+  const passwords = await import('./sinks/opcua-server/passwords.ts');
+  const [password = ''] = (await text(process.stdin)).split(/\r?\n/, 1);
+  if (password === '') throw new MillwrightError('bad_request', 'no password came on the standard input');
+  process.stdout.write(`${passwords.hashPassword(password)}\n`);
 }
 
 async function check(file: string): Promise<void> {

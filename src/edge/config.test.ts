@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readEdgeConfig } from './config.ts';
+import { EDGE_NODE_FLAGS, edgeNodeFlags } from './flags.ts';
 
 /** Of a NATS connection for which only servers are configured. */
 const CONNECTION = {
@@ -35,6 +36,17 @@ test('a sink begins at the oldest batch and drains as fast as it goes, unless it
     [', max_rate: 0', /max_rate: found 0; allowed: a whole number from 1/],
   ];
   for (const [keys, message] of wrong) await assert.rejects(read(keys), { code: 'config_invalid', message });
+});
+
+test('an edge that serves has the compilers, and the memory that they take; others have neither', async () => {
+  const { settings: lean } = await read('');
+  assert.equal(lean.control.memoryBytesMax, 256 * 2 ** 20);
+  assert.deepEqual(edgeNodeFlags(lean), EDGE_NODE_FLAGS);
+  assert.ok(EDGE_NODE_FLAGS.includes('--no-opt'));
+  const { settings: serving } = await read(' }\n  - { type: opcua_server');
+  assert.equal(serving.control.memoryBytesMax, 512 * 2 ** 20);
+  assert.ok(!edgeNodeFlags(serving).some((flag) => ['--no-opt', '--no-maglev'].includes(flag)));
+  assert.ok(edgeNodeFlags(serving).includes('--expose-gc'));
 });
 
 const NATS = { ...CONNECTION, servers: ['nats://one:4222', 'tls://two'] };

@@ -164,8 +164,8 @@ const schema = section({
       .describe('What a sample is worth against room left: more thins later and less'),
     cpu_max_percent: number({ min: 1, max: 10_000 }).prefault(100).describe('Processor time it may use, of one core'),
     memory_max: bytes({ min: 2 ** 20, max: 2 ** 50 })
-      .prefault('256MB')
-      .describe('Resident memory it may use'),
+      .optional()
+      .describe('Resident memory it may use; default: 256MB, with a sink of type opcua_server 512MB'),
   })
     .prefault({})
     .describe('Adaptive sampling'),
@@ -268,7 +268,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       horizonMs: control.horizon,
       fidelityWeight: control.fidelity_weight,
       cpuPercentMax: control.cpu_max_percent,
-      memoryBytesMax: control.memory_max,
+      memoryBytesMax: control.memory_max ?? memoryBytesMaxFor(sinks),
     },
     status: config.status,
   };
@@ -347,6 +347,11 @@ function natsSection(document: ConfigDocument, config: EdgeYaml): SinkSettings[]
     );
   }
   return [{ name: NATS_SINK, type: 'nats', from: 'oldest', maxRate: null, options: natsSinkOptionsOf(config.nats) }];
+}
+
+/** A server in the edge takes more by itself: it must not look like pressure. */
+function memoryBytesMaxFor(sinks: readonly SinkSettings[]): number {
+  return (sinks.some(({ type }) => SINKS[type]?.isServing === true) ? 512 : 256) * 2 ** 20;
 }
 
 function repeatedNames(document: ConfigDocument, key: string, names: readonly string[]): string[] {

@@ -14,13 +14,16 @@ export async function createSink(
   return (await entry.create()).create(options, { ...context, log: log.with({ sink: name }) });
 }
 
-/** @throws not_found when there is no sink of that name */
+/** @throws not_found when there is no sink of that name; bad_request for one to which nothing can be delivered again */
 export async function createSinkNamed(
   name: string,
   { gatewayId, sinks }: Pick<EdgeSettings, 'gatewayId' | 'sinks'>,
   context: Omit<SinkContext, 'gatewayId'>,
 ): Promise<Sink> {
   const found = sinks.find((sink) => sink.name === name);
+  if (found !== undefined && SINKS[found.type]?.isServing === true) {
+    throw new MillwrightError('bad_request', `the sink ${name} shows what is newest; nothing is delivered to it again`);
+  }
   if (found !== undefined) return await createSink(found, { gatewayId, ...context });
   const names = sinks.length === 0 ? 'there is none' : `there is ${sinks.map((sink) => sink.name).join(', ')}`;
   throw new MillwrightError('not_found', `no sink named ${JSON.stringify(name)} is configured; ${names}`);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { MillwrightError } from '../base/errors.ts';
 import type { Batch } from '../model/batch.ts';
 import { encodeFrame } from '../model/frame.ts';
+import type { ServingSink, Sink, Trouble } from '../ports/sink.ts';
 import { BEHIND_MS, RETRY_AFTER_MS_MAX } from './delivery.ts';
 import { newRig, type Rig, STORED } from './delivery.test-support.ts';
 
@@ -167,6 +168,38 @@ test('a failing sink says so in its status', async (context) => {
   assert.equal(during.lag_batches, 3);
   assert.equal(during.lag_readings, 6);
   assert.ok((during.oldest_unsent_age_seconds ?? -1) >= 0);
+});
+
+test('a serving sink says in the status what keeps it from serving, although it takes batches', async (context) => {
+  const rig = await newRig(context);
+  let trouble: Trouble | null = { message: 'the port is taken', isServing: false };
+  const sink: Sink & ServingSink = {
+    limits: rig.limits,
+    window: 1,
+    deliver: () => Promise.resolve(STORED),
+    close: () => Promise.resolve(),
+    serve: () => {},
+    get trouble() {
+      return trouble;
+    },
+  };
+  await rig.log.close();
+  await rig.open({ sink });
+  await rig.append(3);
+  let during = rig.delivery.status();
+  const told = (): unknown[] => [during.state, during.last_error, during.lag_batches];
+  await rig.run(() => {
+    during = rig.delivery.status();
+    return during.cursor === 3;
+  });
+  assert.deepEqual(told(), ['failing', 'the port is taken', 0]);
+  trouble = { message: 'the certificate ends soon', isServing: true };
+  await rig.append(1);
+  await rig.run(() => {
+    during = rig.delivery.status();
+    return during.cursor === 4;
+  });
+  assert.deepEqual(told(), ['ok', 'the certificate ends soon', 0]);
 });
 
 test('a refused batch goes to the dead letters, the others are settled', async (context) => {

@@ -15,7 +15,7 @@ import type { Cursor, DurableLog, ReadLimits, StoredBatch } from '../log/log.ts'
 import type { Batch } from '../model/batch.ts';
 import type { EdgeStatus, SinkStatus } from '../model/status.ts';
 import { timestampOf } from '../model/time.ts';
-import { isStatusReporter, type Settlement, type Sink } from '../ports/sink.ts';
+import { isServing, isStatusReporter, type Settlement, type Sink } from '../ports/sink.ts';
 import { type DeadLetters, refusedOf } from './dead-letters.ts';
 import { type Claim, type Lane, Lanes } from './lanes.ts';
 import { Pace } from './pace.ts';
@@ -163,14 +163,15 @@ export class Delivery {
   }
 
   status(): SinkStatus {
-    const { name, type, log, clock } = this.#options;
+    const { name, type, log, clock, sink } = this.#options;
+    const trouble = isServing(sink) ? sink.trouble : null;
     const { batches, readings, oldestAppendedAtMicros } = log.backlog(name);
     const ageMicros = oldestAppendedAtMicros === null ? null : clock.nowMicros() - oldestAppendedAtMicros;
     return {
       name,
       type,
-      state: this.#state,
-      last_error: this.#lastError,
+      state: trouble?.isServing === false && this.#state !== 'stopped' ? 'failing' : this.#state,
+      last_error: this.#lastError ?? trouble?.message ?? null,
       cursor: this.#cursor.position,
       lag_batches: batches,
       lag_readings: readings,

@@ -16,7 +16,8 @@ import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import { readsOnce } from '../ports/driver.ts';
-import type { Sink } from '../ports/sink.ts';
+import { isServing, type Sink } from '../ports/sink.ts';
+import { SINKS } from '../sinks/registry.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
 import { createSink } from './configured-sink.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -128,6 +129,7 @@ class Edge implements StatusSource, PressureSource {
       sinks: sinks.length,
     });
     this.#parts.onListening?.(port);
+    this.#serve();
     const deliveriesEnd = this.#stopDeliveries.signal;
     this.#runningDeliveries = Promise.all(
       this.#deliveries.flatMap((delivery) => [
@@ -256,6 +258,17 @@ class Edge implements StatusSource, PressureSource {
     return runner;
   }
 
+  #serve(): void {
+    const { sinks, log } = this.#settings;
+    const pollIntervalsMs = (): ReadonlyMap<string, number> => {
+      return new Map(this.#sources.flatMap(({ name, pollIntervalMs: ms }) => (ms === undefined ? [] : [[name, ms]])));
+    };
+    for (const [index, sink] of this.#sinks.entries()) {
+      const folder = `${log.folder}/sinks/${encodeURIComponent(sinks[index]!.name)}`;
+      if (isServing(sink)) sink.serve({ folder, pollIntervalsMs });
+    }
+  }
+
   #openControl(): SamplingControl {
     const { clock, log: logger } = this.#parts;
     const { control: settings } = this.#settings;
@@ -289,7 +302,9 @@ function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgePart
     log,
     gatewayId: settings.gatewayId,
     sinks: settings.sinks.map((sink) => sink.name),
-    startFrom: Object.fromEntries(settings.sinks.map(({ name, from }) => [name, from])),
+    startFrom: Object.fromEntries(
+      settings.sinks.map(({ name, type, from }) => [name, SINKS[type]?.isServing === true ? 'recent' : from]),
+    ),
     newId: () => newId(random),
   });
 }

@@ -1,3 +1,7 @@
+/** How Node is started for an edge. */
+import { SINKS } from '../sinks/registry.ts';
+import type { EdgeSettings } from './settings.ts';
+
 /**
  * V8 flags of the edge's process, measured with `npm run bench -- edge`.
  *
@@ -14,3 +18,11 @@ export const EDGE_NODE_FLAGS: readonly string[] = [
   '--no-maglev',
   '--expose-gc',
 ];
+
+const FOR_SIZE: readonly string[] = ['--no-opt', '--no-maglev', '--optimize-for-size'];
+
+/** With a server of our own in the edge, the compilers are worth their memory (decision 023). */
+export function edgeNodeFlags({ sinks }: Pick<EdgeSettings, 'sinks'>): readonly string[] {
+  const serves = sinks.some(({ type }) => SINKS[type]?.isServing === true);
+  return serves ? EDGE_NODE_FLAGS.filter((flag) => !FOR_SIZE.includes(flag)) : EDGE_NODE_FLAGS;
+}

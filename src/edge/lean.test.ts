@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { DRIVERS } from '../drivers/registry.ts';
 import { PROCESSORS } from '../processors/registry.ts';
+import { SINKS } from '../sinks/registry.ts';
 
 const ROOT = new URL('../../', import.meta.url).href;
 const HOOKS = `
@@ -39,6 +40,27 @@ test('the edge loads no package, and no driver, processor or sink before it is n
     places.filter((place) => /^src\/(drivers|processors|sinks)\/.*\//.test(place)),
     [],
   );
+});
+
+/** Sinks whose packages are part of what they are. */
+const WITH_PACKAGES: readonly string[] = ['nats'];
+
+for (const type of Object.keys(SINKS).filter((type) => !WITH_PACKAGES.includes(type))) {
+  test(`sinks/${type} is loaded without a package, and without its schema`, () => {
+    const places = loadedBy(
+      `const { SINKS } = await import('./src/sinks/registry.ts'); await SINKS['${type}'].create()`,
+    );
+    assert.ok(
+      places.some((place) => place.startsWith(`src/sinks/${type.replaceAll('_', '-')}/`)),
+      places.join('\n'),
+    );
+    assert.deepEqual([...packagesOf(places), ...places.filter((place) => place.endsWith('/config.ts'))], []);
+  });
+}
+
+test('node-opcua is loaded by what the thread of an OPC UA server runs', () => {
+  const thread = `await import('./src/sinks/opcua-server/server.ts')`;
+  assert.ok(packagesOf(loadedBy(thread)).some((place) => place.startsWith('node_modules/node-opcua/')));
 });
 
 for (const [room, registry] of Object.entries({ drivers: DRIVERS, processors: PROCESSORS })) {

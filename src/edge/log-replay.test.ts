@@ -15,6 +15,7 @@ import { ROOMY } from '../log/options.test-support.ts';
 import { parseRange } from '../log/range.ts';
 import { decodeBatches } from '../model/batch.ts';
 import { encodeFrame } from '../model/frame.ts';
+import { createSinkNamed } from './configured-sink.ts';
 import { RETRY_LIMITS } from './delivery.ts';
 import { type LogReplayed, replayLog } from './log-replay.ts';
 
@@ -114,6 +115,15 @@ test('a part is named by sequences, or by the times of readings', async () => {
     ['gw/a_a/2', 'gw/a_a/3'],
     ['gw/a_b/4', 'gw/a_b/5'],
   ]);
+});
+
+test('nothing is delivered again to a sink that shows what is newest', async () => {
+  const sinks = [{ name: 'view', type: 'opcua_server', from: 'oldest', maxRate: null, options: {} }] as const;
+  const context = { clock, random: () => 0.5, log: silentLogger, backlogReadings: () => undefined };
+  await assert.rejects(createSinkNamed('view', { gatewayId: 'gw', sinks }, context), {
+    code: 'bad_request',
+    message: 'the sink view shows what is newest; nothing is delivered to it again',
+  });
 });
 
 test('what may pass is tried again, and what is refused is counted', async () => {

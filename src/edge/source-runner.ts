@@ -112,6 +112,11 @@ export class SourceRunner {
     return this.#options.sensor.priority;
   }
 
+  /** Time between two samples, thinning included; undefined: the source reports on change. */
+  get pollIntervalMs(): number | undefined {
+    return this.#isPolled ? this.#options.sensor.samplingIntervalMs * this.#polledFactor : undefined;
+  }
+
   /** Samples that there would have been at sampling factor 1. */
   get samplesInFull(): number {
     return this.#samplesInFull;

@@ -8,7 +8,7 @@ import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { encodeSmallFile } from '../base/small-files.ts';
 import { microsOf } from '../model/time.ts';
-import { ISLANDS_MAX, SAVE_INTERVAL_MS } from './cursor.ts';
+import { ISLANDS_MAX, RECENT_BATCHES, SAVE_INTERVAL_MS } from './cursor.ts';
 import { SEGMENT_HEADER_BYTES } from './format.ts';
 import { inspectLog } from './inspect.ts';
 import { DurableLog } from './log.ts';
@@ -239,6 +239,20 @@ test('a sink that has no cursor begins where it is told to, and stays there', as
   const again = await DurableLog.open(options);
   assert.deepEqual(positions(again), [12, 0, 4, 0, 12], 'a sink that was down all the time misses nothing');
   assert.equal(again.firstSequence, 1);
+  await again.close();
+});
+
+test('a sink that shows what is newest begins near the end at each opening, whatever its cursor says', async () => {
+  const { folder } = await closedLog();
+  const options = optionsFor(folder, { sinks: ['view'], startFrom: { view: 'recent' } });
+  const log = await DurableLog.open(options);
+  assert.equal(log.cursor('view').position, 0);
+  await settleThrough(log.cursor('view'), 12);
+  await appendSeveral(log, RECENT_BATCHES);
+  await log.close();
+  const again = await DurableLog.open(options);
+  assert.equal(again.cursor('view').position, again.lastSequence - RECENT_BATCHES);
+  assert.ok(again.cursor('view').position >= 12, 'it is not all that it looks through again');
   await again.close();
 });
 

@@ -24,8 +24,14 @@ export const SAVE_INTERVAL_MS = 1000;
  */
 export const ISLANDS_MAX = 32;
 
-/** Where a sink begins that has no cursor yet: a number is the sequence of its first batch. */
-export type StartFrom = 'oldest' | 'now' | number;
+/**
+ * Where a sink begins that has no cursor yet: a number is the sequence of its first batch. `recent`: {@link RECENT_BATCHES}
+ * before the end, at each opening, whatever its cursor says.
+ */
+export type StartFrom = 'oldest' | 'now' | 'recent' | number;
+
+/** Enough for what a machine says once in a minute or two; a second's work to look through. */
+export const RECENT_BATCHES = 1_000;
 
 /** All numbers from `first` to `last`, whether or not there is a batch for each. */
 export interface SettledRange {
@@ -350,6 +356,9 @@ export function startOf(
   { from, firstSequence, lastSequence, log }: StartOptions,
 ): CursorStart {
   const oldest = firstSequence - 1;
+  if (from === 'recent') {
+    return { position: Math.max(oldest, lastSequence - RECENT_BATCHES), islands: [], toBeSaved: false };
+  }
   if (loaded === undefined) {
     const wanted = from === 'now' ? lastSequence : from === 'oldest' ? oldest : from - 1;
     const position = Math.max(oldest, Math.min(wanted, lastSequence));

@@ -49,6 +49,38 @@ export function isStatusReporter(sink: Sink): sink is Sink & StatusReporter {
   return 'report' in sink;
 }
 
+/** What keeps a serving sink from its work, or soon will. */
+export interface Trouble {
+  readonly message: string;
+  /** Clients are served all the same. */
+  readonly isServing: boolean;
+}
+
+export interface ServingPlace {
+  /** Of this sink alone, beside the log; the sink makes it. */
+  readonly folder: string;
+  /**
+   * Time between two samples of each source that is polled, by its name, now. Others report on change: a long silence is
+   * none of theirs, and their drivers tell when they are lost.
+   */
+  pollIntervalsMs(): ReadonlyMap<string, number>;
+}
+
+/**
+ * An optional ability: the far end comes to the sink, which serves it what is newest. Such a sink takes every batch at
+ * once, also while it cannot serve, and begins near the end of the log at each start of the edge, since what is old is
+ * nothing to it. It tries for itself to serve again: there is no delivery that could fail.
+ */
+export interface ServingSink {
+  /** Called once, before all else; goes on until `close`. Never throws. */
+  serve(place: ServingPlace): void;
+  readonly trouble: Trouble | null;
+}
+
+export function isServing(sink: Sink): sink is Sink & ServingSink {
+  return 'serve' in sink;
+}
+
 export interface SinkContext {
   readonly gatewayId: string;
   /** Readings of the log that this sink has not settled yet; undefined where it delivers beside an edge, for a replay. */

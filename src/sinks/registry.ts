@@ -11,6 +11,8 @@ export interface SinkEntry {
   /** Only for who reads the configuration: loads the schema library. */
   readonly schema: () => Promise<{ readonly schema: ZodType }>;
   readonly create: () => Promise<SinkModule>;
+  /** What it makes is a `ServingSink` (`ports/sink.ts`). */
+  readonly isServing?: true;
 }
 
 export const SINKS: { readonly [type: string]: SinkEntry } = {
@@ -18,4 +20,9 @@ export const SINKS: { readonly [type: string]: SinkEntry } = {
   influx: { schema: () => import('./influx/config.ts'), create: () => import('./influx/sink.ts') },
   mes: { schema: () => import('./mes/config.ts'), create: () => import('./mes/sink.ts') },
   nats: { schema: () => import('./nats/config.ts'), create: () => import('./nats/sink.ts') },
+  opcua_server: {
+    schema: () => import('./opcua-server/config.ts'),
+    create: () => import('./opcua-server/sink.ts'),
+    isServing: true,
+  },
 };

@@ -7,7 +7,8 @@ import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { MachineNow } from '../../src/model/api.ts';
-import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
+import { isPassword } from '../../src/sinks/opcua-server/passwords.ts';
+import { CLI, Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 let folder: string;
 before(async () => {
@@ -185,6 +186,13 @@ test('a simulated measuring machine leaves its files, and ends when it is told t
   const wrong = await run('simulate', 'cmm', '--out', out, '--material', 'cheese');
   assert.equal(wrong.code, 2);
   assert.match(wrong.said, /--material: found "cheese"; allowed: aluminium-6061/);
+});
+
+test('hash-password prints what stands for a password, and nothing of it', async () => {
+  const hash = execFileSync(process.execPath, [CLI, 'hash-password'], { input: 'open sesame\n', encoding: 'utf8' });
+  assert.equal(await isPassword('open sesame', hash.trim()), true);
+  const { code, said } = await run('hash-password');
+  assert.deepEqual([code, /no password came on the standard input/.test(said)], [2, true], said);
 });
 
 test('dead letters are listed, exported, and replayed when the sink is there', async () => {

@@ -1,0 +1,245 @@
+/**
+ * The server itself: makes its certificate once, listens, lets in whom the configuration and the folder of trusted
+ * certificates let in, and tells what is wrong in sentences. What keeps it from serving is tried again for ever.
+ */
+import {
+  type AddressSpace,
+  MessageSecurityMode,
+  OPCUACertificateManager,
+  OPCUAServer,
+  SecurityPolicy,
+} from 'node-opcua';
+import { Backoff } from '../../base/backoff.ts';
+import { aborted, type Clock } from '../../base/clock.ts';
+import { MillwrightError, messageOf } from '../../base/errors.ts';
+import type { LogFields, LogLevel } from '../../base/logger.ts';
+import type { Random } from '../../base/random.ts';
+import { VERSION } from '../../base/version.ts';
+import type { Trouble } from '../../ports/sink.ts';
+import { daysLeft, Rejected } from './certificates.ts';
+import type { OpcuaServerOptions, UserSettings } from './config.ts';
+import { isPassword } from './passwords.ts';
+import { Space } from './space.ts';
+import type { Variable } from './values.ts';
+
+const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
+const net: typeof import('node:net') = process.getBuiltinModule('node:net');
+
+const RETRY_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
+/** From so many days before the certificate's end on, it is told each day. */
+const EXPIRY_DAYS = 60;
+const DAY_MS = 86_400_000;
+/** Connections that are not yet, or no longer, a session. */
+const SPARE_CONNECTIONS = 10;
+/** Of what a client may ask in one request. */
+const NODES_PER_REQUEST_MAX = 10_000;
+
+export interface OpcuaServerParts {
+  readonly options: OpcuaServerOptions;
+  readonly gatewayId: string;
+  /** Of the sink. */
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** All that is shown, for a server that begins. */
+  readonly variables: () => Iterable<Variable>;
+  readonly log: (level: LogLevel, message: string, fields?: LogFields) => void;
+  readonly onTrouble: (trouble: Trouble | null) => void;
+}
+
+export class OpcuaServer {
+  readonly #parts: OpcuaServerParts;
+  readonly #backoff: Backoff;
+  readonly #pkiFolder: string;
+  #space: Space | undefined;
+
+  constructor(parts: OpcuaServerParts) {
+    this.#parts = parts;
+    this.#backoff = new Backoff(RETRY_LIMITS, parts.random);
+    this.#pkiFolder = parts.options.pkiFolder ?? `${parts.folder}/pki`;
+  }
+
+  show(variable: Variable): void {
+    this.#space?.show(variable);
+  }
+
+  /** Until aborted; then the sessions are closed. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log, onTrouble } = this.#parts;
+    let told = '';
+    while (!signal.aborted) {
+      try {
+        await this.#serve(signal);
+      } catch (error) {
+        const reason = messageOf(error);
+        onTrouble({ message: reason, isServing: false });
+        if (reason !== told) log('warn', 'the OPC UA server cannot serve now; it is tried again', { reason });
+        told = reason;
+        await clock.sleep(this.#backoff.nextMs(), signal);
+      }
+    }
+  }
+
+  /** Until aborted. @throws when it cannot begin */
+  async #serve(signal: AbortSignal): Promise<void> {
+    const { options, log, variables } = this.#parts;
+    await checkAddress(options);
+    const managers = await this.#openStores();
+    const server = new OPCUAServer({
+      ...this.#endpoint(),
+      ...this.#identity(),
+      ...managers,
+      userManager: { isValidUserAsync: (name, password, done) => void this.#logIn(name, password, done) },
+    });
+    try {
+      await server.initialize();
+      const space: AddressSpace | null = server.engine.addressSpace;
+      if (space === null) throw new MillwrightError('internal', 'the server has no address space');
+      const shown = new Space(space, (variable, error) =>
+        log('warn', 'a variable cannot be shown', { variable, error }),
+      );
+      for (const variable of variables()) shown.show(variable);
+      this.#space = shown;
+      await server.start();
+      this.#backoff.reset();
+      log('info', 'the OPC UA server serves', { url: server.getEndpointUrl(), certificates: this.#pkiFolder });
+      await this.#watchCertificate(server.certificateFile, signal);
+    } finally {
+      this.#space = undefined;
+      await server.shutdown(0);
+      await Promise.all([managers.serverCertificateManager.dispose(), managers.userCertificateManager.dispose()]);
+    }
+  }
+
+  #endpoint(): ConstructorParameters<typeof OPCUAServer>[0] {
+    const { host, port, hostnames, policies, allowNone, anonymous, sessionsMax } = this.#parts.options;
+    return {
+      host,
+      port,
+      alternateHostname: [...hostnames],
+      securityPolicies: [
+        ...policies.map((policy) => SecurityPolicy[policy]),
+        ...(allowNone ? [SecurityPolicy.None] : []),
+      ],
+      securityModes: [MessageSecurityMode.SignAndEncrypt, ...(allowNone ? [MessageSecurityMode.None] : [])],
+      allowAnonymous: anonymous,
+      maxConnectionsPerEndpoint: sessionsMax + SPARE_CONNECTIONS,
+      serverCapabilities: {
+        maxSessions: sessionsMax,
+        // A client that asks for the fastest rate there is gets each value, also those that came together in a batch.
+        minSupportedSampleRate: 0,
+        operationLimits: {
+          maxNodesPerRead: NODES_PER_REQUEST_MAX,
+          maxNodesPerBrowse: NODES_PER_REQUEST_MAX,
+          maxNodesPerRegisterNodes: NODES_PER_REQUEST_MAX,
+          maxNodesPerTranslateBrowsePathsToNodeIds: NODES_PER_REQUEST_MAX,
+          maxMonitoredItemsPerCall: NODES_PER_REQUEST_MAX,
+        },
+      },
+      isAuditing: false,
+    };
+  }
+
+  #identity(): ConstructorParameters<typeof OPCUAServer>[0] {
+    const { gatewayId } = this.#parts;
+    return {
+      serverInfo: {
+        // It stands in the certificate too, so nothing that may change is in it, such as the name of this machine.
+        applicationUri: `urn:millwright:edge:${encodeURIComponent(gatewayId)}`,
+        productUri: 'urn:millwright',
+        applicationName: { text: `Millwright ${gatewayId}` },
+      },
+      buildInfo: { productName: 'Millwright', manufacturerName: 'Millwright', softwareVersion: VERSION },
+    };
+  }
+
+  async #openStores(): Promise<{
+    serverCertificateManager: OPCUACertificateManager;
+    userCertificateManager: OPCUACertificateManager;
+  }> {
+    try {
+      fs.mkdirSync(this.#pkiFolder, { recursive: true, mode: 0o700 });
+      const rejected = new Rejected(this.#pkiFolder);
+      const serverCertificateManager = new OPCUACertificateManager({ rootFolder: this.#pkiFolder });
+      const reject = serverCertificateManager.rejectCertificate.bind(serverCertificateManager);
+      const rejectAndTell = async (certificate: Buffer): Promise<void> => {
+        await reject(certificate);
+        await this.#tellRejected(rejected);
+      };
+      // The library tells nobody when it refuses a client.
+      serverCertificateManager.rejectCertificate = rejectAndTell;
+      const userCertificateManager = new OPCUACertificateManager({ rootFolder: `${this.#pkiFolder}/users` });
+      await serverCertificateManager.initialize();
+      await userCertificateManager.initialize();
+      return { serverCertificateManager, userCertificateManager };
+    } catch (cause) {
+      throw new MillwrightError('storage_failed', `the folder of certificates ${this.#pkiFolder} cannot be used`, {
+        cause,
+      });
+    }
+  }
+
+  async #logIn(
+    name: string,
+    password: string,
+    done: (error: Error | null, isAuthorized?: boolean) => void,
+  ): Promise<void> {
+    const { options, log } = this.#parts;
+    const user = options.users.find((one) => one.name === name);
+    try {
+      const isAuthorized = user !== undefined && (await isPasswordOf(user, password));
+      if (!isAuthorized) log('warn', 'an OPC UA client was refused: no such user, or another password', { user: name });
+      done(null, isAuthorized);
+    } catch (error) {
+      log('warn', 'an OPC UA client was refused: the password of the user cannot be read', { user: name, error });
+      done(null, false);
+    }
+  }
+
+  async #tellRejected(rejected: Rejected): Promise<void> {
+    const { log, clock } = this.#parts;
+    for (const file of await rejected.untold(clock.monotonicMs())) {
+      log('warn', 'an OPC UA client was refused, because its certificate is not trusted; to trust it, move the file', {
+        file: `${rejected.folder}/${file}`,
+        to: `${this.#pkiFolder}/trusted/certs/`,
+      });
+    }
+  }
+
+  async #watchCertificate(file: string, signal: AbortSignal): Promise<void> {
+    const { clock, log, onTrouble } = this.#parts;
+    while (!signal.aborted) {
+      const days = daysLeft(fs.readFileSync(file, 'utf8'), clock.nowMicros() / 1000);
+      if (days > EXPIRY_DAYS) onTrouble(null);
+      else {
+        const when = days < 0 ? 'has expired' : `expires in ${days} days`;
+        const message = `the certificate of the OPC UA server, ${file}, ${when}; docs/sinks/opcua-server.md tells how to renew it`;
+        onTrouble({ message, isServing: true });
+        log(days < 0 ? 'error' : 'warn', message);
+      }
+      const nap = clock.sleep(DAY_MS, signal);
+      await Promise.race([nap, aborted(signal)]);
+    }
+  }
+}
+
+async function isPasswordOf(user: UserSettings, password: string): Promise<boolean> {
+  if ('passwordHash' in user) return await isPassword(password, user.passwordHash);
+  const [first = ''] = fs.readFileSync(user.passwordFile, 'utf8').split(/\r?\n/, 1);
+  return first !== '' && password === first;
+}
+
+/** The library tells a port that is taken late, and not always; so it is tried before. */
+async function checkAddress({ host, port }: OpcuaServerOptions): Promise<void> {
+  const probe = net.createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen({ host, port, exclusive: true }, resolve);
+    });
+  } catch (cause) {
+    const message = `port ${port} of ${host} cannot be used for OPC UA; set host and port of the sink`;
+    throw new MillwrightError('port_unavailable', message, { cause });
+  }
+  await new Promise((resolve) => probe.close(resolve));
+}

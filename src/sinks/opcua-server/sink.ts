@@ -1,0 +1,165 @@
+/**
+ * The sink `opcua_server`: shows the newest value of everything to clients that come to it over OPC UA.
+ *
+ * The server runs in a thread of its own (`thread.ts`): what it does with its clients holds up no machine that is read,
+ * and if it falls, it is started again. Batches are settled as soon as the thread has looked at them, whether or not the
+ * server could start and anybody looks: a view of what is now never keeps the log from letting go of what was.
+ */
+import { Backoff } from '../../base/backoff.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Batch } from '../../model/batch.ts';
+import type { EdgeStatus } from '../../model/status.ts';
+import type {
+  CreateSink,
+  ServingPlace,
+  ServingSink,
+  Settlement,
+  Sink,
+  SinkContext,
+  StatusReporter,
+  Trouble,
+} from '../../ports/sink.ts';
+import type { OpcuaServerOptions } from './config.ts';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
+
+export const create: CreateSink<OpcuaServerOptions> = (options, context) => new OpcuaServerSink(options, context);
+
+/** What one call may carry. One that has as many batches is part of a backlog. */
+export const CALL_LIMITS: Sink['limits'] = { batchesMax: 16, bytesMax: 1024 * 1024 };
+/** One for the newest batches, and one for those before. */
+const CALLS_MAX = 2;
+const RESTART_LIMITS = { firstMs: 1_000, maxMs: 60_000 } as const;
+/** How long the server may take to close the sessions of its clients. */
+const STOP_MS_MAX = 2_000;
+/** The edge's own is 3 MB, with which the thread would spend half its time on collecting garbage. */
+const YOUNG_GENERATION_MB = 24;
+
+type Worker = import('node:worker_threads').Worker;
+
+class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
+  readonly limits: Sink['limits'] = CALL_LIMITS;
+  readonly window = CALLS_MAX;
+  readonly #options: OpcuaServerOptions;
+  readonly #context: SinkContext;
+  readonly #closing = new AbortController();
+  readonly #backoff: Backoff;
+  #place: ServingPlace | undefined;
+  #worker: Worker | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #trouble: Trouble | null = null;
+  #calls = 0;
+  readonly #untaken = new Map<number, () => void>();
+
+  constructor(options: OpcuaServerOptions, context: SinkContext) {
+    this.#options = options;
+    this.#context = context;
+    this.#backoff = new Backoff(RESTART_LIMITS, context.random);
+  }
+
+  get trouble(): Trouble | null {
+    return this.#trouble;
+  }
+
+  serve(place: ServingPlace): void {
+    const { gatewayId } = this.#context;
+    this.#place = place;
+    this.#running = this.#run({ options: this.#options, gatewayId, folder: place.folder });
+  }
+
+  async deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement> {
+    this.#calls += 1;
+    const number = this.#calls;
+    const isBacklog = batches.length === this.limits.batchesMax;
+    const taken = new Promise<void>((resolve) => this.#untaken.set(number, resolve));
+    const letGo = (): void => this.#take(number);
+    signal.addEventListener('abort', letGo, { once: true });
+    const sent = batches.map(({ epoch, readings, payload }) => ({ epoch, readings, payload }));
+    if (!this.#post({ kind: 'batches', number, batches: sent, isBacklog })) this.#take(number);
+    await taken;
+    signal.removeEventListener('abort', letGo);
+    return { refused: [] };
+  }
+
+  async report(status: EdgeStatus): Promise<void> {
+    const pollIntervalsMs = this.#place?.pollIntervalsMs() ?? new Map<string, number>();
+    this.#post({ kind: 'status', status, pollIntervalsMs });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    const worker = this.#worker;
+    this.#post({ kind: 'stop' });
+    const ended = new AbortController();
+    const limit = this.#context.clock.sleep(STOP_MS_MAX, ended.signal).then(() => worker?.terminate());
+    await this.#running;
+    ended.abort();
+    await limit;
+  }
+
+  async #run(data: ThreadData): Promise<void> {
+    const { clock, log } = this.#context;
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const startedMs = clock.monotonicMs();
+      const reason = await this.#runThread(data);
+      this.#worker = undefined;
+      for (const number of this.#untaken.keys()) this.#take(number);
+      if (signal.aborted) return;
+      this.#trouble = { message: `the server has fallen (${reason}), and is started again`, isServing: false };
+      log.error('the OPC UA server has fallen, and is started again', { reason });
+      if (clock.monotonicMs() - startedMs > RESTART_LIMITS.maxMs) this.#backoff.reset();
+      await clock.sleep(this.#backoff.nextMs(), signal);
+    }
+  }
+
+  /** Until it has ended. @returns why */
+  async #runThread(data: ThreadData): Promise<string> {
+    const { Worker } = process.getBuiltinModule('node:worker_threads');
+    // Of the sources and of the built program alike.
+    const file = new URL(`./thread${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+    const worker = new Worker(file, {
+      workerData: data,
+      name: 'opcua',
+      stdout: true,
+      stderr: true,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
+    this.#worker = worker;
+    // The library talks of its own accord; it must not do so among the lines of the log.
+    for (const stream of [worker.stdout, worker.stderr]) {
+      stream.on('data', (text: Buffer) => this.#context.log.debug('node-opcua says', { text: String(text).trim() }));
+    }
+    worker.on('message', (message: FromThread) => this.#hear(message));
+    let reason = 'it has ended';
+    worker.on('error', (error) => {
+      reason = messageOf(error);
+    });
+    await new Promise((resolve) => worker.once('exit', resolve));
+    return reason;
+  }
+
+  #hear(message: FromThread): void {
+    switch (message.kind) {
+      case 'taken':
+        return this.#take(message.number);
+      case 'trouble':
+        this.#trouble = message.trouble;
+        return;
+      case 'log':
+        return this.#context.log[message.level](message.message, message.fields);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #take(number: number): void {
+    this.#untaken.get(number)?.();
+    this.#untaken.delete(number);
+  }
+
+  /** @returns whether there is a thread */
+  #post(message: ToThread): boolean {
+    this.#worker?.postMessage(message);
+    return this.#worker !== undefined;
+  }
+}
