@@ -100,7 +100,7 @@ async def main(settings):
     }
     if settings["kind"] == "serial":
         server = await StartAsyncSerialServer(
-            **options, framer=ModbusRtuFramer, port=settings["path"], baudrate=settings["baud_rate"], timeout=1
+            **options, framer=ModbusRtuFramer, port=settings["path"], baudrate=settings["baud_rate"], timeout=0
         )
         await server.start()
     else:

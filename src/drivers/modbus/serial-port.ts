@@ -8,6 +8,7 @@ const READ_BYTES = 1024;
 export async function openSerialPort(settings: SerialSettings, events: PortEvents): Promise<BytePort> {
   const { path } = settings;
   const line = await open(settings);
+  keepAwake(line);
   let isClosed = false;
   const fail = (cause: unknown): void => {
     if (isClosed) return;
@@ -34,11 +35,21 @@ export async function openSerialPort(settings: SerialSettings, events: PortEvent
   };
 }
 
+/**
+ * The package calls back from native code without telling Node that a turn of the event loop has begun, so what its
+ * promises lead to would wait for the next thing that happens in the process, perhaps a timeout. An immediate happens at once.
+ */
+function keepAwake({ poller }: Line): void {
+  for (const event of ['readable', 'writable']) poller?.on(event, () => void setImmediate(() => {}));
+}
+
 /** The part of `@serialport/bindings-cpp` that is used, on each platform. */
 interface Line {
   read(buffer: Buffer, offset: number, length: number): Promise<{ bytesRead: number }>;
   write(buffer: Buffer): Promise<void>;
   close(): Promise<void>;
+  /** On Linux and macOS. */
+  readonly poller?: { on(event: string, listener: () => void): unknown };
 }
 
 async function open({ path, baudRate, parity, stopBits }: SerialSettings): Promise<Line> {
