@@ -30,6 +30,7 @@ test('every command has a help text with its options', async () => {
     [['check'], /<file>/],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
     [['simulate', 'cmm'], /--out.*--interval.*--count.*--material.*--tolerance.*--seed.*--faults/s],
+    [['probe', 'modbus'], /\[host\].*--serial.*--unit.*--function.*--register.*--count.*--scan/s],
     [['log', 'inspect'], /<dir>.*--json/s],
     [['log', 'export'], /<dir>.*--format.*ndjson.*csv.*--from.*--to.*--output.*--identity/s],
     [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],
