@@ -66,6 +66,8 @@ interface Pending {
   readonly settle: (outcome: Buffer | Error) => void;
   /** Ends the wait for the answer. */
   readonly ended: AbortController;
+  /** What comes before it is sent is no answer to it. */
+  isSent: boolean;
 }
 
 /** A request whose answer may still come. */
@@ -116,6 +118,7 @@ export class Bus {
         transaction: this.#transaction,
         answer: new RtuAnswer(unit, request),
         ended: new AbortController(),
+        isSent: false,
         settle: (outcome) => {
           signal.removeEventListener('abort', abort);
           this.#remove(pending);
@@ -161,6 +164,7 @@ export class Bus {
       if (framing === 'rtu') await this.#waitForSilence(pending);
       if (signal.aborted) return;
       const pdu = encodeRequest(request);
+      pending.isSent = true;
       port.write(framing === 'tcp' ? encodeTcp(pending.transaction, unit, pdu) : encodeRtu(unit, pdu));
       await clock.sleep(timeoutMs + this.#lineMs(rtuBytes(request)), signal);
       if (signal.aborted) return;
@@ -241,7 +245,7 @@ export class Bus {
       if (answer.push(bytes) !== undefined) this.#cameLate(transaction);
     }
     for (const pending of this.#asked.values()) {
-      const pdu = pending.answer.push(bytes);
+      const pdu = pending.isSent ? pending.answer.push(bytes) : undefined;
       if (pdu !== undefined) pending.settle(pdu);
     }
   }

@@ -29,6 +29,7 @@ export const FAILED_RETRY_MS = 5_000;
 /** A device that is busy is asked so many times in a poll, so long after another. */
 export const BUSY_TRIES_MAX = 3;
 export const BUSY_WAIT_MS = 100;
+export const BUSY_RETRY_MS = 1_000;
 
 const STATE = 'machine_state';
 
@@ -145,7 +146,7 @@ class Polling {
         if (error.exception === 10 || error.exception === 11) return this.#missed(error);
         this.#answered();
         if (!isBusy(error)) return this.#refused(one, error, due);
-        if (tries >= BUSY_TRIES_MAX) return this.#failed(one, error, BUSY_WAIT_MS);
+        if (tries >= BUSY_TRIES_MAX) return this.#failed(one, error, BUSY_RETRY_MS);
         await context.clock.sleep(BUSY_WAIT_MS, signal);
       }
     }
