@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { aborted, systemClock } from './base/clock.ts';
+import { systemClock } from './base/clock.ts';
 import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED, isDiskTrouble, runProcess } from './base/process.ts';
@@ -64,7 +64,7 @@ simulate
   .option('--rebase', 'shift the timestamps so that the recording begins now', false)
   .option('--max-gap <duration>', 'longest pause to play, such as 10s; default: as recorded', durationMs)
   .option('--close', 'close the connections at the end (a real adapter stays connected)', false)
-  .action(simulateShdr);
+  .action(async (...given: SimulateArguments<'shdr'>) => (await simulateCommands()).shdr(...given));
 
 simulate
   .command('mes')
@@ -73,6 +73,7 @@ simulate
   )
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--port <number>', 'port to listen on', portNumber, 8090)
+  .option('--state <file>', 'keeps what it has got, also over a restart; default: it forgets it when it ends')
   .option('--delay <duration>', 'time before each answer, such as 200ms', durationMs, 0)
   .option('--fail <share>', 'share of requests answered 500, from 0 to 1', share, 0)
   .option('--busy <share>', 'share of requests answered 429, with Retry-After', share, 0)
@@ -81,7 +82,16 @@ simulate
   .option('--refuse-every <number>', 'every so manyth value is answered 400', countOrNone, 0)
   .option('--refuse-where <field=value>', 'values of which this field is this text are answered 400', fieldAndValue)
   .option('--seed <number>', 'repeats which requests fail', countOrNone)
-  .action(simulateMes);
+  .action(async (...given: SimulateArguments<'mes'>) => (await simulateCommands()).mes(...given));
+
+simulate
+  .command('mes-check')
+  .description(
+    'count what such a MES has got against the measurements of a hub (exit code 1: something is missing or doubled)',
+  )
+  .option('--mes <url>', 'the stand-in MES', 'http://127.0.0.1:8090')
+  .option('--hub <url>', 'the hub', 'http://127.0.0.1:8081')
+  .action(async (...given: SimulateArguments<'mesCheck'>) => (await simulateCommands()).mesCheck(...given));
 
 simulate
   .command('cmm')
@@ -100,7 +110,7 @@ simulate
   .option('--serial-numbers', 'adds a column with the serial number of the part', false)
   .option('--seed <number>', 'repeats the noise; default: a new one each time, which is told', countOrNone)
   .option('--faults', 'half-written files, late renames, duplicate rows, decimal commas', false)
-  .action(simulateCmm);
+  .action(async (...given: SimulateArguments<'cmm'>) => (await simulateCommands()).cmm(...given));
 
 const probeTool = program.command('probe').description('look into a machine before there is a configuration for it');
 
@@ -320,116 +330,6 @@ async function check(file: string): Promise<void> {
   process.stdout.write(`ok       ${file} is a valid configuration of ${isEdge ? 'an edge' : 'a hub'}\n`);
 }
 
-async function simulateShdr(options: {
-  file: string;
-  host: string;
-  port: number;
-  speed: number | 'max';
-  loop: boolean;
-  rebase: boolean;
-  maxGap?: number;
-  close: boolean;
-}): Promise<void> {
-  const { playShdr } = await import('./sim/shdr-player.ts');
-  const { close, maxGap, ...rest } = options;
-  const logger = processLogger('info');
-  await runProcess(logger, async (signal) => {
-    const play = {
-      ...rest,
-      hold: !close,
-      start: 'shared',
-      gapMsMax: maxGap ?? null,
-      clock: systemClock,
-      log: logger,
-    } as const;
-    const player = await playShdr(play, signal);
-    const stopped = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    await (close ? Promise.race([stopped, player.finished]) : stopped);
-    await player.close();
-  });
-}
-
-async function simulateMes(options: {
-  host: string;
-  port: number;
-  delay: number;
-  fail: number;
-  busy: number;
-  retryAfter: number;
-  drop: number;
-  refuseEvery: number;
-  refuseWhere?: { field: string; value: string };
-  seed?: number;
-}): Promise<void> {
-  const { startMes } = await import('./sim/mes.ts');
-  const { seededRandom } = await import('./base/random.ts');
-  const { host, port, seed = Date.now() % 1_000_000 } = options;
-  const log = processLogger('info');
-  const faults = {
-    delay_ms: options.delay,
-    fail: options.fail,
-    busy: options.busy,
-    retry_after_s: options.retryAfter,
-    drop: options.drop,
-    refuse_every: options.refuseEvery,
-    refuse_where: options.refuseWhere ?? null,
-  };
-  await runProcess(log, async (signal) => {
-    const mes = await startMes({ host, port, faults, clock: systemClock, random: seededRandom(seed), log });
-    log.info('faults are drawn', { seed });
-    await aborted(signal);
-    await mes.close();
-  });
-}
-
-async function simulateCmm(options: {
-  out: string;
-  interval: number;
-  count?: number;
-  keep: number;
-  material: string;
-  nominal: number;
-  feature: readonly { name: string; nominalMm: number }[];
-  tolerance?: number;
-  drift: number;
-  toolWear: number;
-  noise: number;
-  serialNumbers: boolean;
-  seed?: number;
-  faults: boolean;
-}): Promise<void> {
-  const { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } = await import('./sim/cmm.ts');
-  const { nodeFiles } = await import('./base/node-files.ts');
-  const { material, serialNumbers, faults } = options;
-  if (!isMaterial(material)) {
-    const known = Object.keys(MATERIALS).join(', ');
-    throw new MillwrightError('config_invalid', `--material: found "${material}"; allowed: ${known}`);
-  }
-  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
-  const log = processLogger('info');
-  await runProcess(log, async (signal) => {
-    log.info('the measuring machine runs', { folder: options.out, seed, interval_ms: options.interval, material });
-    const run = {
-      ...CMM_DEFAULTS,
-      folder: options.out,
-      material,
-      features: options.feature.length > 0 ? options.feature : [{ name: '', nominalMm: options.nominal }],
-      toleranceMm: options.tolerance ?? null,
-      driftCPerHour: options.drift,
-      toolWearMm: options.toolWear,
-      noiseMm: options.noise,
-      serialNumbers,
-      seed,
-      intervalMs: options.interval,
-      count: options.count ?? null,
-      keep: options.keep === 0 ? null : options.keep,
-      faults,
-    };
-    const done = await runCmm({ ...run, files: nodeFiles, clock: systemClock, log }, signal);
-    log.info('the measuring machine has stopped', { files: done.files, rows: done.rows, ...(faults && done.faults) });
-  });
-}
-
 type LogCommands = typeof import('./log-commands.ts');
 type LogArguments<Name extends 'inspect' | 'verify' | 'exportReadings' | 'replay' | 'repair'> = Parameters<
   LogCommands[Name]
@@ -444,6 +344,15 @@ type ProbeArguments<Name extends keyof ProbeCommands> = Parameters<ProbeCommands
 
 function probeCommands(): Promise<ProbeCommands> {
   return import('./probe-commands.ts');
+}
+
+type SimulateCommands = typeof import('./simulate-commands.ts');
+type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm'> = Parameters<
+  SimulateCommands[Name]
+>;
+
+function simulateCommands(): Promise<SimulateCommands> {
+  return import('./simulate-commands.ts');
 }
 
 type LoadCommands = typeof import('./load-commands.ts');

@@ -182,7 +182,7 @@ export function schemaNode(schema: z.ZodType): SchemaNode {
   return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
 }
 
-/** Lays environment variables over a document: a key's path in capitals, joined by `_`. Lists have none. */
+/** Lays environment variables over a document: a key's path in capitals, joined by `_`. Not for what is in lists. */
 export function withEnvironment(
   document: ConfigDocument,
   schema: z.ZodType,
@@ -192,6 +192,27 @@ export function withEnvironment(
   const overrides = new Map<string, string>();
   overlay(value, schemaNode(schema), [], { environment, overrides });
   return { ...document, value, overrides };
+}
+
+/**
+ * The same for the own keys of one item of a list: `prefix` stands for its path, as `['sinks', 'influx']` does for
+ * `SINKS_INFLUX_TOKEN`. Whatever a name has besides letters and digits is `_` there.
+ */
+export function itemWithEnvironment(
+  document: ConfigDocument,
+  schema: z.ZodType,
+  item: { readonly value: unknown; readonly at: readonly PropertyKey[]; readonly prefix: readonly string[] },
+  environment: ConfigSource['environment'],
+): { readonly document: ConfigDocument; readonly value: unknown } {
+  const value = structuredClone(item.value) as Record<string, unknown>;
+  const overrides = new Map(document.overrides);
+  const prefix = item.prefix.map((part) => part.replaceAll(/[^A-Za-z0-9]/g, '_'));
+  const own = new Map<string, string>();
+  overlay(value, schemaNode(schema), prefix, { environment, overrides: own });
+  for (const [key, variable] of own) {
+    overrides.set(`${pathText(item.at)}${key.slice(pathText(prefix).length)}`, variable);
+  }
+  return { document: { ...document, overrides }, value };
 }
 
 function overlay(

@@ -2,11 +2,11 @@
  * A small HTTP client over kept-alive connections, with a limit on the time of a whole request and on the answer's
  * length. Takes the built-in module without importing it: the import would load nine megabytes that are not used here.
  */
-import type { Agent, IncomingMessage } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Clock } from './clock.ts';
 import { MillwrightError, messageOf } from './errors.ts';
 
-/** Longest answer that is read. */
+/** So much of an answer is read; what it means stands in its status, or at its beginning. */
 export const ANSWER_BYTES_MAX: number = 64 * 1024;
 
 export interface HttpClientOptions {
@@ -37,7 +37,10 @@ export interface Request {
 export interface Answer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
+  /** At most {@link ANSWER_BYTES_MAX} of it. */
   readonly body: Buffer;
+  /** It was longer, and its rest was not read. */
+  readonly isCut: boolean;
 }
 
 /** The connection was closed by the far end while it was idle: the request can be sent again at once. */
@@ -56,8 +59,8 @@ export class HttpClient {
   }
 
   /**
-   * @throws MillwrightError `connection_failed` for all trouble on the way, `protocol_violation` for an answer that is
-   * too long, `storage_failed` when a file of certificates cannot be read
+   * @throws MillwrightError `connection_failed` for all trouble on the way, also with what a file of certificates holds,
+   * `storage_failed` when one cannot be read
    */
   async send(request: Request, signal: AbortSignal): Promise<Answer> {
     for (;;) {
@@ -81,7 +84,7 @@ export class HttpClient {
     const { request: open } = this.#isTls()
       ? process.getBuiltinModule('node:https')
       : process.getBuiltinModule('node:http');
-    const outgoing = open({
+    const options: RequestOptions = {
       protocol: this.#url.protocol,
       hostname: this.#url.hostname.replace(/^\[|\]$/g, ''),
       port: this.#url.port,
@@ -89,7 +92,15 @@ export class HttpClient {
       method,
       agent,
       headers: this.#headers(request),
-    });
+    };
+    let outgoing: ClientRequest;
+    try {
+      outgoing = open(options);
+    } catch (cause) {
+      // A key that is no key, or that does not belong to its certificate. It may be another one next time.
+      this.close();
+      throw new MillwrightError('connection_failed', `${where} cannot be reached`, { cause });
+    }
     const ended = new AbortController();
     const answered = new Promise<Answer>((resolve, reject) => {
       outgoing.on('response', (incoming) => void readAnswer(incoming).then(resolve, reject));
@@ -146,6 +157,8 @@ export function retryAfterMs({ headers }: Pick<Answer, 'headers'>, nowMicros: nu
   const header = headers['retry-after'];
   if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  // A date begins with the name of its day; `Date.parse` would take "-5" for one too.
+  if (!/^[A-Z]/i.test(header)) return undefined;
   const date = Date.parse(header);
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMicros / 1000);
 }
@@ -164,15 +177,13 @@ async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
   try {
     for await (const part of incoming) {
       if (!Buffer.isBuffer(part)) continue;
+      parts.push(part.subarray(0, ANSWER_BYTES_MAX - bytes));
       bytes += part.length;
       if (bytes > ANSWER_BYTES_MAX) break;
-      parts.push(part);
     }
   } catch (cause) {
     throw new MillwrightError('connection_failed', `the answer broke off: ${messageOf(cause)}`, { cause });
   }
-  if (bytes > ANSWER_BYTES_MAX) {
-    throw new MillwrightError('protocol_violation', `an answer of more than ${ANSWER_BYTES_MAX} bytes`);
-  }
-  return { status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(parts, bytes) };
+  const { statusCode: status = 0, headers } = incoming;
+  return { status, headers, body: Buffer.concat(parts), isCut: bytes > ANSWER_BYTES_MAX };
 }

@@ -15,7 +15,7 @@ export const httpKeys: {
 } = {
   url: scalar('an http or https address, such as http://host:8080', (value) => {
     const url = URL.parse(String(value));
-    return url !== null && /^https?:$/.test(url.protocol) && url.search === '' ? String(value) : undefined;
+    return url !== null && /^https?:$/.test(url.protocol) && isPlain(url) ? String(value) : undefined;
   }).describe('Address of the server'),
   timeout: duration({ minMs: 100, maxMs: 600_000 }).prefault('30s').describe('How long one request may take'),
   token: headerText().optional().describe('Token for logging in'),
@@ -23,6 +23,11 @@ export const httpKeys: {
   tls_cert_file: text('a path').optional().describe('PEM file of our own certificate, where the server asks for one'),
   tls_key_file: text('a path').optional().describe('PEM file of its key'),
 };
+
+/** Without what would not be sent: a query, and a user whose password the logs would show. */
+function isPlain({ search, hash, username, password }: URL): boolean {
+  return [search, hash, username, password].every((part) => part === '');
+}
 
 /** What may stand in a header of HTTP as it is. */
 export function headerText(): Text {

@@ -40,17 +40,8 @@ class NodeFile implements FileHandle {
     }
   }
 
-  async read(into: Uint8Array, position: number): Promise<number> {
-    let got = 0;
-    while (got < into.length) {
-      const offset = got;
-      const bytes = await valueOf<number>((done) => {
-        fs.read(this.#descriptor, into, offset, into.length - offset, position + offset, done);
-      });
-      if (bytes === 0) break;
-      got += bytes;
-    }
-    return got;
+  read(into: Uint8Array, position: number): Promise<number> {
+    return readInto(this.#descriptor, into, position);
   }
 
   datasync(): Promise<void> {
@@ -68,6 +59,20 @@ class NodeFile implements FileHandle {
   close(): Promise<void> {
     return settled((done) => fs.close(this.#descriptor, done));
   }
+}
+
+/** Reads until `into` is full or the file at its end. @returns how many bytes there were */
+export async function readInto(descriptor: number, into: Uint8Array, position: number): Promise<number> {
+  let got = 0;
+  while (got < into.length) {
+    const offset = got;
+    const bytes = await valueOf<number>((done) => {
+      fs.read(descriptor, into, offset, into.length - offset, position + offset, done);
+    });
+    if (bytes === 0) break;
+    got += bytes;
+  }
+  return got;
 }
 
 /** The part of the buffers that a short write has left. */
@@ -131,11 +136,12 @@ function openDescriptor(file: string, flags: string): Promise<number> {
   return valueOf<number>((done) => fs.open(file, flags, done));
 }
 
-function settled(call: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
+/** What a function of the system with a callback comes to. */
+export function settled(call: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => call((error) => (error === null ? resolve() : reject(error))));
 }
 
-function valueOf<Value>(
+export function valueOf<Value>(
   call: (done: (error: NodeJS.ErrnoException | null, value: Value) => void) => void,
 ): Promise<Value> {
   return new Promise((resolve, reject) => call((error, value) => (error === null ? resolve(value) : reject(error))));

@@ -92,6 +92,23 @@ test('what is no URL of a NATS server is told without the password in it', async
   }
 });
 
+test('the own keys of a sink are taken from the environment too, by its name', async () => {
+  const text =
+    'agent: { machine_id: A }\nsinks:\n  - { type: influx, url: "http://a" }\n  - { type: mes, name: m-e s, url: "http://b" }\n';
+  const read = (environment: Record<string, string>): ReturnType<typeof readEdgeConfig> =>
+    readEdgeConfig({ file: 'edge.yaml', text, environment });
+  const { settings } = await read({
+    SINKS_INFLUX_TOKEN: '0123',
+    SINKS_M_E_S_URL: 'http://c',
+    SINKS_MES_URL: 'http://d',
+  });
+  const [influx, mes] = settings.sinks.map(({ options }) => options as { url: string; token: string | null });
+  assert.deepEqual([influx?.url, influx?.token, mes?.url], ['http://a', '0123', 'http://c']);
+  await assert.rejects(read({ SINKS_INFLUX_COMPRESSION: 'zip' }), {
+    message: 'environment variable SINKS_INFLUX_COMPRESSION (sinks[0].compression): found "zip"; allowed: gzip, none',
+  });
+});
+
 test('the section nats of older files is a sink named nats', async () => {
   const read = (sinks: string, environment = {}): ReturnType<typeof readEdgeConfig> => {
     const nats = 'nats:\n  url: one:4222,tls://two\n  max_reconnects: 10\n  reconnect_delay: 1s\n';

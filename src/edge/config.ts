@@ -10,6 +10,7 @@ import {
   duration,
   flag,
   integer,
+  itemWithEnvironment,
   name,
   number,
   parseConfig,
@@ -216,7 +217,8 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
   }
   const sinks: SinkSettings[] = [];
   for (const [index, sink] of config.sinks.entries()) {
-    if (sink.enabled) sinks.push(...(await collect(sinkSettings(document, config, index))));
+    if (sink.enabled)
+      sinks.push(...(await collect(sinkSettings(document, config, { index, environment: source.environment }))));
   }
   problems.push(
     ...repeatedNames(
@@ -319,10 +321,17 @@ function repeatedWork(document: ConfigDocument, config: EdgeYaml): string[] {
   return problems;
 }
 
-async function sinkSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SinkSettings> {
-  const { name, type, enabled: _enabled, from, max_rate, ...own } = config.sinks[index]!;
+async function sinkSettings(
+  document: ConfigDocument,
+  config: EdgeYaml,
+  { index, environment }: { readonly index: number; readonly environment: ConfigSource['environment'] },
+): Promise<SinkSettings> {
+  const { name, type, enabled: _enabled, from, max_rate, ...written } = config.sinks[index]!;
   const { schema: ownSchema } = await SINKS[type]!.schema();
-  const options = checkConfig(document, ownSchema, { value: own, at: ['sinks', index] });
+  const at = ['sinks', index];
+  const item = { value: written, at, prefix: ['sinks', name ?? type] };
+  const { document: whole, value } = itemWithEnvironment(document, ownSchema, item, environment);
+  const options = checkConfig(whole, ownSchema, { value, at });
   return { name: name ?? type, type, from, maxRate: max_rate ?? null, options };
 }
 

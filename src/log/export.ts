@@ -1,7 +1,7 @@
 /** The readings of a log as text for other programs: `millwright log export`. */
 import type { Files } from '../base/files.ts';
 import { decodeMessage } from '../model/frame.ts';
-import { kindOf, type Reading } from '../model/reading.ts';
+import { kindOf, MEASUREMENT_VALUES, type Reading } from '../model/reading.ts';
 import { SIGNAL_NAMES } from '../model/signals.ts';
 import { readAll } from './inspect.ts';
 import { includesReading, type LogRange } from './range.ts';
@@ -55,38 +55,18 @@ const EVENT_COLUMNS = [
   'qualifier',
   'text',
 ];
-const MEASUREMENT_COLUMNS = [
-  'characteristic',
-  'measured_value',
-  'unit',
-  'part_id',
-  'serial_number',
-  'nominal_value',
-  'lower_limit',
-  'upper_limit',
-  'temperature_c',
-  'scale_temperature_c',
-  'compensation',
-  'compensated_value',
-  'correction',
-  'expanded_uncertainty',
-  'verdict',
-  'decision_rule',
-  'guard_band',
-  'conformance_probability',
-];
 const COLUMNS: readonly string[] = [
   ...COMMON_COLUMNS,
   ...SAMPLE_COLUMNS,
   ...EVENT_COLUMNS,
-  ...MEASUREMENT_COLUMNS,
+  ...MEASUREMENT_VALUES,
   'extra',
 ];
 /** A sample's own `text` or `unit` is an extra value, not an event's. */
 const OWN_COLUMNS = {
   sample: new Set([...COMMON_COLUMNS, ...SAMPLE_COLUMNS]),
   event: new Set([...COMMON_COLUMNS, ...EVENT_COLUMNS]),
-  measurement: new Set([...COMMON_COLUMNS, ...MEASUREMENT_COLUMNS]),
+  measurement: new Set([...COMMON_COLUMNS, ...MEASUREMENT_VALUES]),
 } as const;
 
 /** What has no column of its own is JSON in the last one. A value that is not known and one that was not said are empty alike. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { READ_FROM_KEY } from './read-from.ts';
 import { decodeReading, DEPTH_MAX, isSignalKey, kindOf, NAME_LENGTH_MAX, TEXT_LENGTH_MAX } from './reading.ts';
 
 const ORIGIN = { machine_id: 'CNC-001', timestamp: '2026-01-01T08:00:00.123456Z' };
@@ -201,7 +202,7 @@ test('keys of a prototype are keys like others', () => {
 });
 
 test('signals are told from where and when they were taken', () => {
-  const origin = ['machine_id', 'timestamp', 'kind', 'gateway_time', 'clock_quality', 'sampling_factor'];
+  const origin = ['machine_id', 'timestamp', 'kind', 'gateway_time', 'clock_quality', 'sampling_factor', READ_FROM_KEY];
   assert.deepEqual(origin.filter(isSignalKey), []);
   assert.equal(isSignalKey('temperature') && isSignalKey('tool'), true);
 });

@@ -96,6 +96,28 @@ export interface Measurement extends Origin {
   readonly details?: { readonly [key: string]: JsonValue };
 }
 
+/** Of a measurement what is one value and its own, in the order in which tables have it. */
+export const MEASUREMENT_VALUES = [
+  'characteristic',
+  'measured_value',
+  'unit',
+  'part_id',
+  'serial_number',
+  'nominal_value',
+  'lower_limit',
+  'upper_limit',
+  'temperature_c',
+  'scale_temperature_c',
+  'compensation',
+  'compensated_value',
+  'correction',
+  'expanded_uncertainty',
+  'verdict',
+  'decision_rule',
+  'guard_band',
+  'conformance_probability',
+] as const;
+
 export const EVENT_TYPES = ['state', 'condition', 'message', 'program', 'part', 'connection', 'gap'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
@@ -478,6 +500,8 @@ export function isSignalKey(key: string): boolean {
     case 'gateway_time':
     case 'clock_quality':
     case 'sampling_factor':
+    // `READ_FROM_KEY`: the file and row where it was read.
+    case 'read_from':
       return false;
     default:
       return true;

@@ -85,6 +85,20 @@ test('features, serial numbers, limits, drift and wear', async () => {
   assert.equal(row.trueLengthMm, 100.01);
 });
 
+test('a later run goes on with the numbers', async () => {
+  await run('later', { count: 3, serialNumbers: true });
+  await run('later', { count: 2, serialNumbers: true, seed: 2 });
+  const pairs: string[] = [];
+  for (const name of (await readdir(path.join(folder, 'later'))).sort()) {
+    const text = await readFile(path.join(folder, 'later', name), 'utf8');
+    pairs.push(`${/_(\d+)\.csv$/.exec(name)?.[1]} ${/SN-(\d+)/.exec(text)?.[1]}`);
+  }
+  assert.deepEqual(
+    pairs.sort(),
+    [1, 2, 3, 4, 5].map((number) => `00000${number} 00000${number}`),
+  );
+});
+
 test('the same seed gives the same lengths, with faults and without', async () => {
   await run('seed-a', { count: 8, seed: 7 });
   await run('seed-b', { count: 8, seed: 7, faults: true });

@@ -6,6 +6,9 @@
  *     true length  at 20 °C: nominal + tool wear · parts made before + the process's spread
  *     observed     true · (1 + α (T − 20 °C)) + noise
  *
+ * Its scale does not expand, as if the machine had compensated that: a length holds the expansion of the part, and for the
+ * processor `thermal` the source is one with `compensation: scale`.
+ *
  * The columns are those that users have; columns for feature, serial number and limits are added where they are asked for.
  * The newest files are kept and older ones deleted, as such machines do.
  */
@@ -87,11 +90,14 @@ export type CmmFault = (typeof CMM_FAULTS)[number];
 export class SimulatedCmm {
   readonly #options: CmmOptions;
   readonly #random: Random;
+  readonly #partsBefore: number;
   #parts = 0;
 
-  constructor(options: CmmOptions) {
+  /** `partsBefore`: serial numbers go on after so many. */
+  constructor(options: CmmOptions, partsBefore = 0) {
     this.#options = options;
     this.#random = seededRandom(options.seed);
+    this.#partsBefore = partsBefore;
   }
 
   /** Inspects the next part, so many seconds after the start. */
@@ -112,7 +118,7 @@ export class SimulatedCmm {
         trueLengthMm,
         observedLengthMm: trueLengthMm * expansion + noiseMm * gaussian(this.#random),
         feature,
-        serialNumber: `SN-${String(this.#parts).padStart(6, '0')}`,
+        serialNumber: `SN-${numberText(this.#partsBefore + this.#parts)}`,
       };
     });
   }
@@ -184,6 +190,7 @@ const FAULT_EVERY = 4;
 /** A file that is written in two halves, or renamed late, is whole after this share of the interval. */
 const LATE_SHARE = 0.5;
 const PREFIX = 'cmm_';
+const FILE_NAME = /^cmm_\w+_(\d+)\.csv$/;
 
 /**
  * Writes files until the signal is aborted or there are enough; a file that is begun is finished.
@@ -191,7 +198,6 @@ const PREFIX = 'cmm_';
  */
 export async function runCmm(options: CmmRunOptions, signal: AbortSignal): Promise<CmmRun> {
   const { folder, files, clock, log, intervalMs, count, keep } = options;
-  const cmm = new SimulatedCmm(options);
   // Of its own, so that the same seed gives the same lengths with faults and without.
   const faultRandom = seededRandom(options.seed ^ 0x5eed);
   const faults = { half_file: 0, late_rename: 0, duplicate_row: 0, decimal_comma: 0 };
@@ -199,13 +205,15 @@ export async function runCmm(options: CmmRunOptions, signal: AbortSignal): Promi
   let rows = 0;
   try {
     await files.makeFolder(folder);
+    const partsBefore = newestNumber(await files.list(folder));
+    const cmm = new SimulatedCmm(options, partsBefore);
     const startMs = clock.monotonicMs();
     while (!signal.aborted && (count === null || written < count)) {
       const elapsedMs = clock.monotonicMs() - startMs;
       const timestamp = timestampOf(clock.nowMicros());
       const part = cmm.measure(elapsedMs / 1000, timestamp);
       const fault = options.faults ? nextFault(faultRandom) : undefined;
-      const name = fileName(timestamp, written + 1);
+      const name = fileName(timestamp, partsBefore + written + 1);
       await writeFile(options, { name, text: cmm.csv(part, fault), fault }, signal);
       written += 1;
       rows += part.length;
@@ -234,7 +242,16 @@ function nextFault(random: Random): CmmFault | undefined {
 
 /** `cmm_20260101T080000123_000001.csv` */
 function fileName(timestamp: Timestamp, number: number): string {
-  return `${PREFIX}${timestamp.slice(0, 23).replaceAll(/[-:.]/g, '')}_${String(number).padStart(6, '0')}.csv`;
+  return `${PREFIX}${timestamp.slice(0, 23).replaceAll(/[-:.]/g, '')}_${numberText(number)}.csv`;
+}
+
+/** Of the files that an earlier run has left, so that no two parts have the same number; 0: there are none. */
+function newestNumber(names: readonly string[]): number {
+  return Math.max(0, ...names.map((name) => Number(FILE_NAME.exec(name)?.[1] ?? 0)));
+}
+
+function numberText(number: number): string {
+  return String(number).padStart(6, '0');
 }
 
 async function writeFile(

@@ -8,16 +8,19 @@
  * - `GET /received`: how many, by machine, and the newest (`?newest=N`); `?all=1`: everything, in the order of arrival.
  * - `GET /control`, `POST /control`: the faults, all or some of {@link MesFaults}, while it runs.
  *
- * It keeps all in memory, within limits, and forgets it when it ends.
+ * While it is down nobody can send it anything, and whoever tries loses the connection; the two others still answer.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Clock, now } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
+import { MesMemory, type Received } from './mes-memory.ts';
 
 /** What is drawn for each request in turn: `fail`, `busy`, `drop`. Shares are from 0 to 1. */
 export interface MesFaults {
+  /** As if it were switched off. What it has got it still knows afterwards. */
+  readonly down: boolean;
   /** Before each answer. */
   readonly delay_ms: number;
   /** Share answered 500. */
@@ -34,6 +37,7 @@ export interface MesFaults {
 }
 
 export const NO_FAULTS: MesFaults = {
+  down: false,
   delay_ms: 0,
   fail: 0,
   busy: 0,
@@ -48,28 +52,23 @@ export interface MesOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly faults: MesFaults;
+  /** Where it keeps what it has got; null: in memory only. */
+  readonly stateFile: string | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-}
-
-/** One accepted value. */
-export interface Received {
-  /** Null where it came without one. */
-  readonly key: string | null;
-  readonly received_at: string;
-  readonly body: { readonly [field: string]: unknown };
 }
 
 export interface MesReport {
   /** Accepted, each once. */
   readonly count: number;
   readonly by_machine: { readonly [machineId: string]: number };
-  /** Values that came again after they had been answered. */
+  readonly is_down: boolean;
+  /** Values that came again after they had been answered, since it started. */
   readonly repeated: number;
-  /** Values that were answered 400. */
+  /** Values that were answered 400, since it started. */
   readonly refused: number;
-  /** Requests by what was done with them. */
+  /** Requests by what was done with them, since it started. */
   readonly requests: { readonly [outcome: string]: number };
   readonly newest: readonly Received[];
 }
@@ -82,14 +81,11 @@ export interface Mes {
 
 export const MEASUREMENTS_PATH = '/api/v1/cmm/measurements';
 const BODY_BYTES_MAX: number = 1024 * 1024;
-/** Values that are remembered; of older ones only the count. */
-export const RECEIVED_MAX = 200_000;
-export const KEYS_MAX = 500_000;
 const NEWEST_DEFAULT = 20;
 
 /**
  * Starts to listen.
- * @throws `port_unavailable` when the port is taken
+ * @throws `port_unavailable` when the port is taken, `storage_failed` when its file cannot be used
  */
 export async function startMes(options: MesOptions): Promise<Mes> {
   const mes = new StandIn(options);
@@ -101,11 +97,7 @@ class StandIn implements Mes {
   readonly #options: MesOptions;
   readonly #server: Server;
   #faults: MesFaults;
-  #received: Received[] = [];
-  #count = 0;
-  readonly #byMachine = new Map<string, number>();
-  /** Whether the value with this key was accepted, or refused for good. */
-  readonly #answered = new Map<string, 'accepted' | 'refused'>();
+  readonly #memory: MesMemory;
   /** Values of which it was decided whether to refuse them. */
   #decided = 0;
   #repeated = 0;
@@ -115,6 +107,7 @@ class StandIn implements Mes {
   constructor(options: MesOptions) {
     this.#options = options;
     this.#faults = options.faults;
+    this.#memory = new MesMemory(options.stateFile);
     this.#server = createServer((request, response) => {
       this.#handle(request, response).catch((error: unknown) => {
         this.#options.log.debug('a request broke off', { error });
@@ -131,12 +124,14 @@ class StandIn implements Mes {
 
   listen(): Promise<void> {
     const { host, port, log } = this.#options;
+    this.#memory.open();
     return new Promise((resolve, reject) => {
       this.#server.once('error', (cause) => {
         reject(new MillwrightError('port_unavailable', `cannot listen on ${host}:${port}`, { cause }));
       });
       this.#server.listen(port, host, () => {
-        log.info('the stand-in MES serves', { measurements: `${this.url}${MEASUREMENTS_PATH}` });
+        const measurements = `${this.url}${MEASUREMENTS_PATH}`;
+        log.info('the stand-in MES serves', { measurements, known: this.#memory.count });
         resolve();
       });
     });
@@ -150,25 +145,27 @@ class StandIn implements Mes {
 
   report(newest: number): MesReport {
     return {
-      count: this.#count,
-      by_machine: Object.fromEntries(this.#byMachine),
+      count: this.#memory.count,
+      by_machine: this.#memory.byMachine,
+      is_down: this.#faults.down,
       repeated: this.#repeated,
       refused: this.#refused,
       requests: Object.fromEntries(this.#requests),
-      newest: newest === 0 ? [] : this.#received.slice(-newest),
+      newest: newest === 0 ? [] : this.#memory.received.slice(-newest),
     };
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', this.url);
+    if (pathname === MEASUREMENTS_PATH && this.#faults.down) return this.#drop(response);
     const body = await bodyOf(request);
     if (body === undefined) return answer(response, 413, { error: `more than ${BODY_BYTES_MAX} bytes` });
     switch (`${request.method} ${pathname}`) {
       case `POST ${MEASUREMENTS_PATH}`:
         return this.#take(request, response, body);
       case 'GET /received':
-        if (searchParams.get('all') === '1') return answer(response, 200, this.#received);
-        return answer(response, 200, this.report(Number(searchParams.get('newest') ?? NEWEST_DEFAULT)));
+        if (searchParams.get('all') === '1') return answer(response, 200, this.#memory.received);
+        return this.#tell(response, Number(searchParams.get('newest') ?? NEWEST_DEFAULT));
       case 'GET /control':
         return answer(response, 200, this.#faults);
       case 'POST /control':
@@ -176,6 +173,11 @@ class StandIn implements Mes {
       default:
         return answer(response, 404, { error: `there is no ${request.method} ${pathname}` });
     }
+  }
+
+  #tell(response: ServerResponse, newest: number): void {
+    if (Number.isInteger(newest) && newest >= 0) return answer(response, 200, this.report(newest));
+    return answer(response, 400, { error: 'newest is a whole number from 0' });
   }
 
   async #take(request: IncomingMessage, response: ServerResponse, body: Buffer): Promise<void> {
@@ -212,7 +214,7 @@ class StandIn implements Mes {
 
   /** Decided once for each key. */
   #isRefused(value: Received['body'], key: string | undefined): boolean {
-    const before = key === undefined ? undefined : this.#answered.get(key);
+    const before = key === undefined ? undefined : this.#memory.answerTo(key);
     if (before !== undefined) return before === 'refused';
     const { refuse_every, refuse_where } = this.#faults;
     this.#decided += 1;
@@ -221,28 +223,13 @@ class StandIn implements Mes {
       (refuse_where !== null && String(value[refuse_where.field]) === refuse_where.value);
     if (!isChosen) return false;
     this.#refused += 1;
-    if (key !== undefined) this.#remember(key, 'refused');
+    if (key !== undefined) this.#memory.refuse(key);
     return true;
   }
 
   #accept(body: Received['body'], key: string | null): void {
-    if (key !== null && this.#answered.has(key)) {
-      this.#repeated += 1;
-      return;
-    }
-    if (key !== null) this.#remember(key, 'accepted');
-    const machine = String(body['machine_id']);
-    this.#count += 1;
-    this.#byMachine.set(machine, (this.#byMachine.get(machine) ?? 0) + 1);
-    this.#received.push({ key, received_at: now(this.#options.clock), body });
-    if (this.#received.length > 2 * RECEIVED_MAX) this.#received = this.#received.slice(-RECEIVED_MAX);
-  }
-
-  #remember(key: string, outcome: 'accepted' | 'refused'): void {
-    this.#answered.set(key, outcome);
-    if (this.#answered.size <= KEYS_MAX) return;
-    const [oldest = ''] = this.#answered.keys();
-    this.#answered.delete(oldest);
+    if (key !== null && this.#memory.answerTo(key) !== undefined) this.#repeated += 1;
+    else this.#memory.accept({ key, received_at: now(this.#options.clock), body });
   }
 
   #control(response: ServerResponse, body: Buffer): void {
@@ -282,6 +269,8 @@ function faultOf(changes: unknown): string | undefined {
     if (key === 'refuse_where') {
       const isRule = typeof value === 'object' && (value === null || ('field' in value && 'value' in value));
       if (!isRule) return 'refuse_where is {"field", "value"}, or null';
+    } else if (key === 'down') {
+      if (typeof value !== 'boolean') return 'down is true or false';
     } else if (typeof value !== 'number' || !(value >= 0)) return `${key} is a number from 0`;
   }
   return undefined;

@@ -17,7 +17,8 @@ import type { Random } from '../base/random.ts';
 import { EXIT_CANNOT_START } from '../base/process.ts';
 
 export interface ChildOptions {
-  readonly name: 'hub' | 'edge';
+  /** As warnings call it, such as `hub`. */
+  readonly name: string;
   /** Arguments of the command line, e.g. `['hub', '--config', FILE]`. */
   readonly args: readonly string[];
   /** The file of the command line itself. */

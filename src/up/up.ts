@@ -7,8 +7,16 @@
  *     DATA/edge.yaml      what the edge runs with, written at each start
  *     DATA/hub.log, edge.log
  *
- * The hub and the edge are the commands a person would run, each in a process of its own, so that what is seen here is
- * what is installed there.
+ * and with the simulated shop, beside the machining centres, a measuring machine, its edge and a stand-in MES:
+ *
+ *     DATA/cmm/           the newest result files of the measuring machine
+ *     DATA/log-cmm/       its edge's log
+ *     DATA/cmm-edge.yaml  what its edge runs with, written at each start
+ *     DATA/mes.ndjson     what the MES has got
+ *     DATA/cmm-edge.log
+ *
+ * The hub and the edges are the commands a person would run, each in a process of its own, so that what is seen here is
+ * what is installed there. What stands in for the outside, the measuring machine and the MES, runs in this one.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -23,8 +31,9 @@ import { takeLock } from '../base/lock-file.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import type { Logger } from '../base/logger.ts';
 import { Child } from './children.ts';
+import { startMetrology } from './metrology.ts';
 import { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
-import { SIMULATED_MACHINES, simulatedEdge } from './simulated-shop.ts';
+import { SIMULATED_MACHINES, simulatedEdge, simulatedMetrology } from './simulated-shop.ts';
 
 export interface UpOptions {
   readonly dataFolder: string;
@@ -74,7 +83,7 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
   step('starting the hub');
   const hubFile = path.join(dataFolder, 'hub.yaml');
   await writeConfig(hubFile, hubConfig(options, database.server));
-  const hub = child(options, 'hub', hubFile);
+  const hub = child(options, 'hub', ['hub', '--config', hubFile]);
   stops.push(() => hub.stop());
   const hubRuns = hub.run(signal);
   const url = `http://${HOST}:${options.port}`;
@@ -82,25 +91,41 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
   if (signal.aborted) return;
 
   const work: Promise<unknown>[] = [hubRuns, database.keep(signal)];
-  const edgeYaml = edgeConfig(options, url);
-  if (edgeYaml !== undefined) {
-    step(options.configText === undefined ? 'starting the edge with simulated machines' : 'starting the edge');
-    if (options.configText === undefined) await nameMachines(url, log);
-    const edgeFile = path.join(dataFolder, 'edge.yaml');
-    await writeConfig(edgeFile, edgeYaml);
-    const edge = child(options, 'edge', edgeFile);
+  const runEdge = async (name: string, config: string): Promise<void> => {
+    const file = path.join(dataFolder, `${name}.yaml`);
+    await writeConfig(file, config);
+    const edge = child(options, name, ['edge', '--config', file]);
     stops.push(() => edge.stop());
     work.push(edge.run(signal));
+  };
+  const isSimulated = options.configText === undefined && options.simulate;
+  const edgeYaml = edgeConfig(options, url);
+  let mesUrl: string | undefined;
+  if (edgeYaml !== undefined) {
+    step(isSimulated ? 'starting the edges with simulated machines' : 'starting the edge');
+    if (isSimulated) await nameMachines(url, log);
+    await runEdge('edge', edgeYaml);
+  }
+  if (isSimulated) {
+    const metrology = await startMetrology(dataFolder, log, signal);
+    stops.push(() => metrology.stop());
+    ({ mesUrl } = metrology);
+    const logFolder = path.join(dataFolder, 'log-cmm');
+    await runEdge('cmm-edge', stringify(simulatedMetrology({ ...metrology, hubUrl: url, logFolder })));
   }
   step('ready');
   say('');
   say(`Millwright is running:  ${url}`);
+  if (mesUrl !== undefined) {
+    say(`Measuring machine       ${url}/cmm/CMM-001`);
+    say(`What the MES has got    ${mesUrl}/received`);
+  }
   say(`Data and logs are in    ${dataFolder}`);
   say(`Stop it with            Ctrl-C`);
   say('');
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   await Promise.race([stopped, ...work]);
-  say('stopping: the edge writes what it holds, then the hub, then the database');
+  say('stopping: the edges write what they hold, then the hub, then the database');
 }
 
 /** The database server, started again on the same port when it ends without having been asked to. */
@@ -173,10 +198,10 @@ async function makeDataFolder(folder: string): Promise<void> {
   }
 }
 
-function child(options: UpOptions, name: 'hub' | 'edge', configFile: string): Child {
+function child(options: UpOptions, name: string, args: readonly string[]): Child {
   return new Child({
     name,
-    args: [name, '--config', configFile],
+    args,
     cli: options.cli,
     logFile: path.join(options.dataFolder, `${name}.log`),
     log: options.log,

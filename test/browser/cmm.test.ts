@@ -4,6 +4,7 @@ import { after, test } from 'node:test';
 import { readdir, readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import type { CapabilityStudy, Feature } from '../../src/model/api.ts';
+import type { Measurement } from '../../src/model/reading.ts';
 import type { EdgeStatus, SinkStatus, SourceStatus } from '../../src/model/status.ts';
 import { startSystem, waitUntil } from '../support/system.ts';
 import { assertAccessible, DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
@@ -20,6 +21,34 @@ await storeAll(system, partInspections('CMM-1', END_MS, PARTS));
 const long = { machineId: 'CMM-2', characteristic: 'length', nominalMm: 100, toleranceMm: 0.012, seed: 5 };
 await storeAll(system, inspections({ ...long, count: 2000, endMs: END_MS }));
 await ingest(system, { machine_id: 'MILL-1', timestamp: new Date().toISOString(), spindle_speed: 1200 });
+
+const NAMES = ['W'.repeat(128), 'a/b,c;d', '🔧 Ø12 H7', '<b>"\'&amp;', '100 %', '..'];
+const bare = Array.from({ length: 200 }, (_, index): Measurement => {
+  const place = {
+    machine_id: 'CMM-WIDE',
+    timestamp: new Date(END_MS + index).toISOString(),
+    unit: index % 9 === 0 ? 'deg' : 'mm',
+  };
+  const limits = [
+    {},
+    { upper_limit: 0.02 },
+    { lower_limit: 5, upper_limit: 5 },
+    { nominal_value: 10, lower_limit: 9, upper_limit: 11, serial_number: 'S'.repeat(128), part_id: 'P'.repeat(128) },
+  ][index % 4];
+  const what = {
+    characteristic: NAMES[index] ?? `feature ${index}`,
+    measured_value: index === 4 ? 3.4e38 : index % 2 === 0 ? index : -index * 1e9,
+  };
+  return { kind: 'measurement', ...place, ...what, ...limits, distrust: ['x'.repeat(200)] };
+});
+await storeAll(system, bare);
+const metres = {
+  kind: 'measurement',
+  machine_id: 'CMM-METRES',
+  timestamp: new Date(END_MS).toISOString(),
+  unit: 'm',
+} as const;
+await storeAll(system, [{ ...metres, characteristic: 'length', measured_value: 0.1000015 }]);
 
 const SEEN = '.study-chart canvas';
 /** From the measurement to the page: the page asks at most every two seconds. */
@@ -46,6 +75,33 @@ for (const [width, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE 
     });
   }
 }
+
+for (const [width, viewport] of Object.entries({ desktop: DESKTOP, phone: PHONE })) {
+  test(`200 characteristics with whatever names, one value each, with limits and without, ${width}`, async () => {
+    const { page, errors } = await visit(browser, `${system.url}/cmm/CMM-WIDE`, { viewport });
+    await page.locator(SEEN).first().waitFor();
+    assert.equal(await page.locator('.features tbody tr').count(), 200);
+    await assertAccessible(page, `many characteristics, ${width}`);
+    assert.ok((await overflowPx(page)) <= 0, 'it is wider than the window');
+    assert.doesNotMatch(await page.locator('main').innerText(), /undefined|NaN|Infinity|\bnull\b/);
+    for (const name of NAMES) {
+      await page.locator('.features').getByRole('link', { name, exact: true }).click();
+      await page.locator('.features [aria-current=true]').filter({ hasText: name }).waitFor();
+      await page.locator('.study-chart canvas').first().waitFor();
+      assert.equal(new URL(page.url()).searchParams.get('characteristic'), name);
+    }
+    assert.deepEqual(errors, []);
+    await page.context().close();
+  });
+}
+
+test('a chart of metres tells tenths of a micrometre too', async () => {
+  const { page } = await visit(browser, `${system.url}/cmm/CMM-METRES`);
+  await page.locator(SEEN).first().waitFor();
+  const text = (await page.locator('.features tbody tr').first().innerText()).replaceAll(/\s+/g, ' ');
+  assert.match(text, /0\.1000015/);
+  await page.context().close();
+});
 
 test('the table is the API’s features, worst first, with signed deviations and how each verdict was found', async () => {
   const features = await system.get<Feature[]>('/api/v1/machines/CMM-1/features');

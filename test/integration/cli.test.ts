@@ -29,6 +29,8 @@ test('every command has a help text with its options', async () => {
     [['hub'], /--config <file>/],
     [['check'], /<file>/],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
+    [['simulate', 'mes'], /--port.*--state.*--delay.*--refuse-where/s],
+    [['simulate', 'mes-check'], /--mes.*--hub/s],
     [['simulate', 'cmm'], /--out.*--interval.*--count.*--material.*--tolerance.*--seed.*--faults/s],
     [['probe', 'modbus'], /\[host\].*--serial.*--unit.*--function.*--register.*--count.*--scan/s],
     [['log', 'inspect'], /<dir>.*--json/s],

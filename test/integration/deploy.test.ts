@@ -19,6 +19,7 @@ import { CLI, Command, freePort, waitUntil } from '../support/system.ts';
 const DEPLOY = fileURLToPath(new URL('../../deploy', import.meta.url));
 const SINGLE = ['compose.yaml'];
 const CLUSTER = ['compose.yaml', 'compose.cluster.yaml'];
+const GRAFANA = ['compose.yaml', 'compose.grafana.yaml'];
 const LEAF = ['compose.leaf.yaml'];
 const VALUES: Readonly<Record<string, string>> = {
   DATABASE_PASSWORD: 'database-secret',
@@ -26,6 +27,10 @@ const VALUES: Readonly<Record<string, string>> = {
   NATS_EDGE_PASSWORD: 'edge-secret',
   NATS_LEAF_PASSWORD: 'leaf-secret',
   NATS_CLUSTER_PASSWORD: 'route-secret',
+  GRAFANA_PASSWORD: 'grafana-secret',
+  GRAFANA_DATABASE_PASSWORD: 'reader-secret',
+  INFLUX_PASSWORD: 'influx-secret',
+  INFLUX_TOKEN: 'influx-token',
   NATS_DOMAIN: 'site-1',
   NATS_CENTRE: '["nats-leaf://leaf:leaf-secret@127.0.0.1:1"]',
 };
@@ -73,11 +78,11 @@ function filled(value: unknown): unknown {
   );
 }
 
-for (const files of [SINGLE, CLUSTER, LEAF]) {
+for (const files of [SINGLE, CLUSTER, GRAFANA, LEAF]) {
   test(`${files.join(' and ')}: versions are pinned, what is mounted is there, and all is watched`, async () => {
     const { services, volumes } = await composeOf(files);
     for (const [name, service] of Object.entries(services)) {
-      if (service.build === undefined) assert.match(service.image, /^[\w/]+:\d+\.\d+\.\d+-\w+$/, name);
+      if (service.build === undefined) assert.match(service.image, /^[\w/]+:\d+\.\d+\.\d+(?:-\w+)?$/, name);
       else assert.ok(existsSync(path.join(DEPLOY, service.build.context, service.build.dockerfile)), name);
       assert.ok(service.healthcheck.test.length > 1, name);
       assert.equal(service.restart, 'unless-stopped', name);
@@ -96,11 +101,12 @@ for (const files of [SINGLE, CLUSTER, LEAF]) {
   test(`${files.join(' and ')}: no password stands in a file, and .env.example names each variable`, async () => {
     const example = await readFile(path.join(DEPLOY, '.env.example'), 'utf8');
     const named = new Set([...example.matchAll(/^#?(\w+)=/gm)].map(([, name]) => name));
-    for (const [line] of example.matchAll(/^\w*PASSWORD=.*$/gm)) assert.match(line, /=$/);
+    for (const [line] of example.matchAll(/^\w*(?:PASSWORD|TOKEN)=.*$/gm)) assert.match(line, /=$/);
     for (const file of files) {
       const text = await readFile(path.join(DEPLOY, file), 'utf8');
       for (const [, name] of text.matchAll(/\$\{(\w+)/g)) assert.ok(named.has(name), `${file}: ${name}`);
-      for (const [line] of text.matchAll(/\w*PASSWORD: .*$/gm)) assert.match(line, /: \$\{\w+PASSWORD:\?/);
+      for (const [line] of text.matchAll(/\w*(?:PASSWORD|TOKEN): .*$/gm))
+        assert.match(line, /: \$\{\w+(?:PASSWORD|TOKEN):\?/);
     }
   });
 

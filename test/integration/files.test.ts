@@ -160,7 +160,7 @@ test('the example of config/ and that of the docs read what the simulated machin
     sensors: sensors.map((sensor) => ({
       ...sensor,
       folder: watched,
-      quarantine_folder: path.join(folder, sensor.name),
+      quarantine_folder: path.join(folder, `held-${sensor.name}`),
     })),
     sinks: [{ type: 'hub', url: 'http://127.0.0.1:9' }],
     buffering: { folder: logFolder },
@@ -197,17 +197,17 @@ test('the example of config/ and that of the docs read what the simulated machin
     found.filter((one) => one.machine_id === machineId && kindOf(one) === kind).length;
   const all = await waitUntil('all readings', async () => {
     const found = await readings();
-    return kinds(found, 'CMM-001', 'event') + kinds(found, 'CMM-DOC', 'event') >= 2 * commas &&
-      kinds(found, 'CMM-001', 'measurement') + kinds(found, 'CMM-DOC', 'measurement') >= 2 * (60 - commas)
+    return kinds(found, 'CMM-002', 'event') + kinds(found, 'CMM-DOC', 'event') >= 2 * commas &&
+      kinds(found, 'CMM-002', 'measurement') + kinds(found, 'CMM-DOC', 'measurement') >= 2 * (60 - commas)
       ? found
       : undefined;
   });
   assert.equal(await edge.end('SIGTERM'), 0, edge.said);
-  for (const machineId of ['CMM-001', 'CMM-DOC']) {
+  for (const machineId of ['CMM-002', 'CMM-DOC']) {
     assert.equal(kinds(all, machineId, 'measurement'), 60 - commas);
     assert.equal(kinds(all, machineId, 'event'), commas);
   }
-  assert.equal(kinds(all, 'CMM-001', 'sample'), 60 - commas);
+  assert.equal(kinds(all, 'CMM-002', 'sample'), 60 - commas);
 });
 
 async function countRows(system: System): Promise<number> {

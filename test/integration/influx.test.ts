@@ -105,6 +105,10 @@ test('VictoriaMetrics has every value of the log at its time, by the example of 
   assert.equal((await exported(historian.url, 'cmm_metrology_buffer_queue_size')).length, MEASUREMENTS);
   const speeds = await exported(historian.url, 'cnc_spindle_speed');
   assert.ok(speeds.length > 0 && speeds.every((line) => line.startsWith('CNC-1 ')), 'samples come too');
+  // How the edge fares has the names of its metrics.
+  for (const name of ['millwright_sink_lag_readings', 'millwright_log_bytes', 'millwright_edge_memory_bytes']) {
+    assert.ok((await exported(historian.url, name)).length > 0, name);
+  }
 });
 
 interface Answer {

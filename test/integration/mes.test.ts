@@ -13,7 +13,8 @@ import { type Random, seededRandom } from '../../src/base/random.ts';
 import { deadLetters } from '../../src/edge/dead-letter-files.ts';
 import { decodeMessage } from '../../src/model/frame.ts';
 import type { EdgeStatus, SinkStatus } from '../../src/model/status.ts';
-import type { MesFaults, MesReport, Received } from '../../src/sim/mes.ts';
+import type { MesFaults, MesReport } from '../../src/sim/mes.ts';
+import type { Received } from '../../src/sim/mes-memory.ts';
 import { appendToLog, measurementOf } from '../support/measurements.ts';
 import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 

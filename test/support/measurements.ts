@@ -25,13 +25,11 @@ export function measurementOf(number: number, machines: number): Measurement {
   };
 }
 
-export interface LogParts {
+interface LogParts {
   readonly folder: string;
   readonly gatewayId: string;
   readonly sinks: readonly string[];
   readonly random: Random;
-  /** Default: never. */
-  readonly sync?: 'batch' | 'never';
 }
 
 export interface AppendOptions extends LogParts {
@@ -51,7 +49,7 @@ export async function appendToLog(measurements: readonly Measurement[], options:
   await log.close();
 }
 
-export function openLog({ folder, gatewayId, sinks, random, sync = 'never' }: LogParts): Promise<DurableLog> {
+function openLog({ folder, gatewayId, sinks, random }: LogParts): Promise<DurableLog> {
   return DurableLog.open({
     folder,
     gatewayId,
@@ -61,7 +59,7 @@ export function openLog({ folder, gatewayId, sinks, random, sync = 'never' }: Lo
     log: silentLogger,
     segmentBytesMax: 256 * 1024,
     hotBytesMax: 256 * 1024,
-    sync: { kind: sync, intervalMs: 0 },
+    sync: { kind: 'never', intervalMs: 0 },
     limits: {
       warmBytesMax: 2 ** 27,
       bytesMax: 2 ** 28,

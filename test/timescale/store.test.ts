@@ -11,6 +11,7 @@ import { encodeFrame } from '../../src/model/frame.ts';
 import { microsOf } from '../../src/model/time.ts';
 import { select, startTestServer, withClient } from '../support/hub-database.ts';
 import { ask, startHub } from '../support/hub-server.ts';
+import { machinesDashboardCases } from '../support/machines-dashboard-cases.ts';
 import { retentionCases } from '../support/retention-cases.ts';
 import { rollupCases } from '../support/rollup-cases.ts';
 import { RANDOM_MACHINES, randomReadings, storeReadings } from '../support/rollup-data.ts';
@@ -29,6 +30,7 @@ const database = async (): Promise<DatabaseSettings> => {
 rollupCases(database);
 retentionCases(database);
 upgradeCases(server);
+machinesDashboardCases(database);
 
 test('tables with rows become hypertables, once, and a new interval counts for new chunks', async () => {
   const settings = await server.emptyDatabase();

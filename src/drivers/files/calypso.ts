@@ -6,6 +6,11 @@ import { type Finding, known, NotUnderstood, numberIn, type ParseContext, type P
 
 const END = 'END';
 
+/** The last line is there. */
+export function hasEnd(text: string): boolean {
+  return /^END\s*$/m.test(text);
+}
+
 /** @throws NotUnderstood */
 export function parseCalypso(text: string, context: ParseContext): ParsedFile {
   const [first = '', ...rest] = text.split(/\r\n|\n|\r/);

@@ -15,7 +15,7 @@ const TEXT_FIELDS: ReadonlySet<string> = new Set([
 ]);
 const DETAILS = 'details.';
 
-export type RowMapper = (fields: readonly string[], fileTime: string) => Finding[];
+export type RowMapper = (fields: readonly string[] | null, fileTime: string) => Finding[];
 
 /**
  * @param header names of the columns; null: they have numbers only
@@ -25,6 +25,9 @@ export function rowMapper(csv: CsvOptions, header: readonly string[] | null, zon
   const names = header?.map((name) => name.trim());
   const indexOf = (column: string | number): number => {
     const index = typeof column === 'number' ? column - 1 : (names?.indexOf(column) ?? -1);
+    if (typeof column === 'string' && names?.lastIndexOf(column) !== index) {
+      throw new NotUnderstood(`there are two columns "${column}"; give the number of the one that is meant`);
+    }
     if (index >= 0 && (names === undefined || index < names.length)) return index;
     throw new NotUnderstood(`there is no column "${column}"; the header has ${names?.join(', ') ?? 'none'}`);
   };
@@ -47,6 +50,7 @@ export function rowMapper(csv: CsvOptions, header: readonly string[] | null, zon
   const fieldsLeast = names?.length ?? 0;
 
   return (fields, fileTime) => {
+    if (fields === null) throw new NotUnderstood('a quote in it is not closed');
     if (names !== undefined && fields.length !== fieldsLeast) {
       throw new NotUnderstood(`it has ${fields.length} fields, and the header ${fieldsLeast}`);
     }

@@ -40,6 +40,8 @@ test('what cannot be meant is refused with line, key, and what is allowed', () =
     [`${CSV}  time: {column: T, format: dd.MM.yyyy}`, /csv\.time\.format: found "dd.MM.yyyy"; allowed: iso/],
     [`${CSV}  header: false`, /measured_value: .*the number of a column, since there is no header/],
     [`${CSV}  sample: {machine_id: {column: V}}`, /csv\.sample\.machine_id: .*the name of a signal/],
+    [`${CSV}read_folder: /in/../in`, /read_folder: found "\/in\/\.\.\/in"; allowed: a folder that is not watched/],
+    [`${CSV}quarantine_folder: /in/`, /quarantine_folder: .*a folder that is not watched/],
     [`${CSV}compensation: half`, /compensation: found "half"; allowed: none, scale, full/],
   ];
   for (const [text, pattern] of faults) assert.throws(() => read(text), pattern, text);

@@ -105,6 +105,12 @@ const written = section({
     fault(['folder'], 'one of folder and folders');
   if (!isZone(options.zone)) fault(['zone'], 'UTC, an offset such as +02:00, or a name such as Europe/Berlin');
   if (options.quarantine_after < options.last_line_after) fault(['quarantine_after'], 'last_line_after or more');
+  const watched = (options.folders ?? [options.folder ?? '']).map((folder) => path.resolve(folder));
+  for (const key of ['read_folder', 'quarantine_folder'] as const) {
+    const folder = options[key];
+    if (folder !== undefined && watched.includes(path.resolve(folder)))
+      fault([key], 'a folder that is not watched: what is put there would be read again');
+  }
   const { csv } = options;
   if ((options.format === 'csv') !== (csv !== undefined)) fault(['csv'], 'a section for format csv, and only then');
   if (csv === undefined) return;

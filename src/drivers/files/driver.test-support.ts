@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../base/clock.ts';
-import { silentLogger } from '../../base/logger.ts';
+import type { FileHandle, Files } from '../../base/files.ts';
+import { createLogger } from '../../base/logger.ts';
 import { nodeFiles } from '../../base/node-files.ts';
 import { decodeReading, type Measurement, type MachineEvent, type Reading } from '../../model/reading.ts';
 import { READ_FROM_KEY, readFromOf } from '../../model/read-from.ts';
@@ -50,7 +51,11 @@ export class Bench {
   logWorks = true;
   /** With so many readings it takes no more. */
   stallAfter: number = Infinity;
+  /** Nothing more can be remembered: the disk is full. */
+  isDiskFull = false;
   errors: unknown[] = [];
+  /** Of the driver's own log. */
+  readonly lines: string[] = [];
   #lost: Reading[] = [];
   #held: number | null = 0;
   #stop = new AbortController();
@@ -86,7 +91,7 @@ export class Bench {
     driver.useMemory({
       source: 'cmm',
       folder: this.state,
-      files: nodeFiles,
+      files: this.#files(),
       lastSequence: () => log.length,
       kept: () => (this.#takes ? Promise.resolve() : new Promise(() => {})),
       hold: (after) => {
@@ -113,7 +118,12 @@ export class Bench {
       samplingIntervalMs: () => 100,
       clock: systemClock,
       random: Math.random,
-      log: silentLogger,
+      log: createLogger({
+        level: 'info',
+        pretty: false,
+        write: (line) => this.lines.push(line),
+        now: () => '',
+      }),
     };
     const { signal } = this.#stop;
     this.#running = (async () => {
@@ -139,6 +149,25 @@ export class Bench {
   async restart(): Promise<void> {
     await this.stop();
     this.start(this.#config);
+  }
+
+  #files(): Files {
+    const open: Files['open'] = async (file, mode) => {
+      const handle = await nodeFiles.open(file, mode);
+      const write: FileHandle['write'] = (buffers, position) => {
+        if (this.isDiskFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+        return handle.write(buffers, position);
+      };
+      return {
+        write,
+        read: (into, position) => handle.read(into, position),
+        datasync: () => handle.datasync(),
+        truncate: (length) => handle.truncate(length),
+        size: () => handle.size(),
+        close: () => handle.close(),
+      };
+    };
+    return { ...nodeFiles, open };
   }
 
   get #takes(): boolean {

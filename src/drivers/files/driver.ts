@@ -7,7 +7,6 @@
  */
 import { now } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
-import { isSystemError } from '../../base/node-files.ts';
 import { decodeReading, type MachineEvent, type Reading, TEXT_LENGTH_MAX } from '../../model/reading.ts';
 import { withReadFrom } from '../../model/read-from.ts';
 import type { CreateDriver, Driver, DriverContext, ReadMemory, ReadsOnce } from '../../ports/driver.ts';
@@ -15,11 +14,14 @@ import {
   fileNames,
   type FileState,
   fileState,
+  folderNumber,
+  isSame,
+  makeFolder,
   moveInto,
   removeFile,
+  UnreadableFile,
   watchFolder,
   writeFile,
-  makeFolder,
 } from './folder.ts';
 import { digestOf, type FileEntry, FilesMemory } from './memory.ts';
 import { nameFilter } from './names.ts';
@@ -32,7 +34,7 @@ export const create: CreateDriver<FilesOptions> = (options) => new FilesDriver(o
 /** Readings, and files, after which a round commits: so many at most are in the log and not remembered yet. */
 export const ROUND_READINGS_MAX = 1_000;
 export const ROUND_FILES_MAX = 500;
-/** Rows of one reading of a file that go to the quarantine with their text; what comes after them is counted. */
+/** Rows that go to the quarantine in one file; where none of so many makes sense, the whole file goes there. */
 export const BAD_ROWS_MAX = 1_000;
 
 /** So much of a mark stands in the name of a file with rows in the quarantine. */
@@ -41,8 +43,8 @@ const PLACE_MARK_LENGTH = 6;
 const LOOKS_MAX = 32;
 /** A rescan takes a tenth of the time at most. */
 const RESCAN_REST = 9;
-/** A file that the edge may not read is tried again after so long. */
-const FORBIDDEN_RETRY_MS = 60_000;
+/** A file that cannot be read, though its folder can, is opened again after so long. */
+const UNREADABLE_RETRY_MS = 60_000;
 /** `item` of the event that tells of a file or rows in the quarantine. */
 const QUARANTINE_ITEM = 'quarantine';
 
@@ -98,9 +100,11 @@ class Watch {
   readonly #isWanted: (name: string) => boolean;
   readonly #pending = new Map<string, Pending>();
   readonly #changed = new Set<string>();
-  readonly #watchers: { close(): void }[] = [];
-  /** Files that could not be moved or deleted: said once. */
+  /** By folder; its number tells when another one has come in its place. */
+  readonly #watched = new Map<string, { readonly number: number; close(): void }>();
+  /** Files that could not be moved or deleted, and those that could not be read: said once. */
   readonly #stuck = new Set<string>();
+  readonly #unreadable = new Set<string>();
   #rescanDueMs = 0;
   #wake = new AbortController();
   /** Since the last commit. */
@@ -118,7 +122,6 @@ class Watch {
     // What an earlier run has noted and could not write.
     if (!(await memory.commit(signal))) return;
     for (const folder of options.folders) await listed(folder);
-    for (const folder of options.folders) this.#watch(folder);
     context.connected();
     while (!signal.aborted) {
       this.#wake = new AbortController();
@@ -133,22 +136,30 @@ class Watch {
   }
 
   close(): void {
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watched.values()) watcher.close();
   }
 
   get #isGrowing(): boolean {
     return this.#parts.options.csv?.growing === true;
   }
 
-  #watch(folder: string): void {
+  async #watch(folder: string): Promise<void> {
+    const before = this.#watched.get(folder);
+    const number = await folderNumber(folder).catch((cause: unknown) => {
+      throw cannotReadFolder(folder, cause);
+    });
+    if (before?.number === number) return;
+    before?.close();
     const watcher = watchFolder(folder, (name) => {
-      if (name === null) this.#rescanDueMs = 0;
+      // By the folder's own name the system tells that it was moved or deleted.
+      if (name === null || name === nameOf(folder)) this.#rescanDueMs = 0;
       else if (this.#isWanted(name)) this.#changed.add(`${folder}/${name}`);
       else return;
       this.#wake.abort();
     });
-    if (watcher !== undefined) this.#watchers.push(watcher);
-    else this.#parts.context.log.info('the system tells no changes of the folder; it is only rescanned', { folder });
+    this.#watched.set(folder, { number, close: () => watcher?.close() });
+    if (watcher !== undefined || before !== undefined) return;
+    this.#parts.context.log.info('the system tells no changes of the folder; it is only rescanned', { folder });
   }
 
   async #round(): Promise<void> {
@@ -182,10 +193,14 @@ class Watch {
     const { options, memory } = this.#parts;
     const found = new Set<string>();
     for (const folder of options.folders) {
+      await this.#watch(folder);
       for (const name of await listed(folder)) if (this.#isWanted(name)) found.add(`${folder}/${name}`);
     }
     await this.#lookAt([...found]);
     for (const path of [...memory.paths()]) if (!found.has(path)) memory.forgetPath(path);
+    for (const said of [this.#stuck, this.#unreadable]) {
+      for (const path of said) if (!found.has(path)) said.delete(path);
+    }
   }
 
   /** A share answers many questions in the time of one. */
@@ -198,7 +213,14 @@ class Watch {
   /** Whether there is something to read in the file, and since when. */
   async #look(path: string): Promise<void> {
     const { memory, context, options } = this.#parts;
-    const state = await stateOf(path);
+    let state: FileState | undefined;
+    try {
+      state = await fileState(path);
+      // The system gives names as text, and takes them back only where they are UTF-8.
+      if (state === undefined && path.includes('\ufffd')) throw new UnreadableFile(new Error('its name is not UTF-8'));
+    } catch (error) {
+      await this.#cannotRead(path, error);
+    }
     if (state === undefined) {
       this.#pending.delete(path);
       return;
@@ -221,40 +243,49 @@ class Watch {
     const { context, options, memory } = this.#parts;
     const unchangedMs = context.clock.monotonicMs() - pending.sinceMs;
     const takeLastLine = unchangedMs >= options.lastLineAfterMs;
-    let reader: FileReader;
+    let reader: FileReader | undefined;
     try {
       reader = await FileReader.open({ options, memory, path, takeLastLine });
-    } catch (cause) {
-      if (isSystemError(cause, 'ENOENT')) return void this.#pending.delete(path);
-      if (!isSystemError(cause, 'EACCES') && !isSystemError(cause, 'EPERM')) throw cannotRead(path, cause);
-      // One file that may not be read does not keep the others.
-      context.log.error('a file may not be read by the edge; it is tried again', { path });
-      pending.dueMs = context.clock.monotonicMs() + FORBIDDEN_RETRY_MS;
-      return;
-    }
-    if (!this.#isGrowing && !isSame(pending, reader.state)) {
-      await reader.close();
-      return this.#look(path);
-    }
-    try {
+      if (reader === undefined) return void this.#pending.delete(path);
+      if (!this.#isGrowing && !isSame(pending, reader.state)) return await this.#look(path);
       const isRead = await this.#read(reader, { path, isFinal: unchangedMs >= options.quarantineAfterMs });
       const next = [options.lastLineAfterMs, options.quarantineAfterMs].filter((waitMs) => waitMs > unchangedMs);
       if (isRead) this.#pending.delete(path);
       else pending.dueMs = pending.sinceMs + Math.min(Infinity, ...next);
+      this.#unreadable.delete(path);
+    } catch (error) {
+      await this.#cannotRead(path, error);
+      pending.dueMs = context.clock.monotonicMs() + UNREADABLE_RETRY_MS;
     } finally {
-      await reader.close();
+      await reader?.close();
     }
+  }
+
+  /** One file that cannot be read does not keep the others: it may lie on a bad sector, or belong to somebody else. */
+  async #cannotRead(path: string, error: unknown): Promise<void> {
+    if (!(error instanceof UnreadableFile)) throw error;
+    if (this.#unreadable.has(path)) return;
+    // With a share that is gone no file of it can be read, and that is said of the share.
+    await listed(path.slice(0, path.lastIndexOf('/')));
+    this.#unreadable.add(path);
+    this.#parts.context.log.error('a file cannot be read by the edge; it is tried again', {
+      path,
+      reason: messageOf(error.cause),
+    });
   }
 
   /** @returns false when the file is not finished, as it seems */
   async #read(reader: FileReader, { path, isFinal }: { path: string; isFinal: boolean }): Promise<boolean> {
     const { memory, options } = this.#parts;
     const bad: BadRow[] = [];
+    const told = memory.entry(path)?.fault;
     let fault: string | null = null;
     try {
       const isCsv = options.csv !== null;
       const isRead = await (isCsv ? this.#readRows(reader, path, bad) : this.#readWhole(reader, path));
       if (!isRead) return false;
+      // Its writer may have it open, and write the rows only when all are measured.
+      if (isCsv && !this.#isGrowing && reader.rowsRead === 0 && !isFinal) return false;
       if (bad.length > 0 && bad.length === reader.rowsRead && !this.#isGrowing) fault = reasonsOf(bad);
     } catch (error) {
       if (!(error instanceof NotUnderstood)) {
@@ -266,8 +297,12 @@ class Watch {
       if (error.mayBeUnfinished && !isFinal) return false;
       fault = error.message;
     }
-    if (fault !== null) this.#tellFault(path, { row: 0, mark: digestOf(path, fault), reason: fault });
-    else await this.#quarantineRows(path, bad);
+    if (fault === null) {
+      if (!(await this.#quarantineRows(path, bad)) && !this.#isGrowing) fault = reasonsOf(bad);
+      // A file that grows would tell it at each row.
+    } else if (!this.#isGrowing || fault !== told) {
+      this.#tellFault(path, { row: 0, mark: digestOf(path, fault), reason: fault });
+    }
     const isDone = fault !== null || this.#isGrowing || !reader.isUnfinished;
     const entry = await reader.entry({ isDone, fault });
     memory.note(entry);
@@ -285,17 +320,17 @@ class Watch {
     for await (const row of reader.rows()) {
       if (row.isRepeated && options.csv?.skipDuplicates === true) {
         repeated += 1;
+        reader.done(row, { isUnderstood: true });
         continue;
       }
       const readings = this.#readingsOf(row);
-      if (typeof readings !== 'string') {
-        this.#emit(path, row, readings);
-      } else if (bad.length < BAD_ROWS_MAX) {
-        bad.push({ row, reason: readings });
-      } else {
-        throw new NotUnderstood(`more than ${BAD_ROWS_MAX} rows make no sense; the last: ${readings}`);
+      if (typeof readings !== 'string') this.#emit(path, row, readings);
+      else bad.push({ row, reason: readings });
+      reader.done(row, { isUnderstood: typeof readings !== 'string' });
+      if (bad.length < BAD_ROWS_MAX && this.#readings < ROUND_READINGS_MAX) continue;
+      if (bad.length === reader.rowsRead && !this.#isGrowing) {
+        throw new NotUnderstood(`none of its first ${bad.length} rows makes sense; the last: ${bad.at(-1)?.reason}`);
       }
-      if (this.#readings < ROUND_READINGS_MAX) continue;
       await this.#quarantineRows(path, bad.splice(0));
       memory.note(await reader.entry({ isDone: false, fault: null }));
       if (!(await this.#commit())) return false;
@@ -320,8 +355,9 @@ class Watch {
     if (bad.length > 0) throw new NotUnderstood(reasonsOf(bad.slice(0, BAD_ROWS_MAX)));
     for (const { row, readings } of rows) {
       this.#emit(path, row, readings);
+      reader.done(row, { isUnderstood: true });
       if (this.#readings < ROUND_READINGS_MAX) continue;
-      this.#parts.memory.note(await reader.entry({ isDone: false, fault: null, progress: row.progress }));
+      this.#parts.memory.note(await reader.entry({ isDone: false, fault: null }));
       if (!(await this.#commit())) return false;
     }
     return true;
@@ -361,11 +397,14 @@ class Watch {
     this.#readings += 1;
   }
 
-  /** The rows go to a file of their own, which can be put right and dropped into the folder again. */
-  async #quarantineRows(path: string, bad: readonly BadRow[]): Promise<void> {
+  /**
+   * The rows go to a file of their own, which can be put right and dropped into the folder again.
+   * @returns false when they could not be written
+   */
+  async #quarantineRows(path: string, bad: readonly BadRow[]): Promise<boolean> {
     const { quarantineFolder } = this.#parts.options;
     const [first] = bad;
-    if (first === undefined) return;
+    if (first === undefined) return true;
     const name = nameOf(path);
     const dot = name.lastIndexOf('.') > 0 ? name.lastIndexOf('.') : name.length;
     const { header, progress, mark } = first.row;
@@ -374,18 +413,20 @@ class Watch {
     const target = `${quarantineFolder}/${name.slice(0, dot)}.${place}${name.slice(dot)}`;
     const lines = [...(header === '' ? [] : [header]), ...bad.map(({ row }) => row.row.text)];
     const reason = reasonsOf(bad);
-    await this.#tryTo(path, async () => {
+    const isWritten = await this.#tryTo(path, async () => {
       await makeFolder(quarantineFolder);
       // Rows were read as Latin-1: their bytes come out as they were.
       await writeFile(target, Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
       await writeFile(`${target}.reason.txt`, `${name}\n${reason}\n`);
     });
     this.#tellFault(path, { row: progress.rows, mark: `${mark}/!`, reason });
+    return isWritten;
   }
 
   #tellFault(path: string, { row, mark, reason }: { row: number; mark: string; reason: string }): void {
     const { context, options } = this.#parts;
-    const text = `${nameOf(path)}: ${reason}`.slice(0, TEXT_LENGTH_MAX).toWellFormed();
+    // What is no text at all may stand in it.
+    const text = `${nameOf(path)}: ${reason}`.slice(0, TEXT_LENGTH_MAX).replaceAll('\0', '').toWellFormed();
     context.log.warn('a file, or rows of it, make no sense and go to the quarantine', { path, reason: text });
     const event: MachineEvent = {
       machine_id: context.machineId,
@@ -410,10 +451,10 @@ class Watch {
     return true;
   }
 
-  #destinationOf({ path, isDone, fault }: FileEntry): 'stays' | 'quarantine' | 'move' | 'delete' {
+  #destinationOf({ isDone, fault }: FileEntry): 'stays' | 'quarantine' | 'move' | 'delete' {
     const { afterReading } = this.#parts.options;
     // A file that is written to for ever stays with its writer.
-    if (!isDone || this.#isGrowing || this.#stuck.has(path)) return 'stays';
+    if (!isDone || this.#isGrowing) return 'stays';
     if (fault !== null) return 'quarantine';
     return afterReading === 'leave' ? 'stays' : afterReading;
   }
@@ -437,16 +478,19 @@ class Watch {
     });
   }
 
-  /** A folder that cannot be written is a person's work; reading does not wait for it. */
-  async #tryTo(path: string, work: () => Promise<void>): Promise<void> {
+  /** A folder that cannot be written is a person's work; reading does not wait for it. With a rescan it is tried again. */
+  async #tryTo(path: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
+      if (this.#stuck.has(path)) return false;
       this.#stuck.add(path);
       this.#parts.context.log.error('a file that was read could not be moved, copied or deleted', {
         path,
         reason: messageOf(error),
       });
+      return false;
     }
   }
 }
@@ -455,26 +499,14 @@ async function listed(folder: string): Promise<string[]> {
   try {
     return await fileNames(folder);
   } catch (cause) {
-    throw new MillwrightError('connection_failed', `the folder ${folder} cannot be read; it is waited for`, { cause });
+    throw cannotReadFolder(folder, cause);
   }
 }
 
-async function stateOf(path: string): Promise<FileState | undefined> {
-  try {
-    return await fileState(path);
-  } catch (cause) {
-    throw cannotRead(path, cause);
-  }
-}
-
-function cannotRead(path: string, cause: unknown): MillwrightError {
-  return new MillwrightError('connection_failed', `the file ${path} cannot be read; it is tried again`, { cause });
+function cannotReadFolder(folder: string, cause: unknown): MillwrightError {
+  return new MillwrightError('connection_failed', `the folder ${folder} cannot be read; it is waited for`, { cause });
 }
 
 function reasonsOf(bad: readonly BadRow[]): string {
   return bad.map(({ row, reason }) => `${row.row.place}: ${reason}`).join('\n');
-}
-
-function isSame(a: FileState, b: FileState): boolean {
-  return a.size === b.size && a.mtimeMs === b.mtimeMs;
 }

@@ -4,7 +4,7 @@
  * Plain descriptors and callbacks, as in `base/node-files.ts`: `node:fs/promises` would cost memory that the edge lacks.
  */
 import type { FSWatcher, Stats } from 'node:fs';
-import { isSystemError } from '../../base/node-files.ts';
+import { isSystemError, readInto, settled, valueOf } from '../../base/node-files.ts';
 
 const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const path: typeof import('node:path') = process.getBuiltinModule('node:path');
@@ -12,6 +12,16 @@ const path: typeof import('node:path') = process.getBuiltinModule('node:path');
 export interface FileState {
   readonly size: number;
   readonly mtimeMs: number;
+  /** Of the last change of anything: also where another file, or a copied time, has come in its place. */
+  readonly ctimeMs: number;
+}
+
+/** It is this file that cannot be read, for the reason that is the cause. */
+export class UnreadableFile extends Error {
+  constructor(cause: unknown) {
+    super('the file cannot be read', { cause });
+    this.name = 'UnreadableFile';
+  }
 }
 
 /** Names of the files in it, not of folders. */
@@ -23,15 +33,28 @@ export async function fileNames(folder: string): Promise<string[]> {
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
 }
 
-/** undefined when there is no such file, or it is none. */
+/** Which folder it is: another one in its place has another number. */
+export async function folderNumber(folder: string): Promise<number> {
+  return (await valueOf<Stats>((done) => fs.stat(folder, done))).ino;
+}
+
+/** undefined when there is no such file, or it is none. @throws UnreadableFile */
 export async function fileState(file: string): Promise<FileState | undefined> {
   try {
     const stats = await valueOf<Stats>((done) => fs.stat(file, done));
-    return stats.isFile() ? { size: stats.size, mtimeMs: stats.mtimeMs } : undefined;
+    return stats.isFile() ? stateOf(stats) : undefined;
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
+    throw new UnreadableFile(error);
   }
+}
+
+export function isSame(a: FileState, b: FileState): boolean {
+  return a.size === b.size && a.mtimeMs === b.mtimeMs && a.ctimeMs === b.ctimeMs;
+}
+
+function stateOf({ size, mtimeMs, ctimeMs }: Stats): FileState {
+  return { size, mtimeMs, ctimeMs };
 }
 
 /** Calls back with the name of what may have changed, or null: anything. Undefined where there are no such events. */
@@ -68,38 +91,62 @@ export async function moveInto(folder: string, file: string): Promise<string | u
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
     if (!isSystemError(error, 'EXDEV')) throw error;
-    await settled((done) => fs.copyFile(file, target, done));
+    await copyFile(file, target);
     await removeFile(file);
   }
   return target;
 }
 
+/** All of it, or nothing: half a copy would be taken for the file. */
+async function copyFile(file: string, target: string): Promise<void> {
+  try {
+    await settled((done) => fs.copyFile(file, target, done));
+  } catch (error) {
+    await removeFile(target);
+    throw error;
+  }
+}
+
+/** Searched in steps that double and then halve, since a writer may use one name for years. */
 async function freeName(folder: string, name: string): Promise<string> {
   const { name: stem, ext } = path.parse(name);
-  for (let number = 1; ; number += 1) {
-    const target = path.join(folder, number === 1 ? name : `${stem}-${number}${ext}`);
-    if ((await fileState(target)) === undefined) return target;
+  const target = (number: number): string => path.join(folder, number === 1 ? name : `${stem}-${number}${ext}`);
+  const isTaken = async (number: number): Promise<boolean> => (await fileState(target(number))) !== undefined;
+  let taken = 0;
+  let free = 1;
+  while (await isTaken(free)) [taken, free] = [free, free * 2];
+  while (free - taken > 1) {
+    const middle = Math.floor((taken + free) / 2);
+    if (await isTaken(middle)) taken = middle;
+    else free = middle;
   }
+  return target(free);
 }
 
 /** So much of a file is read at once. */
 export const READ_BYTES: number = 64 * 1024;
 
-/** A file that is being read: no more of it than there was when it was opened. */
+/** A file that is being read: no more of it than there was when it was opened. Its methods throw {@link UnreadableFile}. */
 export class OpenFile {
   readonly state: FileState;
   readonly #descriptor: number;
   /** The beginning, which for most files is all: it is looked at several times. */
   #beginning: Buffer | undefined;
 
-  static async open(file: string): Promise<OpenFile> {
-    const descriptor = await valueOf<number>((done) => fs.open(file, 'r', done));
+  /** @returns undefined when it is gone */
+  static async open(file: string): Promise<OpenFile | undefined> {
+    let descriptor: number;
     try {
-      const { size, mtimeMs } = await valueOf<Stats>((done) => fs.fstat(descriptor, done));
-      return new OpenFile(descriptor, { size, mtimeMs });
+      descriptor = await valueOf<number>((done) => fs.open(file, 'r', done));
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return undefined;
+      throw new UnreadableFile(error);
+    }
+    try {
+      return new OpenFile(descriptor, stateOf(await valueOf<Stats>((done) => fs.fstat(descriptor, done))));
     } catch (error) {
       await settled((done) => fs.close(descriptor, done));
-      throw error;
+      throw new UnreadableFile(error);
     }
   }
 
@@ -126,25 +173,10 @@ export class OpenFile {
 
   async #readAt(position: number, length: number): Promise<Buffer> {
     const wanted = Buffer.allocUnsafe(Math.max(0, length));
-    let got = 0;
-    while (got < wanted.length) {
-      const offset = got;
-      const bytes = await valueOf<number>((done) => {
-        fs.read(this.#descriptor, wanted, offset, wanted.length - offset, position + offset, done);
-      });
-      if (bytes === 0) break;
-      got += bytes;
+    try {
+      return wanted.subarray(0, await readInto(this.#descriptor, wanted, position));
+    } catch (error) {
+      throw new UnreadableFile(error);
     }
-    return wanted.subarray(0, got);
   }
-}
-
-function settled(call: (done: (error: NodeJS.ErrnoException | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => call((error) => (error === null ? resolve() : reject(error))));
-}
-
-function valueOf<Value>(
-  call: (done: (error: NodeJS.ErrnoException | null, value: Value) => void) => void,
-): Promise<Value> {
-  return new Promise((resolve, reject) => call((error, value) => (error === null ? resolve(value) : reject(error))));
 }

@@ -25,6 +25,8 @@ const { createHash } = process.getBuiltinModule('node:crypto');
 export const MARKS_MAX = 50_000;
 /** Rows that a crash has left in the log and of which the file was not seen again; the oldest are forgotten beyond this. */
 export const SINGLES_MAX = 20_000;
+/** Newest rows read, each of which is known for itself, until the next start: of files that are copied while they grow. */
+export const RECENT_MAX = 20_000;
 /** Records that may be outdated before the journal is written anew. */
 const OUTDATED_MAX = 300;
 /** Batches of others that may be appended before it is written down that none of them is of this source. */
@@ -36,12 +38,17 @@ export interface FileEntry {
   readonly path: string;
   readonly size: number;
   readonly mtimeMs: number;
+  readonly ctimeMs: number;
   /** Of the file's bytes, so many are read. */
   readonly end: number;
   /** Rows read. */
   readonly rows: number;
   /** Of the newest row read. */
   readonly mark: string;
+  /** Of the newest row that gave its readings: by it they are known under any name. '' when there is none. */
+  readonly known: string;
+  /** What `known` was before this was read on: such a mark need not be remembered for long. */
+  readonly knownBefore: string;
   /** Digest of that row's text. */
   readonly last: string;
   /** Digests of the first bytes, and of those before `end`: by these a file that has grown is known. */
@@ -64,8 +71,11 @@ interface JournalRecord {
 export class FilesMemory {
   readonly #memory: ReadMemory;
   readonly #files = new Map<string, FileEntry>();
-  /** In the order in which they were learned; those of files that are there among them. */
+  /** `known` of the files that are there, and of how many each. */
+  readonly #present = new Map<string, number>();
+  /** Of what is gone or has become another, in the order in which it went. */
   readonly #marks = new Set<string>();
+  readonly #recent = new Set<string>();
   readonly #singles = new Set<string>();
   #pending: JournalRecord[] = [];
   #through = 0;
@@ -82,7 +92,7 @@ export class FilesMemory {
   /** Reads the journal, and what the log has beyond it. @throws the system's error, or storage_failed: try again */
   async load(): Promise<void> {
     if (this.#isLoaded) return;
-    for (const learned of [this.#files, this.#marks, this.#singles]) learned.clear();
+    for (const learned of [this.#files, this.#present, this.#marks, this.#recent, this.#singles]) learned.clear();
     this.#pending = [];
     this.#records = 0;
     await this.#memory.files.makeFolder(this.#memory.folder);
@@ -90,7 +100,7 @@ export class FilesMemory {
     const last = this.#memory.lastSequence();
     const found: string[] = [];
     for await (const mark of this.#memory.marksAfter(this.#through)) {
-      if (!this.#marks.has(mark)) found.push(mark);
+      if (!this.knows(mark)) found.push(mark);
     }
     if (found.length > 0) this.#add({ single: found });
     this.#isLoaded = true;
@@ -109,7 +119,13 @@ export class FilesMemory {
 
   /** All rows up to the one with this mark are read. */
   knows(mark: string): boolean {
-    return this.#marks.has(mark);
+    return this.#present.has(mark) || this.#marks.has(mark) || this.#recent.has(mark);
+  }
+
+  /** The row with this mark has given its readings. */
+  saw(mark: string): void {
+    this.#recent.add(mark);
+    trim(this.#recent, RECENT_MAX);
   }
 
   /** Whether this very row is in the log, since before a crash. */
@@ -166,18 +182,35 @@ export class FilesMemory {
   #apply({ file, gone, mark, single, through }: JournalRecord): void {
     if (file !== undefined) {
       const before = this.#files.get(file.path);
-      // A file that has grown is known by its newest row; one that has become another is remembered for itself.
-      if (before !== undefined && before.mark !== file.mark && before.rows <= file.rows)
-        this.#marks.delete(before.mark);
       this.#files.set(file.path, file);
-      if (file.mark !== '') this.#marks.add(file.mark);
+      this.#count(file.known, 1);
+      // A file that has grown is known by its newest row; one that has become another is remembered for itself.
+      if (before !== undefined) this.#leave(before.known, file.knownBefore === before.known);
     }
-    if (gone !== undefined) this.#files.delete(gone);
+    const left = gone === undefined ? undefined : this.#files.get(gone);
+    if (left !== undefined) {
+      this.#files.delete(left.path);
+      this.#leave(left.known, false);
+    }
     if (mark !== undefined) this.#marks.add(mark);
     for (const one of single ?? []) this.#singles.add(one);
     if (through !== undefined) this.#through = through;
     trim(this.#singles, SINGLES_MAX);
-    trim(this.#marks, MARKS_MAX + this.#files.size);
+    trim(this.#marks, MARKS_MAX);
+  }
+
+  /** No file has this mark any more, or one fewer. */
+  #leave(mark: string, hasGrown: boolean): void {
+    this.#count(mark, -1);
+    if (mark === '') return;
+    if (hasGrown) this.saw(mark);
+    else this.#marks.add(mark);
+  }
+
+  #count(mark: string, change: number): void {
+    const count = (this.#present.get(mark) ?? 0) + change;
+    if (count > 0 && mark !== '') this.#present.set(mark, count);
+    else this.#present.delete(mark);
   }
 
   async #loadJournal(): Promise<void> {
@@ -193,13 +226,16 @@ export class FilesMemory {
     }
     const bytes = Buffer.alloc(await handle.size());
     await handle.read(bytes, 0);
+    let at = 0;
     let end = 0;
-    for (let next = bytes.indexOf(0x0a, end); next >= 0; next = bytes.indexOf(0x0a, end)) {
-      const record = decodeRecord(bytes.toString('utf8', end, next));
-      if (record === undefined) break;
+    for (let next = bytes.indexOf(0x0a, at); next >= 0; next = bytes.indexOf(0x0a, at)) {
+      const record = decodeRecord(bytes.toString('utf8', at, next));
+      at = next + 1;
+      // One that has decayed costs what it told, and none of those after it.
+      if (record === undefined) continue;
       this.#apply(record);
       this.#records += 1;
-      end = next + 1;
+      end = at;
     }
     if (end < bytes.length) await handle.truncate(end);
     this.#handle = handle;
@@ -222,10 +258,9 @@ export class FilesMemory {
 
   async #rewrite(): Promise<void> {
     const { files, folder } = this.#memory;
-    const own = new Set([...this.#files.values()].map(({ mark }) => mark));
     const records: JournalRecord[] = [
-      ...[...this.#marks].filter((mark) => !own.has(mark)).map((mark) => ({ mark })),
-      ...[...this.#files.values()].map((file) => ({ file })),
+      ...[...this.#marks].map((mark) => ({ mark })),
+      ...[...this.#files.values()].map((file) => ({ file: { ...file, knownBefore: '' } })),
       { single: [...this.#singles] },
       { through: this.#through },
     ];

@@ -3,10 +3,10 @@
  * with its mark. Knows nothing of when to read, nor of what becomes of the file.
  */
 import { parseAqdef } from './aqdef.ts';
-import { parseCalypso } from './calypso.ts';
+import { hasEnd, parseCalypso } from './calypso.ts';
 import { rowMapper } from './columns.ts';
 import { csvRows, type CsvRow } from './csv.ts';
-import { type FileState, OpenFile, READ_BYTES } from './folder.ts';
+import { type FileState, isSame, OpenFile, READ_BYTES } from './folder.ts';
 import { digestOf, type FileEntry, type FilesMemory } from './memory.ts';
 import type { CsvOptions, FilesOptions } from './options.ts';
 import { timestampOf } from '../../model/time.ts';
@@ -60,17 +60,21 @@ export interface ReadOptions {
 interface EntryOptions {
   readonly isDone: boolean;
   readonly fault: string | null;
-  readonly progress?: Progress;
 }
 
 export class FileReader {
   readonly #read: ReadOptions;
   readonly #file: OpenFile;
   #source: RowSource | undefined;
+  /** Up to the newest row that is {@link done}. */
   #progress: Progress = { end: 0, rows: 0, mark: '', last: '' };
+  #known = '';
+  #knownBefore = '';
 
-  static async open(read: ReadOptions): Promise<FileReader> {
-    return new FileReader(read, await OpenFile.open(read.path));
+  /** @returns undefined when it is gone. @throws UnreadableFile */
+  static async open(read: ReadOptions): Promise<FileReader | undefined> {
+    const file = await OpenFile.open(read.path);
+    return file === undefined ? undefined : new FileReader(read, file);
   }
 
   constructor(read: ReadOptions, file: OpenFile) {
@@ -93,37 +97,60 @@ export class FileReader {
     return this.#source?.isUnfinished ?? false;
   }
 
-  /** The rows that are not read yet, in order. @throws NotUnderstood when it is the whole file that makes no sense */
+  /** The rows that are not read yet, in order. @throws NotUnderstood when it is the whole file that makes no sense, UnreadableFile */
   async *rows(): AsyncGenerator<MarkedRow> {
     const source = await this.#open();
     this.#source = source;
     const entry = await this.#knownEntry();
-    this.#progress = entry ?? (await this.#findPlace(source));
-    for await (const row of source.rowsFrom(this.#progress)) {
-      const before = this.#progress;
-      this.#progress = after(before, row);
-      const isRepeated = before.last === this.#progress.last;
-      yield { row, mark: this.#progress.mark, isRepeated, progress: this.#progress, header: source.header };
+    const start: Progress = entry ?? { end: 0, rows: 0, mark: source.seed, last: '' };
+    this.#progress = await this.#findPlace(source, start);
+    this.#known = this.#progress === start ? (entry?.known ?? '') : this.#progress.mark;
+    this.#knownBefore = entry?.known ?? '';
+    let progress = this.#progress;
+    for await (const row of source.rowsFrom(progress)) {
+      const before = progress;
+      progress = after(before, row);
+      const isRepeated = before.last === progress.last;
+      yield { row, mark: progress.mark, isRepeated, progress, header: source.header };
     }
   }
 
-  /** What to remember of it: all rows that were handed out, or those up to `progress`. Never rejects. */
-  async entry({ isDone, fault, progress = this.#progress }: EntryOptions): Promise<FileEntry> {
+  /**
+   * The row was dealt with.
+   * @param isUnderstood it gave its readings. Else it is not known under another name: put right, or with another column
+   * map, it may come again
+   */
+  done({ progress }: MarkedRow, { isUnderstood }: { isUnderstood: boolean }): void {
+    this.#progress = progress;
+    if (!isUnderstood) return;
+    this.#known = progress.mark;
+    this.#read.memory.saw(progress.mark);
+  }
+
+  /** What to remember of it, up to the newest row that is {@link done}. Never rejects. */
+  async entry({ isDone, fault }: EntryOptions): Promise<FileEntry> {
+    const progress = this.#progress;
     // A file that cannot be read now is found again by its marks.
     const ends = await this.#ends(progress.end).catch(() => ({ head: '', tail: '' }));
-    return { path: this.#read.path, ...this.#file.state, ...progress, ...ends, isDone, fault };
+    const known = { known: this.#known, knownBefore: this.#knownBefore };
+    this.#knownBefore = this.#known;
+    const { end, rows, mark, last } = progress;
+    return { path: this.#read.path, ...this.#file.state, end, rows, mark, last, ...known, ...ends, isDone, fault };
   }
 
   close(): Promise<void> {
     return this.#file.close();
   }
 
-  /** The file of that name has only grown since. */
-  async #knownEntry(): Promise<Progress | undefined> {
+  /** The file of that name has only grown since, or was not read to its end. */
+  async #knownEntry(): Promise<FileEntry | undefined> {
     const { memory, path, options } = this.#read;
     const entry = memory.entry(path);
     if (options.format !== 'csv' || entry === undefined || entry.fault !== null) return undefined;
     if (entry.end === 0 || entry.end > this.#file.size) return undefined;
+    // By its ends alone it would not be seen that something between them was altered.
+    const mayBeAltered = !isSame(entry, this.#file.state) && entry.size >= this.#file.size;
+    if (mayBeAltered && options.csv?.growing !== true) return undefined;
     const { head, tail } = await this.#ends(entry.end);
     return head === entry.head && tail === entry.tail ? entry : undefined;
   }
@@ -134,9 +161,8 @@ export class FileReader {
     return { head: digestOf(head), tail: digestOf(tail) };
   }
 
-  /** By the content alone: after the last row whose mark is known. */
-  async #findPlace(source: RowSource): Promise<Progress> {
-    const start = { end: 0, rows: 0, mark: source.seed, last: '' };
+  /** By the content alone: after the last row whose mark is known, also by a copy that was read first. */
+  async #findPlace(source: RowSource, start: Progress): Promise<Progress> {
     let place = start;
     let progress: Progress = start;
     for await (const row of source.rowsFrom(start)) {
@@ -151,8 +177,10 @@ export class FileReader {
     if (options.csv !== null) return this.#openCsv(options.csv);
     if (this.#file.size > WHOLE_BYTES_MAX) throw new NotUnderstood(`it is longer than ${WHOLE_BYTES_MAX} bytes`);
     const text = decodeText(await this.#file.read(0, this.#file.size));
-    const isOpen = options.format !== 'qif' && !/[\r\n]$/.test(text) && !this.#read.takeLastLine;
-    if (isOpen) throw new NotUnderstood('its last line has no line end', { mayBeUnfinished: true });
+    const isWhole = options.format === 'qif' || (options.format === 'calypso' ? hasEnd(text) : /[\r\n]$/.test(text));
+    if (!isWhole && !this.#read.takeLastLine) {
+      throw new NotUnderstood('its last line is not there, or has no line end', { mayBeUnfinished: true });
+    }
     const { seed, rows } = await this.#parse(text);
     const { size } = this.#file;
     return {
@@ -203,9 +231,10 @@ export class FileReader {
         break;
       }
     }
-    if (csv.header && header.fields === null) {
+    if (csv.header && header.end === 0) {
       return { seed: '', header: '', isUnfinished: file.size > 0, rowsFrom: async function* () {} };
     }
+    if (csv.header && header.fields === null) throw new NotUnderstood('a quote in its header is not closed');
     const map = rowMapper(csv, header.fields, options.zone);
     let end = header.end;
     return {

@@ -46,11 +46,17 @@ export function numberIn(text: string): number | undefined {
   return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(plain) ? Number(plain) : undefined;
 }
 
-/** UTF-8 where it is, else Latin-1, which older programs write. */
+/** UTF-16 by its mark, UTF-8 where it is, else Latin-1, which older programs write. */
 export function decodeText(bytes: Buffer): string {
+  if (isUtf16(bytes)) return new TextDecoder(bytes[0] === 0xff ? 'utf-16le' : 'utf-16be').decode(bytes);
   const withoutMark = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
   const { isUtf8 } = process.getBuiltinModule('node:buffer');
   return isUtf8(withoutMark) ? withoutMark.toString('utf8') : withoutMark.toString('latin1');
+}
+
+/** By its byte order mark. */
+export function isUtf16(bytes: Buffer): boolean {
+  return (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
 }
 
 export const BYTE_ORDER_MARK: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);

@@ -92,7 +92,7 @@ function unixTime(text: string, micros: number): Timestamp | undefined {
   const number = text.trim() === '' ? Number.NaN : Number(text.replace(',', '.'));
   // Beyond the year 2255 a number of microseconds is not exact.
   return number >= 0 && number * micros < Number.MAX_SAFE_INTEGER
-    ? timestampOf(Math.floor(number * micros))
+    ? timestampOf(Math.round(number * micros))
     : undefined;
 }
 

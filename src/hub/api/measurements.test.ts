@@ -187,6 +187,42 @@ const alternating = (machine: string, count: number, fields: object = {}): objec
     }),
   );
 
+test('characteristics of old programs do not take the places of those that are measured now', async () => {
+  const old = Array.from({ length: 1_100 }, (_, number) =>
+    inspected('PROGRAMS', 0, { characteristic: `a${number}`, measured_value: 1 }),
+  );
+  const now = inspected('PROGRAMS', 3_600 * 24 * 40, { characteristic: 'z', measured_value: 1 });
+  await store(...old.slice(0, 600));
+  await store(...old.slice(600), now);
+  const features = await get<Feature[]>('PROGRAMS/features');
+  assert.deepEqual(
+    features.map(({ characteristic }) => characteristic),
+    ['z'],
+  );
+  const all = await get<Feature[]>(`PROGRAMS/features?start_time=${at(0)}`);
+  assert.equal(all.length, 1_000);
+  assert.ok(all.every(({ measurements }) => measurements === 1));
+});
+
+test('the worst of more than a thousand characteristics is among those that are told', async () => {
+  const many = Array.from({ length: 1_001 }, (_, number) =>
+    inspected('CROWD', 0, { characteristic: `a${number}`, measured_value: 1, upper_limit: 2, verdict: 'conform' }),
+  );
+  const bad = inspected('CROWD', 0, { characteristic: 'z', measured_value: 3, upper_limit: 2, verdict: 'nonconform' });
+  await store(...many.slice(0, 500));
+  await store(...many.slice(500), bad);
+  const [worst] = await get<Feature[]>('CROWD/features');
+  assert.deepEqual([worst?.characteristic, worst?.verdicts.nonconform], ['z', 1]);
+});
+
+test('a measurement of a clock in the future does not hide what is measured now', async () => {
+  const fields = { characteristic: 'now', measured_value: 1 };
+  await store({ ...inspected('CLOCK', 0, fields), timestamp: new Date().toISOString() });
+  await store({ ...inspected('CLOCK', 0, { ...fields, characteristic: 'far' }), timestamp: '2126-01-01T00:00:00Z' });
+  const features = await get<Feature[]>('CLOCK/features');
+  assert.deepEqual(features.map(({ characteristic }) => characteristic).sort(), ['far', 'now']);
+});
+
 test('a study: limits, rules, histogram and capability, worked out by hand', async () => {
   await store(...alternating('SPC', 30, { expanded_uncertainty: 0.002, verdict: 'conform' }));
   const study = await get<CapabilityStudy>('SPC/capability?characteristic=length');
@@ -270,6 +306,11 @@ test('why there is no capability, and no chart', async () => {
   };
   await store(...alternating('L2', 20), ...alternating('L2', 40, { upper_limit: 10.2 }).slice(20));
   assert.match((await reason('L2')) ?? '', /2 different limits \(9\.9 to 10\.1, 9\.9 to 10\.2\)/);
+  const own = Array.from({ length: 30 }, (_, second) => {
+    return inspected('OWN', second, { measured_value: second, lower_limit: second - 1, upper_limit: second + 1 });
+  });
+  await store(...own);
+  assert.match((await reason('OWN')) ?? '', /30 different limits \(-1 to 1, 0 to 2, 1 to 3, …\)/);
   await store(
     ...Array.from({ length: 30 }, (_, second) => inspected('FREE', second, { measured_value: 1 + second / 100 })),
   );
@@ -342,12 +383,61 @@ test('the fleet tells which machines are inspected, and when last', async () => 
   assert.ok(Math.abs(Date.parse(now) - Date.now()) < 60_000, now);
 });
 
+test('names may be what they like, and are names only', async () => {
+  const names = [
+    'a/b',
+    'c,d',
+    '🔧 Ø12 H7',
+    `'; drop table measurements; --`,
+    '"quoted"',
+    '100 %',
+    '..',
+    '=1+1',
+    'ü\u0308',
+    '#?&+',
+  ];
+  await store(
+    ...names.map((characteristic, second) => inspected('N/1', second, { characteristic, measured_value: second })),
+  );
+  const machine = encodeURIComponent('N/1');
+  const features = await get<Feature[]>(`${machine}/features`);
+  assert.deepEqual(features.map(({ characteristic }) => characteristic).sort(), names.toSorted());
+  for (const [index, name] of names.entries()) {
+    const query = `characteristic=${encodeURIComponent(name)}`;
+    const study = await get<CapabilityStudy>(`${machine}/capability?${query}`);
+    assert.deepEqual([study.characteristic, study.points.map(({ value }) => value)], [name, [index]]);
+    const rows = await get<MeasurementRow[]>(`${machine}/measurements?${query}`);
+    assert.deepEqual(
+      rows.map(({ measured_value }) => measured_value),
+      [index],
+    );
+  }
+});
+
+test('values too large for their spread to be a number have no study, and say so', async () => {
+  const values = Array.from({ length: 40 }, (_, second) => (second % 2 === 0 ? 1 : -1) * 1.7e308 * (second / 40));
+  await store(...values.map((measured_value, second) => inspected('HUGE', second, { measured_value, upper_limit: 1 })));
+  const study = await get<CapabilityStudy>('HUGE/capability?characteristic=length');
+  assert.equal(study.points.length, 40);
+  assert.deepEqual([study.capability, study.control], [null, null]);
+  assert.match(study.capability_reason ?? '', /too large/);
+  assert.match(study.control_reason ?? '', /too large/);
+  assert.equal(
+    study.histogram.reduce((sum, { count }) => sum + count, 0),
+    40,
+  );
+  assert.ok(study.histogram.every(({ from, to }) => Number.isFinite(from) && Number.isFinite(to)));
+});
+
 test('what is asked for wrongly is refused with a sentence', async () => {
   const refused: readonly (readonly [path: string, sentence: RegExp])[] = [
     ['X/capability', /characteristic is required/],
     ['X/capability?characteristic=a&last=1001', /last is a whole number from 1 to 1000; found \\"1001\\"/],
     ['X/capability?characteristic=a&value=raw', /value is one of compensated, measured; found \\"raw\\"/],
     [`X/capability?characteristic=${'a'.repeat(129)}`, /characteristic is text of 1 to 128 characters/],
+    ['X/capability?characteristic=a%00b', /characteristic is text/],
+    ['X/capability?characteristic=a&characteristic=b', /characteristic is given 2 times/],
+    ['X/measurements?limit=-1', /limit is a whole number/],
     ['X/measurements?limit=10001', /limit is a whole number from 1 to 10000/],
     ['X/measurements?before=yesterday', /before is an RFC 3339 time/],
     ['X/measurements?format=xml', /format is one of json, ndjson, csv/],

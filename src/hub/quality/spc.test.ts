@@ -48,6 +48,13 @@ test('each rule is met by its pattern, where the pattern is completed, and by no
   assert.deepEqual(nelsonRules([1, 1, 1], { centre: 1, sigma: 0 }), [[], [], []]);
 });
 
+test('two of three and four of five are met by the first two and the first four values', () => {
+  const met = (...distances: number[]): number[][] => nelsonRules(distances, { centre: 0, sigma: 1 });
+  assert.deepEqual(met(2.5, 2.5, 0), [[], [5], []]);
+  assert.deepEqual(met(-1.5, -1.5, -1.5, -1.5, 0), [[], [], [], [6], []]);
+  assert.deepEqual(met(2.5, -2.5, 0), [[], [], []]);
+});
+
 test('a steady process seldom meets a rule, one that drifts does', () => {
   const random = seededRandom(7);
   // The sum of twelve is near enough to normal.

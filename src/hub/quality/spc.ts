@@ -32,12 +32,13 @@ export interface ControlLimits {
   readonly rangeUpper: number;
 }
 
-/** Undefined for fewer than two values, of which there is no range. */
+/** Undefined for fewer than two values, of which there is no range, and for values too large for it. */
 export function controlLimits(values: readonly number[]): ControlLimits | undefined {
   const baseline = values.slice(0, BASELINE_VALUES);
   if (baseline.length < 2) return undefined;
   const centre = mean(baseline);
   const rangeCentre = mean(movingRanges(baseline));
+  if (!Number.isFinite(RANGE_LIMIT_FACTOR * rangeCentre + Math.abs(centre))) return undefined;
   return {
     baseline: baseline.length,
     centre,
@@ -74,17 +75,17 @@ export function nelsonRules(
   if (!(sigma > 0)) return values.map(() => []);
   const distances = values.map((value) => (value - centre) / sigma);
   return distances.map((_, index) => {
-    const last = (count: number): readonly number[] | undefined =>
-      index + 1 < count ? undefined : distances.slice(index + 1 - count, index + 1);
-    return PATTERNS.flatMap(({ length, isMet }, rule) => {
-      const window = last(length);
-      return window !== undefined && isMet(window) ? [rule + 1] : [];
+    return PATTERNS.flatMap(({ length, least = length, isMet }, rule) => {
+      const window = distances.slice(Math.max(0, index + 1 - length), index + 1);
+      return window.length >= least && isMet(window) ? [rule + 1] : [];
     });
   });
 }
 
 interface Pattern {
   readonly length: number;
+  /** At the beginning so few values can meet it, whatever those before them were; absent: all of its length. */
+  readonly least?: number;
   /** Of the last values, as distances from the centre in σ. */
   readonly isMet: (window: readonly number[]) => boolean;
 }
@@ -94,8 +95,8 @@ const PATTERNS: readonly Pattern[] = [
   { length: 9, isMet: (window) => window.every((one) => one > 0) || window.every((one) => one < 0) },
   { length: 6, isMet: (window) => isRising(window) || isRising(opposite(window)) },
   { length: 14, isMet: isAlternating },
-  { length: 3, isMet: (window) => isOneOfMany(window, 2, 2) || isOneOfMany(opposite(window), 2, 2) },
-  { length: 5, isMet: (window) => isOneOfMany(window, 1, 4) || isOneOfMany(opposite(window), 1, 4) },
+  { length: 3, least: 2, isMet: (window) => isOneOfMany(window, 2, 2) || isOneOfMany(opposite(window), 2, 2) },
+  { length: 5, least: 4, isMet: (window) => isOneOfMany(window, 1, 4) || isOneOfMany(opposite(window), 1, 4) },
   { length: 15, isMet: (window) => window.every((one) => Math.abs(one) < 1) },
   {
     length: 8,
@@ -149,14 +150,14 @@ export interface Capability {
 
 export type Interval = readonly [low: number, high: number];
 
-/** Undefined for too few values, for values without a spread, and without limits. */
+/** Undefined for too few values, for values without a spread or too large for it, and without limits. */
 export function capability(values: readonly number[], limits: SpecificationLimits): Capability | undefined {
   if (values.length < CAPABILITY_VALUES_MIN) return undefined;
   if (limits.lower === undefined && limits.upper === undefined) return undefined;
   const centre = mean(values);
   const sigmaWithin = mean(movingRanges(values)) / RANGE_TO_SIGMA;
   const sigmaOverall = Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
-  if (!(sigmaWithin > 0 && sigmaOverall > 0)) return undefined;
+  if (!(sigmaWithin > 0 && sigmaOverall > 0 && Number.isFinite(sigmaWithin + sigmaOverall))) return undefined;
   const cpk = nearest(centre, sigmaWithin, limits);
   const ppk = nearest(centre, sigmaOverall, limits);
   return {

@@ -25,6 +25,9 @@ export interface StudyMaterial {
   readonly baseline: readonly MeasurementRow[];
 }
 
+/** Where each part has limits of its own, so many are named. */
+const TOLD_LIMITS_MAX = 3;
+
 /** Values before the first point that its rules and its moving range speak of: the longest rule has fifteen. */
 export const CONTEXT_VALUES = 15;
 
@@ -63,7 +66,7 @@ export function capabilityStudy(material: StudyMaterial): CapabilityStudy {
     points_max: material.pointsMax,
     left_out: newest.length - points.length,
     control,
-    control_reason: control === null ? `control limits need 2 values; there are ${material.baseline.length}` : null,
+    control_reason: control === null ? noControl(material.baseline.length) : null,
     rules_met: NELSON_RULES.flatMap((text, index) => {
       const met = points.filter((point) => point.rules.includes(index + 1)).length;
       return met === 0 ? [] : [{ rule: index + 1, text, points: met }];
@@ -72,6 +75,12 @@ export function capabilityStudy(material: StudyMaterial): CapabilityStudy {
     histogram: histogramOf(values),
     ...judged(values, specifications),
   };
+}
+
+function noControl(values: number): string {
+  return values < 2
+    ? `control limits need 2 values; there are ${values}`
+    : 'the values are too large for control limits';
 }
 
 function controlOf(
@@ -121,15 +130,20 @@ function judged(
   const [limits] = pairs.values();
   if (limits === undefined) return refused('there is no value');
   if (pairs.size > 1) {
-    const told = [...pairs.values()].map(({ lower, upper }) => `${lower ?? 'open'} to ${upper ?? 'open'}`).join(', ');
-    return refused(`the values have ${pairs.size} different limits (${told}); choose a time with one`);
+    const told = [...pairs.values()]
+      .slice(0, TOLD_LIMITS_MAX)
+      .map(({ lower, upper }) => `${lower ?? 'open'} to ${upper ?? 'open'}`);
+    const more = pairs.size > told.length ? ', …' : '';
+    return refused(
+      `the values have ${pairs.size} different limits (${told.join(', ')}${more}); choose a time with one`,
+    );
   }
   if (limits.lower === null && limits.upper === null) return refused('the values have no specification limits');
   if (values.length < CAPABILITY_VALUES_MIN) {
     return refused(`capability needs ${CAPABILITY_VALUES_MIN} values; there are ${values.length}`);
   }
   const found = capability(values, { lower: limits.lower ?? undefined, upper: limits.upper ?? undefined });
-  if (found === undefined) return refused('the values do not differ');
+  if (found === undefined) return refused('the values do not differ, or are too large for a spread');
   const told: StudyCapability = {
     values: found.values,
     mean: found.mean,
@@ -162,7 +176,7 @@ export function histogramOf(values: readonly number[]): CapabilityStudy['histogr
 }
 
 function roundWidth(width: number): number {
-  if (!(width > 0)) return 0;
+  if (!(width > 0 && width < Number.MAX_VALUE / 100)) return 0;
   const power = 10 ** Math.floor(Math.log10(width));
   const factor = [1, 2, 5, 10].find((one) => one * power >= width * (1 - 1e-9)) ?? 10;
   return factor * power;

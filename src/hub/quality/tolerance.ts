@@ -1,5 +1,5 @@
 /** Where an inspected value stands in its tolerance, and which of several is the worst. Pure. */
-import type { Feature, MeasurementRow } from '../../model/api.ts';
+import type { MeasurementRow } from '../../model/api.ts';
 
 type Toleranced = Pick<
   MeasurementRow,
@@ -29,14 +29,14 @@ export function toleranceUsed(row: Toleranced): number | null {
 }
 
 /** Worst first: nonconforming, undecided, then by the share of the tolerance; a value beyond its limits that nobody judged is among the first. */
-export function sortedFeatures(features: readonly Feature[]): Feature[] {
-  return features.toSorted(
+export function worstFirst(rows: readonly MeasurementRow[]): MeasurementRow[] {
+  return rows.toSorted(
     (a, b) => rank(a) - rank(b) || share(b) - share(a) || a.characteristic.localeCompare(b.characteristic, 'en'),
   );
 }
 
-function rank(feature: Feature): number {
-  switch (feature.newest.verdict) {
+function rank(row: MeasurementRow): number {
+  switch (row.verdict) {
     case 'nonconform':
       return 0;
     case 'indeterminate':
@@ -44,10 +44,11 @@ function rank(feature: Feature): number {
     case 'conform':
       return 2;
     case null:
-      return share(feature) > 1 ? 0 : 2;
+      return share(row) > 1 ? 0 : 2;
   }
 }
 
-function share({ tolerance_used: used }: Feature): number {
+function share(row: MeasurementRow): number {
+  const used = toleranceUsed(row);
   return used === null ? -1 : Math.abs(used);
 }

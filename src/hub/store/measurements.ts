@@ -1,16 +1,18 @@
 /** Reads of inspected values: as they are, one characteristic each, and the material of a study. By index all of them. */
 import type { PoolClient } from 'pg';
 import type { CapabilityStudy, Feature, MeasurementRow, StudiedValue } from '../../model/api.ts';
-import type { Verdict } from '../../model/reading.ts';
+import { MEASUREMENT_VALUES, type Verdict } from '../../model/reading.ts';
 import { microsOf, type Timestamp, timestampOf } from '../../model/time.ts';
 import { capabilityStudy, CONTEXT_VALUES } from '../quality/study.ts';
 import { BASELINE_VALUES } from '../quality/spc.ts';
-import { sortedFeatures, toleranceUsed } from '../quality/tolerance.ts';
+import { toleranceUsed, worstFirst } from '../quality/tolerance.ts';
 import type { ReadConnections } from './read-pools.ts';
 import { inSnapshot } from './snapshot.ts';
 
-/** Characteristics in one answer. */
+/** Characteristics in one answer: the worst. */
 export const FEATURES_MAX = 1_000;
+/** Characteristics of one machine that are looked at, in the order of their names: those of all its programs, whenever it ran them. */
+const NAMES_MAX = 20_000;
 /** Of one characteristic so many of the newest are counted: a page asks again and again, and they may be millions. */
 export const COUNTED_MAX = 10_000;
 /** Points of one study. */
@@ -54,25 +56,8 @@ export interface StudyRequest extends Ends {
 export const MEASUREMENT_COLUMNS: readonly (keyof MeasurementRow)[] = [
   'time',
   'machine_id',
-  'characteristic',
-  'measured_value',
-  'unit',
-  'part_id',
-  'serial_number',
-  'nominal_value',
-  'lower_limit',
-  'upper_limit',
-  'temperature_c',
-  'scale_temperature_c',
-  'compensation',
-  'compensated_value',
-  'correction',
-  'expanded_uncertainty',
+  ...MEASUREMENT_VALUES,
   'uncertainty_contributions',
-  'verdict',
-  'decision_rule',
-  'guard_band',
-  'conformance_probability',
   'distrust',
   'details',
   'gateway_time',
@@ -110,21 +95,17 @@ export class Measurements {
 
   /** The worst first. */
   async features(machineId: string, ends: Ends): Promise<Feature[]> {
-    const rows = await inSnapshot(this.#pool, async (client) => {
+    return inSnapshot(this.#pool, async (client) => {
       const start = ends.start ?? (await defaultStart(client, machineId, ends));
       if (start === undefined) return [];
       const { conditions, values } = conditionsOf({ machineId, ...ends, start });
-      return (await client.query<FeatureRow>(featuresText(conditions), values)).rows;
+      const { rows } = await client.query<MeasurementRow>(newestText(conditions), values);
+      const worst = worstFirst(rows).slice(0, FEATURES_MAX);
+      const names = worst.map(({ characteristic }) => characteristic);
+      const counts = await client.query<CountsRow>(countsText(conditions, values.length + 1), [...values, names]);
+      const byName = new Map(counts.rows.map((row) => [row.name, row]));
+      return worst.map((newest) => featureOf(newest, byName.get(newest.characteristic)));
     });
-    const features = rows.map(({ conform, nonconform, indeterminate, measurements, ...newest }): Feature => {
-      const { characteristic, unit, nominal_value, lower_limit, upper_limit } = newest;
-      return {
-        ...{ characteristic, unit, nominal_value, lower_limit, upper_limit, newest, measurements },
-        tolerance_used: toleranceUsed(newest),
-        verdicts: { conform, nonconform, indeterminate, none: measurements - conform - nonconform - indeterminate },
-      };
-    });
-    return sortedFeatures(features);
   }
 
   async study(request: StudyRequest): Promise<CapabilityStudy> {
@@ -157,21 +138,36 @@ export class Measurements {
   }
 }
 
-type FeatureRow = MeasurementRow & { readonly [verdict in Verdict | 'measurements']: number };
+type CountsRow = { readonly name: string } & { readonly [verdict in Verdict | 'measurements']: number };
+
+const NONE_COUNTED = { measurements: 0, conform: 0, nonconform: 0, indeterminate: 0 };
+
+function featureOf(newest: MeasurementRow, counted: Omit<CountsRow, 'name'> = NONE_COUNTED): Feature {
+  const { characteristic, unit, nominal_value, lower_limit, upper_limit } = newest;
+  const { measurements, conform, nonconform, indeterminate } = counted;
+  return {
+    ...{ characteristic, unit, nominal_value, lower_limit, upper_limit, newest, measurements },
+    tolerance_used: toleranceUsed(newest),
+    verdicts: { conform, nonconform, indeterminate, none: measurements - conform - nonconform - indeterminate },
+  };
+}
 
 async function defaultStart(client: PoolClient, machineId: string, ends: Ends): Promise<Timestamp | undefined> {
   const { conditions, values } = conditionsOf({ machineId, ...ends });
   const { rows } = await client.query<{ time: Timestamp }>(
-    `select time from measurements where ${conditions} order by time desc limit 1`,
+    // A clock that once stood in the future does not hide what was measured since.
+    `select least(time, now()) as time from measurements where ${conditions} order by measurements.time desc limit 1`,
     values,
   );
   const newest = rows[0]?.time;
   return newest === undefined ? undefined : timestampOf(microsOf(newest) - FEATURE_DAYS * 86_400e6);
 }
 
-/** From name to name through the index: the rows of one characteristic are not read to find the next. */
-function featuresText(conditions: string): string {
-  const own = `${conditions} and characteristic = name`;
+/**
+ * The newest of each characteristic. From name to name through the index: the rows of one characteristic are not read to
+ * find the next.
+ */
+function newestText(conditions: string): string {
   return `
     with recursive names as (
       (select characteristic as name from measurements where machine_id = $1 order by characteristic limit 1)
@@ -180,15 +176,25 @@ function featuresText(conditions: string): string {
         order by characteristic limit 1)
       from names where name is not null
     )
-    select newest.*, counts.*
-    from (select name from names where name is not null limit ${FEATURES_MAX}) as names
+    select newest.*
+    from (select name from names where name is not null limit ${NAMES_MAX}) as names
     cross join lateral (
-      select ${COLUMNS} from measurements where ${own} order by time desc limit 1) as newest
+      select ${COLUMNS} from measurements where ${conditions} and characteristic = name
+      order by time desc limit 1) as newest`;
+}
+
+/** @param names number of the value that is the list of names */
+function countsText(conditions: string, names: number): string {
+  return `
+    select name, counts.*
+    from unnest($${names}::text[]) as name
     cross join lateral (
       select count(*) as measurements, count(*) filter (where verdict = 'conform') as conform,
         count(*) filter (where verdict = 'nonconform') as nonconform,
         count(*) filter (where verdict = 'indeterminate') as indeterminate
-      from (select verdict from measurements where ${own} order by time desc limit ${COUNTED_MAX}) as counted) as counts`;
+      from (
+        select verdict from measurements where ${conditions} and characteristic = name
+        order by time desc limit ${COUNTED_MAX}) as counted) as counts`;
 }
 
 /** The machine is the first of the values. */

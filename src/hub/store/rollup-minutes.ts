@@ -14,7 +14,7 @@ import { SIGNALS } from '../../model/signals.ts';
 const COLUMNS = SIGNALS.filter(({ type }) => type !== 'text').map(({ name }) => name);
 
 /** Keys of `extra` that are no signals (`isSignalKey`), and the state, which has roll-ups of its own. */
-const NOT_SIGNALS = `'{machine_id,timestamp,kind,gateway_time,clock_quality,sampling_factor,machine_state}'::text[]`;
+const NOT_SIGNALS = `'{machine_id,timestamp,kind,gateway_time,clock_quality,sampling_factor,read_from,machine_state}'::text[]`;
 
 /** Temporary tables of the session, empty again after each transaction. */
 export const MINUTE_TABLES: string = `

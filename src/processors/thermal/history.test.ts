@@ -18,6 +18,15 @@ test('the nearest in time is found, before or after, in whatever order the value
   assert.equal(new TemperatureHistory().nearest(0), undefined);
 });
 
+test('values of a clock that stood in another year do not take the place of those that come now', () => {
+  const history = historyOf();
+  const wrong = 2_000_000_000;
+  for (let second = 0; second <= HISTORY_LENGTH_MAX; second += 1) history.add((wrong + second) * S, 40);
+  for (let second = 0; second < 20; second += 1) history.add(second * S, 20 + second);
+  assert.equal(history.nearest(10 * S)?.temperatureC, 30);
+  assert.equal(history.change(19 * S, 10 * S), 10);
+});
+
 test('the nearest is that of a plain search', () => {
   const random = seededRandom(5);
   const history = new TemperatureHistory();

@@ -27,7 +27,10 @@ export class TemperatureHistory {
     const before = kept[at - 1];
     const isSameSecond = before !== undefined && secondOf(before.micros) === secondOf(micros);
     kept.splice(isSameSecond ? at - 1 : at, isSameSecond ? 1 : 0, { micros, temperatureC });
-    if (kept.length > HISTORY_LENGTH_MAX) kept.shift();
+    if (kept.length <= HISTORY_LENGTH_MAX) return;
+    // What is farthest away goes: else the values of a clock that once stood in the year 2100 would stay for ever.
+    if (kept.at(-1)!.micros - micros > micros - kept[0]!.micros) kept.pop();
+    else kept.shift();
   }
 
   nearest(micros: number): TemperatureAt | undefined {

@@ -361,6 +361,16 @@ function standardDeviation(values: readonly number[]): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }
 
+test('a source that says it compensates nothing, and no scale configured: nothing is corrected, and what to do is told', () => {
+  const processor = thermal(
+    'part: { material: aluminium_6061 }\npart_temperature: { uncertainty: 0.1 }\ncmm: { constant: 1 }',
+  );
+  const result = processed(processor, measured({ temperature_c: 23, compensation: 'none' }));
+  assert.equal(result.compensated_value, undefined);
+  assert.match(result.distrust?.join() ?? '', /no coefficient of the scale .* or say compensation: scale where/);
+  assert.notEqual(processed(processor, measured({ temperature_c: 23, compensation: 'scale' })).correction, undefined);
+});
+
 test('what it was handed is not changed', () => {
   const sent: Reading = measured({ ...WARM, lower_limit: 1, details: { a: 1 } });
   const copy = structuredClone(sent);

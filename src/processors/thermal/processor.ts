@@ -6,6 +6,7 @@
  */
 import { LIST_LENGTH_MAX, type Measurement, type Reading } from '../../model/reading.ts';
 import { microsOf } from '../../model/time.ts';
+import { mmPerUnit } from '../../model/units.ts';
 import type { CreateProcessor, Observer, Processor } from '../../ports/processor.ts';
 import { correctionOf } from './compensation.ts';
 import { conformanceProbability, guardBandOf, verdictOf } from './decision.ts';
@@ -15,7 +16,6 @@ import type { PartRule, TemperatureOptions, ThermalOptions } from './options.ts'
 import { type Plan, planOf } from './plan.ts';
 import { type Found, type Temperature, TemperatureSource } from './temperatures.ts';
 import { combined, contributionsOf, rectangular, type UncertainExpansion } from './uncertainty.ts';
-import { mmPerUnit } from './units.ts';
 
 export const create: CreateProcessor<ThermalOptions> = (options) => new ThermalProcessor(options);
 
@@ -209,10 +209,15 @@ function ownOnly({ uncertaintyK }: TemperatureOptions): TemperatureOptions {
   return { kind: 'own', sensor: null, fixed: null, uncertaintyK };
 }
 
+/** Where the scale needs no correction, the likeliest mistake is to have said that nothing is compensated. */
+const NO_SCALE =
+  'no coefficient of the scale is configured: not corrected. Configure scale, or say compensation: scale where the source ' +
+  'compensates it';
+
 function materialReasons(plan: Plan, { part, scale }: { part: Material | null; scale: Material | null }): string[] {
   return [
     ...(plan.part && part === null ? ['no coefficient of the part is configured: not corrected'] : []),
-    ...(plan.scale && scale === null ? ['no coefficient of the scale is configured: not corrected'] : []),
+    ...(plan.scale && scale === null ? [NO_SCALE] : []),
   ];
 }
 

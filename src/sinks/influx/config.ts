@@ -17,6 +17,9 @@ const written = section({
     .optional()
     .describe('Whose readings are written; default: all'),
   samples: flag().prefault(true).describe('Whether samples of machine tools are written, or measurements only'),
+  status: flag()
+    .prefault(true)
+    .describe('Whether it is also written, every 2 s, how the edge, its log and its sinks fare'),
   compression: choice(['gzip', 'none']).prefault('gzip').describe('Of the requests'),
 });
 
@@ -30,6 +33,7 @@ export const schema: z.ZodType<InfluxSinkOptions> = written.transform((keys) => 
   bucket: keys.bucket,
   machines: keys.machines ?? null,
   samples: keys.samples,
+  status: keys.status,
   compression: keys.compression,
 }));
 
@@ -45,5 +49,6 @@ export interface InfluxSinkOptions {
   /** Null: all. */
   readonly machines: readonly string[] | null;
   readonly samples: boolean;
+  readonly status: boolean;
   readonly compression: 'gzip' | 'none';
 }

@@ -1,25 +1,18 @@
-/** Readings as points: what a historian is given of a measurement and of a sample. Pure. */
+/** Readings, and how the edge fares, as points: what a historian is given of them. Pure. */
 import { isSignalKey, type JsonValue, type Measurement, type Reading, type Sample } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
+import type { EdgeStatus, LogStatus, SinkStatus } from '../../model/status.ts';
 import { microsOf } from '../../model/time.ts';
+import { mmPerUnit } from '../../model/units.ts';
 import type { FieldValue, Point } from './line.ts';
 
 export const METROLOGY = 'cmm_metrology';
 export const MACHINE_TOOLS = 'cnc';
+export const SINK_STATUS = 'millwright_sink';
+export const LOG_STATUS = 'millwright_log';
+export const EDGE_STATUS = 'millwright_edge';
 
 type Field = readonly [name: string, value: FieldValue];
-
-/** Millimetres in one of a unit of length. */
-const MILLIMETRES: ReadonlyMap<string, number> = new Map([
-  ['mm', 1],
-  ['um', 1e-3],
-  ['µm', 1e-3],
-  ['μm', 1e-3],
-  ['cm', 10],
-  ['m', 1000],
-  ['in', 25.4],
-  ['inch', 25.4],
-]);
 
 /** Of a measurement: its name there, and what it is called here as a length. Those after the first two may be missing. */
 const LENGTHS: readonly (readonly [field: keyof Measurement, name: string])[] = [
@@ -52,10 +45,71 @@ export function pointOf(reading: Reading, backlogReadings: number | undefined): 
   return reading.kind === 'measurement' ? metrologyPoint(reading, backlogReadings) : machinePoint(reading);
 }
 
+/**
+ * One for each sink, one for the log, one for the edge. What the edge's metrics have too is called as it is there, so that a
+ * historian which joins measurement and field, as VictoriaMetrics does, has both under one name.
+ */
+export function statusPoints(status: EdgeStatus): Point[] {
+  const gateway = ['gateway_id', status.gateway_id] as const;
+  const micros = microsOf(status.sent_at);
+  const { sinks, log } = status;
+  return [
+    ...sinks.map((sink) => {
+      const tags = [gateway, ['sink', sink.name]] as const;
+      return { measurement: SINK_STATUS, tags, fields: sinkFields(sink), micros };
+    }),
+    { measurement: LOG_STATUS, tags: [gateway], fields: logFields(log), micros },
+    { measurement: EDGE_STATUS, tags: [gateway], fields: edgeFields(status), micros },
+  ];
+}
+
+function sinkFields(sink: SinkStatus): Field[] {
+  return [
+    ['state', sink.state],
+    ['up', whole(Number(sink.state === 'ok'))],
+    ['cursor', whole(sink.cursor)],
+    ['lag_batches', whole(sink.lag_batches)],
+    ['lag_readings', whole(sink.lag_readings)],
+    ['oldest_unsent_age_seconds', sink.oldest_unsent_age_seconds ?? 0],
+    ...fieldOf('drained_in_seconds', sink.drained_in_seconds),
+    ['readings_per_second', sink.readings_per_second],
+    ['retries_total', whole(sink.retries)],
+    ['dead_letters_total', whole(sink.dead_letters)],
+  ];
+}
+
+function logFields(log: LogStatus): Field[] {
+  return [
+    ['bytes', whole(log.bytes)],
+    ['max_bytes', whole(log.bytes_max)],
+    ...(log.bytes_possible === null ? [] : [['possible_bytes', whole(log.bytes_possible)] as const]),
+    ['last_sequence', whole(log.last_sequence)],
+    ['readings_thinned_total', whole(log.readings_thinned)],
+    ['readings_dropped_total', whole(log.readings_dropped)],
+    ['quarantined_batches_total', whole(log.quarantined_batches)],
+  ];
+}
+
+function edgeFields({ state, sources, readings_per_second, losses, memory_bytes }: EdgeStatus): Field[] {
+  return [
+    ['state', state],
+    ['sources', whole(sources.length)],
+    ['sources_up', whole(sources.filter((source) => source.state === 'ok').length)],
+    ['sampling_factor', Math.max(1, ...sources.map((source) => source.sampling_factor))],
+    ['readings_per_second', readings_per_second],
+    ['losses_total', whole(losses)],
+    ['memory_bytes', whole(memory_bytes)],
+  ];
+}
+
+function whole(value: number): FieldValue {
+  return { integer: Math.round(value) };
+}
+
 /** Two features of a part may have one timestamp: without the characteristic as a tag they would be one point. */
 function metrologyPoint(measurement: Measurement, backlogReadings: number | undefined): Point {
   const { machine_id, timestamp, characteristic, unit } = measurement;
-  const millimetres = MILLIMETRES.get(unit);
+  const millimetres = mmPerUnit(unit);
   const fields: Field[] = [];
   for (const [field, name] of LENGTHS) {
     const value = measurement[field];

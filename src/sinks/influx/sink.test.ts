@@ -7,7 +7,8 @@ import { systemClock } from '../../base/clock.ts';
 import { silentLogger } from '../../base/logger.ts';
 import type { Batch } from '../../model/batch.ts';
 import { encodeFrame } from '../../model/frame.ts';
-import type { Sink } from '../../ports/sink.ts';
+import type { EdgeStatus } from '../../model/status.ts';
+import { isStatusReporter, type Sink } from '../../ports/sink.ts';
 import { schema } from './config.ts';
 import { CALL_LIMITS, create } from './sink.ts';
 
@@ -120,6 +121,9 @@ test('trouble rejects, with the wait that is asked for', async (context) => {
     [{ status: 500, body: { code: 'internal error', message: 'disk' } }, { message: 'HTTP 500: disk' }],
     [{ status: 401, body: { code: 'unauthorized', message: 'unauthorized access' } }, { code: 'connection_failed' }],
     [{ status: 404, body: { message: 'bucket "shop" not found' } }, { message: 'HTTP 404: bucket "shop" not found' }],
+    [{ status: 503, headers: { 'retry-after': '-5' } }, { code: 'connection_failed' }],
+    [{ status: 503, headers: { 'retry-after': 'soon' } }, { code: 'connection_failed' }],
+    [{ status: 400, body: `<h1>${'no '.repeat(40_000)}</h1>` }, { code: 'connection_failed' }],
     [{ status: 302 }, { code: 'protocol_violation' }],
     [{ status: 400, body: '<h1>plain HTTP to an HTTPS port</h1>' }, { code: 'connection_failed' }],
   ] as const) {
@@ -143,6 +147,21 @@ test('lines that the answer names are refused, the others are written', async (c
     { sequence: 7, index: 1, reason: 'HTTP 400: no' },
   ]);
   assert.deepEqual(rig.posted.at(-1)?.lines.map(numberOf), [0, 1, 2, 5, 6, 7, 8]);
+});
+
+test('an answer that names more lines than are read of it is halved too', async (context) => {
+  const rig = await setup(context);
+  rig.answer = ({ lines }) => {
+    const data = lines.map((line, place) => ({
+      line_number: place + 1,
+      error_message: 'too old',
+      original_line: line,
+    }));
+    return { status: 400, body: { error: 'partial write of line protocol occurred', data } };
+  };
+  const { refused } = await rig.open().deliver([batch(6, samples(2_000))], never);
+  assert.equal(refused.length, 2_000);
+  assert.ok(refused.every(({ reason }) => reason === 'HTTP 400: too old'));
 });
 
 test('where no line is named, halving finds the guilty one', async (context) => {
@@ -189,11 +208,79 @@ test('a request that is too large becomes smaller, and the next ones are so at o
   );
 });
 
+/** What the edge tells at the n-th moment, with a sink of which so many readings wait. */
+function statusAt(second: number, lagReadings: number): EdgeStatus {
+  const sink = { name: 'mes', type: 'mes', state: 'failing', cursor: 7, lag_batches: 2, lag_readings: lagReadings };
+  const rates = { drained_in_seconds: null, readings_per_second: 0.5, retries: 4, dead_letters: 1 };
+  const log = { bytes: 4096, bytes_max: 8192, bytes_possible: null, last_sequence: 9, readings_thinned: 0 };
+  const sources = [
+    { state: 'ok', sampling_factor: 2 },
+    { state: 'failing', sampling_factor: 1 },
+  ];
+  return {
+    gateway_id: 'EDGE 1',
+    state: 'degraded',
+    sent_at: `2026-01-01T08:00:${String(second).padStart(2, '0')}.000000Z`,
+    memory_bytes: 1000,
+    readings_per_second: 10,
+    losses: 0,
+    sources,
+    log: { ...log, readings_dropped: 3, quarantined_batches: 0 },
+    sinks: [{ ...sink, ...rates, oldest_unsent_age_seconds: 1.5 }],
+  } as unknown as EdgeStatus;
+}
+
+test('how the edge, its log and its sinks fare is written too, under the names of the metrics', async (context) => {
+  const rig = await setup(context);
+  const sink = rig.open();
+  assert.ok(isStatusReporter(sink));
+  await sink.report(statusAt(1, 42), never);
+  assert.deepEqual(rig.posted[0]?.lines, [
+    'millwright_sink,gateway_id=EDGE\\ 1,sink=mes state="failing",up=0i,cursor=7i,lag_batches=2i,lag_readings=42i,' +
+      'oldest_unsent_age_seconds=1.5,readings_per_second=0.5,retries_total=4i,dead_letters_total=1i 1767254401000000000',
+    'millwright_log,gateway_id=EDGE\\ 1 bytes=4096i,max_bytes=8192i,last_sequence=9i,readings_thinned_total=0i,' +
+      'readings_dropped_total=3i,quarantined_batches_total=0i 1767254401000000000',
+    'millwright_edge,gateway_id=EDGE\\ 1 state="degraded",sources=2i,sources_up=1i,sampling_factor=2,' +
+      'readings_per_second=10,losses_total=0i,memory_bytes=1000i 1767254401000000000',
+  ]);
+  assert.ok(!isStatusReporter(rig.open({ status: false })));
+});
+
+test('what the historian did not take of it is written when it does, and what it refuses for good is not', async (context) => {
+  const rig = await setup(context);
+  const sink = rig.open();
+  assert.ok(isStatusReporter(sink));
+  const depths = (lines: readonly string[] = []): string[] =>
+    lines.flatMap((line) => /lag_readings=(\d+)i/.exec(line)?.[1] ?? []);
+  rig.answer = () => ({ status: 503 });
+  for (const second of [1, 2, 3]) {
+    await assert.rejects(sink.report(statusAt(second, second), never), { code: 'connection_failed' });
+  }
+  rig.answer = () => ({ status: 204 });
+  await sink.report(statusAt(4, 4), never);
+  assert.deepEqual(depths(rig.posted.at(-1)?.lines), ['1', '2', '3', '4']);
+  rig.answer = () => ({ status: 400, body: { message: 'no such measurement' } });
+  await assert.rejects(sink.report(statusAt(5, 5), never), { message: 'HTTP 400: no such measurement' });
+  rig.answer = () => ({ status: 204 });
+  await sink.report(statusAt(6, 6), never);
+  assert.deepEqual(depths(rig.posted.at(-1)?.lines), ['6']);
+});
+
+test('a wait that the historian asks for holds for the status too', async (context) => {
+  const rig = await setup(context);
+  const sink = rig.open();
+  assert.ok(isStatusReporter(sink));
+  rig.answer = () => ({ status: 429, headers: { 'retry-after': '60' } });
+  await assert.rejects(sink.deliver([batch(1, [sample(1)])], never), { code: 'try_later' });
+  await assert.rejects(sink.report(statusAt(1, 1), never), { code: 'try_later' });
+  assert.equal(rig.posted.length, 1);
+});
+
 test('the options are checked, and have defaults', () => {
-  const { org, bucket, samples, compression, token } = schema.parse({ url: 'http://historian:8086' });
+  const { org, bucket, samples, status, compression, token } = schema.parse({ url: 'http://historian:8086' });
   assert.deepEqual(
-    { org, bucket, samples, compression, token },
-    { org: 'millwright', bucket: 'millwright', samples: true, compression: 'gzip', token: null },
+    { org, bucket, samples, status, compression, token },
+    { org: 'millwright', bucket: 'millwright', samples: true, status: true, compression: 'gzip', token: null },
   );
   assert.throws(() => schema.parse({ url: 'historian' }), /http or https/);
   assert.throws(() => schema.parse({ url: 'http://h', token: 'a\nb' }), /line breaks/);

@@ -4,25 +4,41 @@
  * A point that is written twice is one point, so whatever may have been written is written again without harm: after
  * trouble the whole call, and of a request of which lines are refused, those that are not named. Where the answer names no
  * lines, the request is halved until the guilty ones stand alone.
+ *
+ * How the edge fares is written beside the readings, every two seconds. It does not go through the log: there it would
+ * delay what it tells of. What cannot be written now is kept in memory for a while ({@link StatusMemory}).
  */
 import { MillwrightError } from '../../base/errors.ts';
 import { type Answer, HttpClient, retryAfterMs } from '../../base/http-client.ts';
 import { type Batch, readingsOfBatch } from '../../model/batch.ts';
 import type { Reading } from '../../model/reading.ts';
-import type { CreateSink, Refusal, Settlement, Sink, SinkContext } from '../../ports/sink.ts';
+import type { EdgeStatus } from '../../model/status.ts';
+import type { CreateSink, Refusal, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
 import type { InfluxSinkOptions } from './config.ts';
 import { lineOf } from './line.ts';
-import { pointOf } from './points.ts';
+import { pointOf, statusPoints } from './points.ts';
+import { StatusMemory } from './status-memory.ts';
 
-export const create: CreateSink<InfluxSinkOptions> = (options, context) => new InfluxSink(options, context);
+export const create: CreateSink<InfluxSinkOptions> = (options, context) => {
+  const sink = new InfluxSink(options, context);
+  return options.status ? Object.assign(sink, { report: sink.writeStatus.bind(sink) } satisfies StatusReporter) : sink;
+};
 
 /** What one call may carry; it is one request, or two. */
 export const CALL_LIMITS: Sink['limits'] = { batchesMax: 64, bytesMax: 256 * 1024 };
 /** Lines in a request; InfluxDB advises 5,000. A server that finds it too large is sent fewer. */
 export const LINES_MAX = 5_000;
 const CALLS_MAX = 3;
+/** Moments of the edge's status in a request. */
+const MOMENTS_MAX = 100;
+const STATUS_TIMEOUT_MS = 5_000;
+/** However long the historian asks to wait: as in the delivery of readings. */
+const STATUS_WAIT_MS_MAX = 5 * 60_000;
 /** Longest answer that is kept with a refused line, in UTF-16 units. */
 const REASON_LENGTH_MAX = 1_000;
+
+/** Begins what is JSON, and no proxy's page. */
+const OPENING_BRACE = 0x7b;
 
 /** The content is refused: what cannot be parsed, a field of another type, too old for the bucket. */
 const OF_CONTENT: readonly number[] = [400, 422];
@@ -31,6 +47,11 @@ interface Line {
   readonly sequence: number;
   readonly index: number;
   readonly text: string;
+}
+
+interface Work {
+  readonly lines: readonly Line[];
+  readonly timeoutMs: number;
 }
 
 /** Written; or refused as a whole, and which lines are to blame where that is told. */
@@ -45,6 +66,9 @@ class InfluxSink implements Sink {
   readonly #path: string;
   /** Halved when the server finds a request too large. */
   #linesMax: number = LINES_MAX;
+  readonly #statuses: StatusMemory<readonly Line[]> = new StatusMemory();
+  /** Before this the historian wants nothing; the runner knows for itself when to deliver again. */
+  #statusFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: InfluxSinkOptions, context: SinkContext) {
     const { url, path, token, tls, org, bucket, compression } = options;
@@ -75,8 +99,26 @@ class InfluxSink implements Sink {
         }
       }
     }
-    await this.#write(lines, refused, signal);
+    await this.#write({ lines, timeoutMs: this.#options.timeoutMs }, refused, signal);
     return { refused };
+  }
+
+  /** Rejects when it may pass, and when some of it was refused for good: that is not tried again. */
+  async writeStatus(status: EdgeStatus, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#context;
+    const texts = statusPoints(status).flatMap((point) => lineOf(point) ?? []);
+    this.#statuses.add(texts.map((text) => ({ sequence: 0, index: 0, text })));
+    if (clock.monotonicMs() < this.#statusFromMs)
+      throw new MillwrightError('try_later', 'the historian has asked to wait');
+    const refused: Refusal[] = [];
+    const timeoutMs = Math.min(STATUS_TIMEOUT_MS, this.#options.timeoutMs);
+    for (;;) {
+      const moments = this.#statuses.first(MOMENTS_MAX);
+      if (moments.length === 0) break;
+      await this.#write({ lines: moments.flat(), timeoutMs }, refused, signal);
+      this.#statuses.remove(moments.length);
+    }
+    if (refused[0] !== undefined) throw new MillwrightError('protocol_violation', refused[0].reason);
   }
 
   async close(): Promise<void> {
@@ -89,7 +131,7 @@ class InfluxSink implements Sink {
   }
 
   /** Adds to `refused` what will never be written. Rejects when it may pass. */
-  async #write(lines: readonly Line[], refused: Refusal[], signal: AbortSignal): Promise<void> {
+  async #write({ lines, timeoutMs }: Work, refused: Refusal[], signal: AbortSignal): Promise<void> {
     const waiting: (readonly Line[])[] = [lines];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       if (next.length === 0) continue;
@@ -97,7 +139,7 @@ class InfluxSink implements Sink {
         waiting.push(next.slice(this.#linesMax), next.slice(0, this.#linesMax));
         continue;
       }
-      const written = await this.#post(next, signal);
+      const written = await this.#post({ lines: next, timeoutMs }, signal);
       if (written === 'written') continue;
       const { reason, guilty } = written;
       const [only] = next;
@@ -116,12 +158,12 @@ class InfluxSink implements Sink {
     }
   }
 
-  async #post(lines: readonly Line[], signal: AbortSignal): Promise<Written> {
+  async #post({ lines, timeoutMs }: Work, signal: AbortSignal): Promise<Written> {
     const text = Buffer.from(lines.map((line) => line.text).join('\n'));
     const { gzipSync } = process.getBuiltinModule('node:zlib');
     const body = this.#options.compression === 'gzip' ? gzipSync(text) : text;
     const request = { method: 'POST', path: this.#path, headers: {}, body: [body] } as const;
-    const answer = await this.#client.send({ ...request, timeoutMs: this.#options.timeoutMs }, signal);
+    const answer = await this.#client.send({ ...request, timeoutMs }, signal);
     const { status } = answer;
     if (status >= 200 && status < 300) return 'written';
     const reason = reasonOf(answer);
@@ -130,11 +172,13 @@ class InfluxSink implements Sink {
       this.#linesMax = Math.max(1, Math.min(this.#linesMax, Math.floor(lines.length / 2)));
       return { reason, guilty: new Map() };
     }
-    if (OF_CONTENT.includes(status) && sentenceOf(answer) !== undefined)
-      return { reason, guilty: guiltyOf(answer, lines.length) };
+    // One that blames thousands of lines is cut; halved requests are blamed in few words.
+    const isOwn = sentenceOf(answer) !== undefined || (answer.isCut && answer.body.at(0) === OPENING_BRACE);
+    if (OF_CONTENT.includes(status) && isOwn) return { reason, guilty: guiltyOf(answer, lines.length) };
     if (status < 400) throw new MillwrightError('protocol_violation', reason);
     const waitMs = retryAfterMs(answer, this.#context.clock.nowMicros());
     if (waitMs === undefined) throw new MillwrightError('connection_failed', reason);
+    this.#statusFromMs = this.#context.clock.monotonicMs() + Math.min(waitMs, STATUS_WAIT_MS_MAX);
     throw new MillwrightError('try_later', reason, { retryAfterMs: waitMs });
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -195,6 +195,32 @@ test('any other 4xx refuses just that measurement, with the words of the MES', a
   await assert.rejects(rig.open({ wait_on: [404] }).deliver([batch(5, [measurement(0)])], never), {
     message: 'HTTP 404',
   });
+});
+
+test('an answer may be as long as it likes: its status counts', async (context) => {
+  const rig = await setup(context);
+  const page = '<html>'.repeat(50_000);
+  rig.answer = ({ key }) => ({ status: key.endsWith('/1') ? 400 : 201, text: page });
+  const { refused } = await rig.open().deliver([batch(5, [measurement(0), measurement(1), measurement(2)])], never);
+  assert.equal(refused.length, 1);
+  assert.match(refused[0]?.reason ?? '', /^HTTP 400: <html>/);
+});
+
+test('a key file that holds no key is trouble that may pass, and says so', async (context) => {
+  const rig = await setup(context);
+  const folder = mkdtempSync(`${tmpdir()}/millwright-mes-`);
+  context.after(() => rmSync(folder, { recursive: true }));
+  const file = `${folder}/key.pem`;
+  writeFileSync(file, 'not a key');
+  const sink = rig.open({ url: 'https://127.0.0.1:9', tls_key_file: file, tls_cert_file: file });
+  const error = { code: 'connection_failed', message: 'https://127.0.0.1:9 cannot be reached' };
+  await assert.rejects(sink.deliver([batch(1, [measurement(0)])], never), error);
+});
+
+test('an address with a user or a query stops the start', () => {
+  for (const url of ['http://me:secret@mes', 'http://me@mes', 'http://mes?x=1', 'http://mes#x']) {
+    assert.throws(() => schema.parse({ url }), /an http or https address/);
+  }
 });
 
 test('a refusal is told when its batch is settled, though the call in which it came failed', async (context) => {

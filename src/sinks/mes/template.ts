@@ -4,7 +4,7 @@
  * A text that is one placeholder becomes the field's value with its type; where there is no value, the key is left out (in
  * a list: null). In a longer text the value is written into it, and nothing where there is none.
  */
-import type { JsonValue, Measurement } from '../../model/reading.ts';
+import { type JsonValue, type Measurement, MEASUREMENT_VALUES } from '../../model/reading.ts';
 
 export type Template = { readonly [key: string]: JsonValue };
 
@@ -18,32 +18,11 @@ export const DERIVED_FIELDS = [
   'idempotency_key',
 ] as const;
 
+const OTHER_FIELDS = ['machine_id', 'timestamp', 'gateway_time', 'clock_quality', 'distrust'] as const;
+type MeasurementField = (typeof MEASUREMENT_VALUES | typeof OTHER_FIELDS)[number];
+
 /** Of a measurement, and what the processor `thermal` adds. `details.NAME` may be named too. */
-export const MEASUREMENT_FIELDS = [
-  'machine_id',
-  'timestamp',
-  'characteristic',
-  'measured_value',
-  'unit',
-  'part_id',
-  'serial_number',
-  'nominal_value',
-  'lower_limit',
-  'upper_limit',
-  'temperature_c',
-  'gateway_time',
-  'clock_quality',
-  'compensated_value',
-  'correction',
-  'expanded_uncertainty',
-  'verdict',
-  'decision_rule',
-  'guard_band',
-  'conformance_probability',
-  'distrust',
-  'scale_temperature_c',
-  'compensation',
-] as const;
+export const MEASUREMENT_FIELDS: readonly MeasurementField[] = [...OTHER_FIELDS, ...MEASUREMENT_VALUES];
 
 /** The shape that most have (FIELD: `{"machine_id","timestamp","temperature","length","status"}`). */
 export const DEFAULT_TEMPLATE: Template = {
@@ -127,13 +106,17 @@ function fieldsOf(measurement: Measurement, meaning: Meaning): Field {
       case 'idempotency_key':
         return meaning.idempotencyKey;
       default: {
-        if (name.startsWith('details.')) return measurement.details?.[name.slice('details.'.length)];
+        if (name.startsWith('details.')) return own(measurement.details, name.slice('details.'.length));
         // The configuration has been checked for others.
-        const value = measurement[name as (typeof MEASUREMENT_FIELDS)[number]];
+        const value = measurement[name as MeasurementField];
         return typeof value === 'object' ? [...value] : value;
       }
     }
   };
+}
+
+function own(details: Measurement['details'], name: string): JsonValue | undefined {
+  return details !== undefined && Object.hasOwn(details, name) ? details[name] : undefined;
 }
 
 function isFail(

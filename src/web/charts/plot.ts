@@ -141,6 +141,9 @@ function zoomToSelection(plot: uPlot, onZoom: (window: TimeWindow) => void): voi
   if (width >= DRAG_PX_MIN) onZoom(window);
 }
 
+/** Of the largest value: with a narrower span the marks of an axis would fall on one number, and there would be no end of them. */
+export const LEAST_SPAN_SHARE = 1e-9;
+
 /** Load stands on 0–150 %, overrides on 0–200 %; all else is padded, with a span that keeps noise small. */
 export function valueRange(
   signals: readonly PlotSignal[],
@@ -152,7 +155,7 @@ export function valueRange(
     return [Math.min(0, min ?? 0), Math.max(fixedMax, max ?? 0)];
   if (min === null || max === null) return [0, 1];
   const decimals = Math.min(...signals.map((signal) => signal.decimals));
-  const leastSpan = 20 * 10 ** -decimals;
+  const leastSpan = Math.max(20 * 10 ** -decimals, LEAST_SPAN_SHARE * Math.max(Math.abs(min), Math.abs(max)));
   const missing = Math.max(0, leastSpan - (max - min)) / 2;
   const padding = (max - min) * 0.08;
   const low = min - missing - padding;

@@ -107,6 +107,8 @@ const HEIGHT = 26;
 /** The bar goes beyond the limits by a quarter; what is farther out stands at its end. */
 const REACH = 1.25;
 
+const PERCENT_MAX = 1000;
+
 /** Limits at ±100 %, marks at ±75 %, the guard bands hatched, the value with its U. */
 function ToleranceBar({ inspected: { row, used } }: { inspected: InspectedRow }): JSX.Element {
   const scale = toleranceScale(row);
@@ -115,7 +117,13 @@ function ToleranceBar({ inspected: { row, used } }: { inspected: InspectedRow })
   const uncertainty = (row.expanded_uncertainty ?? 0) / scale.half;
   const guard = (row.guard_band ?? 0) / scale.half;
   const percent = Math.round(used * 100);
-  const words = `${formatNumber(percent, 0)} %`;
+  // Farther out the number would say no more, and be wider than the page.
+  const words =
+    Math.abs(percent) < PERCENT_MAX
+      ? `${formatNumber(percent, 0)} %`
+      : percent < 0
+        ? `< −${PERCENT_MAX} %`
+        : `> ${PERCENT_MAX} %`;
   const hasLower = row.lower_limit !== null;
   const hasUpper = row.upper_limit !== null;
   return (

@@ -3,7 +3,7 @@ import { type Signal, useSignalEffect } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
-import { AXIS_PX } from '../charts/plot.ts';
+import { AXIS_PX, LEAST_SPAN_SHARE } from '../charts/plot.ts';
 import { useShell } from '../context.ts';
 import { formatNumber } from '../format.ts';
 
@@ -158,7 +158,8 @@ export function padded(values: readonly (number | null)[], leastSpan: number): [
     high = Math.max(high, value);
   }
   if (low > high) return [0, 1];
-  const missing = Math.max(0, leastSpan - (high - low)) / 2;
+  const least = Math.max(leastSpan, LEAST_SPAN_SHARE * Math.max(Math.abs(low), Math.abs(high)));
+  const missing = Math.max(0, least - (high - low)) / 2;
   const padding = (high - low) * 0.08;
   return [low - missing - padding, high + missing + padding];
 }

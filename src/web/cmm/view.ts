@@ -50,9 +50,13 @@ export function decimalsOf(unit: string | null): number {
     case 'µm':
     case 'um':
       return 1;
+    case 'cm':
+      return 5;
     case 'in':
     case 'inch':
       return 6;
+    case 'm':
+      return 7;
     default:
       return 4;
   }

@@ -8,8 +8,40 @@ test('units of length, however they are spelled', () => {
   assert.deepEqual(units.map(mmPerUnit), expected);
 });
 
+test('words in the singular and the plural', () => {
+  const units = [
+    'millimeters',
+    'Millimetres',
+    'microns',
+    'meter',
+    'metres',
+    'inches',
+    'inch',
+    'feet',
+    'ft',
+    'mil',
+    'thou',
+  ];
+  assert.deepEqual(units.map(mmPerUnit), [1, 1, 1e-3, 1000, 1000, 25.4, 25.4, 304.8, 304.8, 0.0254, 0.0254]);
+});
+
 test('what is no length', () => {
-  for (const unit of ['deg', '°', 'rad', '%', '', '1', 'N', 'mm/s', 'mm²', 'constructor', '__proto__']) {
+  for (const unit of [
+    'deg',
+    '°',
+    'rad',
+    '%',
+    '',
+    '1',
+    'N',
+    's',
+    'ms',
+    'ins',
+    'mm/s',
+    'mm²',
+    'constructor',
+    '__proto__',
+  ]) {
     assert.equal(mmPerUnit(unit), undefined, unit);
   }
 });

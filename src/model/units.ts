@@ -8,24 +8,38 @@ const MM_PER_UNIT: { readonly [unit: string]: number } = {
   um: 1e-3,
   nm: 1e-6,
   cm: 10,
+  dm: 100,
   m: 1000,
+  ft: 304.8,
+  mil: 0.0254,
   in: 25.4,
   inch: 25.4,
   '"': 25.4,
 };
 
+/** In the singular. */
 const WORDS: { readonly [word: string]: string } = {
   millimeter: 'mm',
   millimetre: 'mm',
   micrometer: 'um',
   micrometre: 'um',
   micron: 'um',
-  inches: 'in',
+  nanometer: 'nm',
+  nanometre: 'nm',
+  centimeter: 'cm',
+  centimetre: 'cm',
+  meter: 'm',
+  metre: 'm',
+  inche: 'in',
+  foot: 'ft',
+  feet: 'ft',
+  thou: 'mil',
 };
 
 /** Millimetres in one of the unit; undefined for what is no unit of length. */
 export function mmPerUnit(unit: string): number | undefined {
   const name = unit.trim().toLowerCase();
-  const known = Object.hasOwn(WORDS, name) ? WORDS[name]! : name;
+  const word = name.replace(/s$/, '');
+  const known = Object.hasOwn(WORDS, word) ? WORDS[word]! : name;
   return Object.hasOwn(MM_PER_UNIT, known) ? MM_PER_UNIT[known] : undefined;
 }

@@ -1,0 +1,127 @@
+/** `millwright simulate …`: what the command line does to stand in for machines and for a MES. */
+import { aborted, systemClock } from './base/clock.ts';
+import { MillwrightError } from './base/errors.ts';
+import { processLogger } from './base/logger.ts';
+import { nodeFiles } from './base/node-files.ts';
+import { EXIT_FAILED, runProcess } from './base/process.ts';
+import { seededRandom } from './base/random.ts';
+import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
+import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
+import { startMes } from './sim/mes.ts';
+import { playShdr } from './sim/shdr-player.ts';
+
+/** From a measurement to the hub and to the MES, while neither is behind. */
+const UNDER_WAY_MICROS = 3_000_000;
+
+export interface ShdrArguments {
+  readonly file: string;
+  readonly host: string;
+  readonly port: number;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+  readonly rebase: boolean;
+  readonly maxGap?: number;
+  readonly close: boolean;
+}
+
+export async function shdr({ close, maxGap, ...rest }: ShdrArguments): Promise<void> {
+  const log = processLogger('info');
+  await runProcess(log, async (signal) => {
+    const common = { hold: !close, start: 'shared', gapMsMax: maxGap ?? null } as const;
+    const player = await playShdr({ ...rest, ...common, clock: systemClock, log }, signal);
+    const stopped = aborted(signal);
+    await (close ? Promise.race([stopped, player.finished]) : stopped);
+    await player.close();
+  });
+}
+
+export interface MesArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly state?: string;
+  readonly delay: number;
+  readonly fail: number;
+  readonly busy: number;
+  readonly retryAfter: number;
+  readonly drop: number;
+  readonly refuseEvery: number;
+  readonly refuseWhere?: { readonly field: string; readonly value: string };
+  readonly seed?: number;
+}
+
+export async function mes(options: MesArguments): Promise<void> {
+  const { host, port, seed = Date.now() % 1_000_000 } = options;
+  const log = processLogger('info');
+  const faults = {
+    down: false,
+    delay_ms: options.delay,
+    fail: options.fail,
+    busy: options.busy,
+    retry_after_s: options.retryAfter,
+    drop: options.drop,
+    refuse_every: options.refuseEvery,
+    refuse_where: options.refuseWhere ?? null,
+  };
+  await runProcess(log, async (signal) => {
+    const parts = { clock: systemClock, random: seededRandom(seed), log };
+    const standIn = await startMes({ host, port, faults, stateFile: options.state ?? null, ...parts });
+    log.info('faults are drawn', { seed });
+    await aborted(signal);
+    await standIn.close();
+  });
+}
+
+export async function mesCheck({ mes: mesUrl, hub: hubUrl }: { mes: string; hub: string }): Promise<void> {
+  const untilMicros = systemClock.nowMicros() - UNDER_WAY_MICROS;
+  const check = await checkMes({ mesUrl, hubUrl, untilMicros });
+  process.stdout.write(describeCheck(check));
+  if (!isWhole(check)) process.exitCode = EXIT_FAILED;
+}
+
+export interface CmmArguments {
+  readonly out: string;
+  readonly interval: number;
+  readonly count?: number;
+  readonly keep: number;
+  readonly material: string;
+  readonly nominal: number;
+  readonly feature: readonly { readonly name: string; readonly nominalMm: number }[];
+  readonly tolerance?: number;
+  readonly drift: number;
+  readonly toolWear: number;
+  readonly noise: number;
+  readonly serialNumbers: boolean;
+  readonly seed?: number;
+  readonly faults: boolean;
+}
+
+export async function cmm(options: CmmArguments): Promise<void> {
+  const { material, serialNumbers, faults } = options;
+  if (!isMaterial(material)) {
+    const known = Object.keys(MATERIALS).join(', ');
+    throw new MillwrightError('config_invalid', `--material: found "${material}"; allowed: ${known}`);
+  }
+  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const log = processLogger('info');
+  await runProcess(log, async (signal) => {
+    log.info('the measuring machine runs', { folder: options.out, seed, interval_ms: options.interval, material });
+    const run = {
+      ...CMM_DEFAULTS,
+      folder: options.out,
+      material,
+      features: options.feature.length > 0 ? options.feature : [{ name: '', nominalMm: options.nominal }],
+      toleranceMm: options.tolerance ?? null,
+      driftCPerHour: options.drift,
+      toolWearMm: options.toolWear,
+      noiseMm: options.noise,
+      serialNumbers,
+      seed,
+      intervalMs: options.interval,
+      count: options.count ?? null,
+      keep: options.keep === 0 ? null : options.keep,
+      faults,
+    };
+    const done = await runCmm({ ...run, files: nodeFiles, clock: systemClock, log }, signal);
+    log.info('the measuring machine has stopped', { files: done.files, rows: done.rows, ...(faults && done.faults) });
+  });
+}
