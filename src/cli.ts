@@ -112,6 +112,14 @@ simulate
   .option('--faults', 'half-written files, late renames, duplicate rows, decimal commas', false)
   .action(async (...given: SimulateArguments<'cmm'>) => (await simulateCommands()).cmm(...given));
 
+simulate
+  .command('modbus')
+  .description('machines that are read over Modbus TCP, with the registers of the profile CNC; one unit each')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 1502)
+  .option('--machines <number>', 'how many: units 1, 2 and so on', numberWithin(1, 247), 1)
+  .action(async (...given: SimulateArguments<'modbus'>) => (await simulateCommands()).modbus(...given));
+
 const probeTool = program.command('probe').description('look into a machine before there is a configuration for it');
 
 probeTool
@@ -347,7 +355,7 @@ function probeCommands(): Promise<ProbeCommands> {
 }
 
 type SimulateCommands = typeof import('./simulate-commands.ts');
-type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm'> = Parameters<
+type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm' | 'modbus'> = Parameters<
   SimulateCommands[Name]
 >;
 

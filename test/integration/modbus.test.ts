@@ -10,8 +10,9 @@ import { nodeFiles } from '../../src/base/node-files.ts';
 import { schema } from '../../src/drivers/modbus/config.ts';
 import { readAll } from '../../src/log/inspect.ts';
 import { decodeMessage } from '../../src/model/frame.ts';
-import type { Reading } from '../../src/model/reading.ts';
+import type { Reading, Sample } from '../../src/model/reading.ts';
 import type { EdgeStatus } from '../../src/model/status.ts';
+import { STATE_CYCLE } from '../../src/sim/machine.ts';
 import {
   type ModbusServer,
   type SerialServer,
@@ -41,14 +42,14 @@ function served(sensor: Record<string, unknown>, values: Readonly<Record<string,
 let folder: string;
 let server: ModbusServer;
 let serial: SerialServer;
-const [mill, meter] = EXAMPLE.sensors;
+const [first, second] = EXAMPLE.sensors;
 const [plc, sdm] = DOCUMENTED.sensors;
 
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'millwright-modbus-'));
   const units = {
-    1: served(mill, { machine_state: 2, spindle_speed: 8000, active_program_line: 120, total_power_kw: 5.1 }),
-    2: served(meter, { voltage_v: 230.1, energy_kwh: 1234.5 }),
+    1: served(first, { machine_state: 2, spindle_speed: 8000, active_program_line: 120, total_power_kw: 5.1 }),
+    2: served(second, { machine_state: 3, temperature: 21.5, part_count: 7 }),
     3: served(plc, { machine_state: 1, spindle_speed: 1200.5, temperature: 451, door_open: true, coolant_pump: true }),
   };
   const onLine = { 12: served(sdm, { voltage_l1_v: 229.9, total_power_kw: 5100, energy_import_kwh: 77.5 }) };
@@ -62,8 +63,8 @@ after(async () => {
 test('the examples are read, each unit has a state of its own, and a loss is told', async () => {
   const place = { host: '127.0.0.1', port: server.port };
   const sensors = [
-    { ...mill, ...place },
-    { ...meter, ...place, sampling_rate: '100ms' },
+    { ...first, ...place },
+    { ...second, ...place },
     { ...plc, ...place, unit_id: 3, machine_id: 'PLC' },
     { ...sdm, serial: { ...sdm.serial, path: serial.path }, machine_id: 'METER', sampling_rate: '100ms' },
     { ...plc, ...place, unit_id: 99, name: 'nobody', machine_id: 'NOBODY' },
@@ -89,12 +90,15 @@ test('the examples are read, each unit has a state of its own, and a loss is tol
   const merged = (found: readonly Reading[], machineId: string): Record<string, unknown> =>
     Object.assign({}, ...found.filter((one) => one.machine_id === machineId && one.kind === undefined));
   const before = await readings(logFolder);
-  const [now, ofPlc, ofMeter] = [merged(before, 'MILL-1'), merged(before, 'PLC'), merged(before, 'METER')];
+  const [now, other] = [merged(before, 'MILL-1'), merged(before, 'MILL-2')];
+  const [ofPlc, ofMeter] = [merged(before, 'PLC'), merged(before, 'METER')];
   assert.deepEqual(
-    ['machine_state', 'spindle_speed', 'active_program_line', 'total_power_kw', 'voltage_v', 'energy_kwh'].map(
-      (name) => now[name],
-    ),
-    ['running', 8000, 120, 5.1, 230.1, 1234.5],
+    ['machine_state', 'spindle_speed', 'active_program_line', 'total_power_kw'].map((name) => now[name]),
+    ['running', 8000, 120, 5.1],
+  );
+  assert.deepEqual(
+    ['machine_state', 'temperature', 'part_count'].map((name) => other[name]),
+    ['hold', 21.5, 7],
   );
   assert.deepEqual(
     ['machine_state', 'spindle_speed', 'temperature', 'door_open', 'coolant_pump'].map((name) => ofPlc[name]),
@@ -119,6 +123,29 @@ test('the examples are read, each unit has a state of its own, and a loss is tol
     states.map((one) => (one.kind === 'event' ? one.state : undefined)),
     ['running', 'offline'],
   );
+});
+
+test('the example reads what the simulator serves', async () => {
+  const simulator = new Command(['simulate', 'modbus', '--machines', '2', '--port', '0']);
+  const said = (): string | undefined => /"port":(\d+)/.exec(simulator.said)?.[1];
+  const port = Number(await waitUntil('the simulator to serve', said));
+  const logFolder = path.join(folder, 'log-simulated');
+  const config = path.join(folder, 'simulated.yaml');
+  const sensors = EXAMPLE.sensors.map((sensor: object) => ({ ...sensor, port }));
+  const own = { sensors, sinks: [], buffering: { folder: logFolder }, status: { port: 0 } };
+  await writeFile(config, stringify({ ...EXAMPLE, ...own }));
+  const edge = new Command(['edge', '--config', config]);
+  const samples = async (machineId: string): Promise<Sample[]> =>
+    (await readings(logFolder)).filter((one): one is Sample => one.machine_id === machineId && one.kind === undefined);
+  await waitUntil('both machines', async () => {
+    return ((await samples('MILL-1')).length > 3 && (await samples('MILL-2')).length > 3) || undefined;
+  });
+  assert.equal(await edge.end('SIGTERM'), 0, edge.said);
+  assert.equal(await simulator.end('SIGINT'), 0, simulator.said);
+  const [, sample] = await samples('MILL-1');
+  // With machine_id and timestamp.
+  assert.equal(Object.keys(sample ?? {}).length, 14);
+  assert.ok(STATE_CYCLE.some((state) => state === sample?.machine_state));
 });
 
 async function readings(logFolder: string): Promise<Reading[]> {
