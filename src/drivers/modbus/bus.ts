@@ -92,6 +92,7 @@ export class Bus {
   readonly #slow = new Set<number>();
   #frames = new TcpFrames();
   #transaction = 0;
+  #hasOpened = false;
   #lastByteMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: BusParts) {
@@ -101,6 +102,11 @@ export class Bus {
 
   get place(): string {
     return this.#parts.place;
+  }
+
+  /** Whether the port could be opened at its last try. */
+  get hasOpened(): boolean {
+    return this.#hasOpened;
   }
 
   /**
@@ -199,8 +205,9 @@ export class Bus {
     await this.#closing;
     this.#frames = new TcpFrames();
     this.#givenUp.clear();
+    this.#hasOpened = false;
     try {
-      return await this.#parts.open({
+      const port = await this.#parts.open({
         data: (bytes) => {
           if (isCurrent()) this.#take(bytes);
         },
@@ -210,6 +217,8 @@ export class Bus {
           this.#failAll(error);
         },
       });
+      this.#hasOpened = true;
+      return port;
     } catch (error) {
       if (isCurrent()) this.#port = undefined;
       throw error;

@@ -65,12 +65,14 @@ export class Running {
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
 
-  constructor(config: object, { gateway = new Gateway(), again = false }: { gateway?: Gateway; again?: boolean } = {}) {
+  constructor(config: object, options: { gateway?: Gateway; again?: boolean; againMs?: number } = {}) {
+    const { gateway = new Gateway(), again = false, againMs = 20 } = options;
     this.gateway = gateway;
-    this.#ended = this.#run(create(schema.parse(config)), again);
+    this.#ended = this.#run(create(schema.parse(config)), again ? againMs : null);
   }
 
-  async #run(driver: Driver, again: boolean): Promise<void> {
+  /** @param againMs wait before the next try; null: none follows */
+  async #run(driver: Driver, againMs: number | null): Promise<void> {
     do {
       try {
         await driver.run(this.gateway, this.#stop.signal);
@@ -78,8 +80,8 @@ export class Running {
         if (!(error instanceof MillwrightError)) throw error;
         this.errors.push(error);
       }
-      if (again) await this.gateway.clock.sleep(20, this.#stop.signal);
-    } while (again && !this.#stop.signal.aborted);
+      if (againMs !== null) await this.gateway.clock.sleep(againMs, this.#stop.signal);
+    } while (againMs !== null && !this.#stop.signal.aborted);
   }
 
   /** The error with which the run ended. */

@@ -203,7 +203,10 @@ export interface Found {
   readonly text: string;
 }
 
-/** Asks every unit for one register; whatever is answered, a unit is there. Tells each as it is found. */
+/**
+ * Asks every unit for one register; whatever is answered, a unit is there. Tells each as it is found. A connection that is
+ * closed for one unit is no answer: some gateways do so for a unit that they do not know.
+ */
 export async function scanUnits(
   options: Omit<ProbeOptions, 'unit'> & { readonly firstUnit: number; readonly lastUnit: number },
   { found, asked }: { found: (one: Found) => void; asked: (unit: number) => void },
@@ -216,7 +219,9 @@ export async function scanUnits(
       found({ unit, text: `has ${describe(request, base)}` });
     } catch (error) {
       if (error instanceof NoAnswer) continue;
-      if (!(error instanceof MillwrightError) || error.code === 'connection_failed') throw error;
+      if (!(error instanceof MillwrightError)) throw error;
+      if (error.code === 'connection_failed' && bus.hasOpened && !signal.aborted) continue;
+      if (error.code === 'connection_failed') throw error;
       if (error instanceof ModbusException && error.exception >= 10) continue;
       found({ unit, text: error.message });
     }
