@@ -7,7 +7,7 @@
  * the edge says it has read.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,12 +19,12 @@ import { nodeFiles } from '../src/base/node-files.ts';
 import { schema as natsSinkSchema } from '../src/sinks/nats/config.ts';
 import { startNats } from '../test/support/nats-server.ts';
 import { freePort, startSystem } from '../test/support/system.ts';
+import { cpuSeconds, statusKb } from './process.support.ts';
 
 /** Of the peak, by the type of the sink. */
 const MEMORY_MB_MAX: { readonly [type: string]: number } = { hub: 60, nats: 70 };
 const CPU_PERCENT_MAX = 10;
 const WARM_UP_SECONDS = 5;
-const TICKS_PER_SECOND = 100;
 
 const seconds = Number(process.argv[2] ?? 60);
 const sensors = Number(process.argv[3] ?? 100);
@@ -187,17 +187,6 @@ function memoryParts(pid: number, { heapTotal, external }: { heapTotal: number; 
     heapMb: heapTotal / 1024 / 1024,
     externalMb: external / 1024 / 1024,
   };
-}
-
-function statusKb(pid: number, key: string): number {
-  return Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
-}
-
-/** User and system time of all threads (proc(5), fields 14 and 15 of `stat`). */
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** What the same binary takes with nothing to do, and with the parts of Node that the edge cannot do without. */

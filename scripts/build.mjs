@@ -7,4 +7,7 @@ ensureInstalled();
 rmSync(path.join(root, 'dist'), { recursive: true, force: true });
 if ((await run(bin('tsc'), ['-p', 'tsconfig.build.json'])) !== 0) fail('the program could not be built');
 cpSync(path.join(root, 'src/hub/store/migrations'), path.join(root, 'dist/hub/store/migrations'), { recursive: true });
+cpSync(path.join(root, 'src/drivers/modbus/profiles'), path.join(root, 'dist/drivers/modbus/profiles'), {
+  recursive: true,
+});
 await ensurePages();

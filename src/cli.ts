@@ -112,6 +112,38 @@ simulate
   .option('--faults', 'half-written files, late renames, duplicate rows, decimal commas', false)
   .action(async (...given: SimulateArguments<'cmm'>) => (await simulateCommands()).cmm(...given));
 
+simulate
+  .command('modbus')
+  .description('machines that are read over Modbus TCP, with the registers of the profile CNC; one unit each')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 1502)
+  .option('--machines <number>', 'how many: units 1, 2 and so on', numberWithin(1, 247), 1)
+  .action(async (...given: SimulateArguments<'modbus'>) => (await simulateCommands()).modbus(...given));
+
+const probeTool = program.command('probe').description('look into a machine before there is a configuration for it');
+
+probeTool
+  .command('modbus')
+  .description('registers of a device, read as every type in every order; or which units there are')
+  .argument('[host]', 'device or gateway; not with --serial')
+  .option('--port <number>', 'TCP port', portNumber, 502)
+  .addOption(
+    new Option('--framing <kind>', 'rtu: frames of the serial line within TCP').choices(['tcp', 'rtu']).default('tcp'),
+  )
+  .option('--serial <device>', 'RTU on this serial line, such as /dev/ttyUSB0')
+  .option('--baud-rate <number>', 'of the serial line', countOf, 19_200)
+  .addOption(new Option('--parity <kind>', 'of the serial line').choices(['none', 'even', 'odd']).default('even'))
+  .option('--stop-bits <number>', 'of the serial line: 1 or 2', numberWithin(1, 2), 1)
+  .option('--unit <number>', 'unit id (slave address)', numberWithin(0, 255), 1)
+  .option('--function <number>', '1 coils, 2 discrete inputs, 3 holding, 4 input registers', numberWithin(1, 4), 3)
+  .option('--register <number>', 'the first', numberWithin(0, 65_536), 0)
+  .option('--count <number>', 'how many', numberWithin(1, 2_000), 8)
+  .option('--base <number>', 'registers are numbered from 0, or from 1 as in many manuals', numberWithin(0, 1), 0)
+  .option('--timeout <duration>', 'longest wait for an answer (default: 1s; with --scan 300ms)', durationMs)
+  .option('--scan', 'ask all units for that register, and say which answer', false)
+  .option('--units <range>', 'for --scan (default: 1-247)', unitRange)
+  .action(async (...given: ProbeArguments<'modbus'>) => (await probeCommands()).modbus(...given));
+
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool
@@ -328,8 +360,17 @@ function logCommands(): Promise<LogCommands> {
   return import('./log-commands.ts');
 }
 
+type ProbeCommands = typeof import('./probe-commands.ts');
+type ProbeArguments<Name extends keyof ProbeCommands> = Parameters<ProbeCommands[Name]>;
+
+function probeCommands(): Promise<ProbeCommands> {
+  return import('./probe-commands.ts');
+}
+
 type SimulateCommands = typeof import('./simulate-commands.ts');
-type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm'> = Parameters<SimulateCommands[Name]>;
+type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm' | 'modbus'> = Parameters<
+  SimulateCommands[Name]
+>;
 
 function simulateCommands(): Promise<SimulateCommands> {
   return import('./simulate-commands.ts');
@@ -451,6 +492,20 @@ function feature(
   const match = /^([^=,"\s][^=,"\r\n]*)=(\d+(?:\.\d+)?)$/.exec(value);
   if (match === null) throw new InvalidArgumentError('a feature is a name and its length in mm: bore=25.4.');
   return [...before, { name: match[1] ?? '', nominalMm: Number(match[2]) }];
+}
+
+function numberWithin(min: number, max: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`it is a whole number from ${min} to ${max}.`);
+  };
+}
+
+function unitRange(value: string): { first: number; last: number } {
+  const [first = Number.NaN, last = first] = value.split('-').map(numberWithin(0, 255));
+  if (last < first) throw new InvalidArgumentError('it is two unit ids, such as 1-32.');
+  return { first, last };
 }
 
 function durationMs(value: string): number {

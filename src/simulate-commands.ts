@@ -8,6 +8,7 @@ import { seededRandom } from './base/random.ts';
 import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
 import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
+import { startModbusMachines } from './sim/modbus.ts';
 import { playShdr } from './sim/shdr-player.ts';
 
 /** From a measurement to the hub and to the MES, while neither is behind. */
@@ -32,6 +33,21 @@ export async function shdr({ close, maxGap, ...rest }: ShdrArguments): Promise<v
     const stopped = aborted(signal);
     await (close ? Promise.race([stopped, player.finished]) : stopped);
     await player.close();
+  });
+}
+
+export interface ModbusArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly machines: number;
+}
+
+export async function modbus(options: ModbusArguments): Promise<void> {
+  const log = processLogger('info');
+  await runProcess(log, async (signal) => {
+    const machines = await startModbusMachines({ ...options, clock: systemClock, log });
+    await aborted(signal);
+    await machines.close();
   });
 }
 

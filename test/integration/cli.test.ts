@@ -33,6 +33,8 @@ test('every command has a help text with its options', async () => {
     [['simulate', 'mes'], /--port.*--state.*--delay.*--refuse-where/s],
     [['simulate', 'mes-check'], /--mes.*--hub/s],
     [['simulate', 'cmm'], /--out.*--interval.*--count.*--material.*--tolerance.*--seed.*--faults/s],
+    [['simulate', 'modbus'], /--host.*--port.*--machines/s],
+    [['probe', 'modbus'], /\[host\].*--serial.*--unit.*--function.*--register.*--count.*--scan/s],
     [['log', 'inspect'], /<dir>.*--json/s],
     [['log', 'export'], /<dir>.*--format.*ndjson.*csv.*--from.*--to.*--output.*--identity/s],
     [['log', 'replay'], /<dir>.*--sink.*--from.*--to/s],

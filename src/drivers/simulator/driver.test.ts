@@ -6,7 +6,7 @@ import { decodeReading, type MachineEvent, type Reading } from '../../model/read
 import { microsOf } from '../../model/time.ts';
 import type { Driver, DriverContext } from '../../ports/driver.ts';
 import { schema } from './config.ts';
-import { create, nextTickMs } from './driver.ts';
+import { create } from './driver.ts';
 
 const START_MICROS = microsOf('2026-01-01T08:00:00.000000Z');
 
@@ -76,13 +76,6 @@ test('ticks that were missed are skipped, not made up for', async () => {
   const times = samples.map((sample) => (microsOf(sample.timestamp) - START_MICROS) / 1000);
   assert.deepEqual(times.slice(8, 13), [800, 900, 2_050, 2_100, 2_200]);
   assert.equal(new Set(times).size, times.length);
-});
-
-test('the grid follows an interval that changes', () => {
-  assert.equal(nextTickMs(1_000, 100, 1_000.4), 1_100);
-  assert.equal(nextTickMs(1_000, 1_000, 1_000.4), 2_000);
-  assert.equal(nextTickMs(1_000, 100, 1_350), 1_400);
-  assert.throws(() => nextTickMs(0, 0, 0), { code: 'config_invalid' });
 });
 
 test('a state event is sent at each change, with its reason', async () => {

@@ -5,8 +5,7 @@
  * state, its alarm as a condition, and every finished part. Machine time begins with the first run and goes on over a
  * lost connection, as that of a real machine does.
  */
-import { MillwrightError } from '../../base/errors.ts';
-
+import { nextTickMs } from '../../base/ticks.ts';
 import type { MachineEvent } from '../../model/reading.ts';
 import { type Timestamp, timestampOf } from '../../model/time.ts';
 import type { CreateDriver, Driver, DriverContext } from '../../ports/driver.ts';
@@ -50,13 +49,6 @@ class SimulatorDriver implements Driver {
       await clock.sleep(dueMs - clock.monotonicMs(), signal);
     }
   }
-}
-
-/** The next instant of the grid through `dueMs` that is not past. */
-export function nextTickMs(dueMs: number, intervalMs: number, nowMs: number): number {
-  if (!(intervalMs > 0)) throw new MillwrightError('config_invalid', `a sampling interval of ${intervalMs} ms`);
-  const next = dueMs + intervalMs;
-  return next >= nowMs ? next : next + Math.ceil((nowMs - next) / intervalMs) * intervalMs;
 }
 
 function emitSample(context: DriverContext, timestamp: Timestamp, values: MachineValues): void {

@@ -1,0 +1,104 @@
+/** `millwright probe …`: what the command line does to look into a machine before there is a configuration. */
+import { systemClock } from './base/clock.ts';
+import { MillwrightError } from './base/errors.ts';
+import { processLogger } from './base/logger.ts';
+import { runProcess } from './base/process.ts';
+import { NoAnswer } from './drivers/modbus/bus.ts';
+import { createBus } from './drivers/modbus/buses.ts';
+import type { BusSettings } from './drivers/modbus/options.ts';
+import type { FunctionCode } from './drivers/modbus/pdu.ts';
+import { describeProbed, type Found, probe, scanUnits } from './drivers/modbus/probe.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 1_000;
+/** A scan waits less long for each of many that are not there. */
+const SCAN_TIMEOUT_MS = 300;
+/** What a serial line can have. */
+const UNITS_ALL = { first: 1, last: 247 } as const;
+const ADDRESSES = 65_536;
+
+export interface ModbusProbeOptions {
+  readonly port: number;
+  readonly framing: 'tcp' | 'rtu';
+  readonly serial?: string;
+  readonly baudRate: number;
+  readonly parity: 'none' | 'even' | 'odd';
+  readonly stopBits: 1 | 2;
+  readonly unit: number;
+  readonly function: FunctionCode;
+  readonly register: number;
+  readonly count: number;
+  readonly base: 0 | 1;
+  /** In milliseconds. */
+  readonly timeout?: number;
+  readonly scan: boolean;
+  readonly units?: { readonly first: number; readonly last: number };
+}
+
+export async function modbus(host: string | undefined, options: ModbusProbeOptions): Promise<void> {
+  const { register, count, base, unit, scan } = options;
+  const address = register - base;
+  if (address < 0 || address + count > ADDRESSES) {
+    throw new MillwrightError(
+      'config_invalid',
+      `--register: there is no ${register + count - 1}, numbered from ${base}`,
+    );
+  }
+  const settings = busSettings(host, options);
+  await runProcess(processLogger('warn', true), async (signal) => {
+    const bus = createBus(settings, systemClock);
+    const timeoutMs = options.timeout ?? (scan ? SCAN_TIMEOUT_MS : TIMEOUT_MS);
+    const request = { function: options.function, address, count: scan ? 1 : count };
+    const common = { bus, request, base, timeoutMs, signal };
+    try {
+      if (scan) await scanAll(common, options.units ?? UNITS_ALL);
+      else process.stdout.write(describeProbed(await probe({ ...common, unit }), { ...common, unit }));
+    } catch (error) {
+      // Ctrl-C gives the request up.
+      if (signal.aborted) return;
+      if (!(error instanceof NoAnswer)) throw error;
+      const hint = '--scan shows which units there are; a longer --timeout may help';
+      throw new MillwrightError(error.code, `${error.message}; ${hint}`);
+    } finally {
+      await bus.close();
+    }
+  });
+}
+
+function busSettings(host: string | undefined, options: ModbusProbeOptions): BusSettings {
+  const { port, framing, serial, baudRate, parity, stopBits } = options;
+  if ((host === undefined) === (serial === undefined)) {
+    throw new MillwrightError('config_invalid', 'give a host, or --serial with a device such as /dev/ttyUSB0');
+  }
+  if (serial !== undefined) return { kind: 'serial', path: serial, baudRate, parity, stopBits };
+  return { kind: 'tcp', host: host ?? '', port, framing, connectTimeoutMs: CONNECT_TIMEOUT_MS, parallel: 1 };
+}
+
+type ScanOptions = Omit<Parameters<typeof scanUnits>[0], 'firstUnit' | 'lastUnit'>;
+
+async function scanAll(options: ScanOptions, { first, last }: { first: number; last: number }): Promise<void> {
+  const all: Found[] = [];
+  const progress = (text: string): void => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+  };
+  await scanUnits(
+    { ...options, firstUnit: first, lastUnit: last },
+    {
+      asked: (unit) => progress(`unit ${unit} of ${last}`),
+      found: (one) => {
+        all.push(one);
+        progress('');
+        process.stdout.write(`unit ${one.unit}: ${one.text}\n`);
+      },
+    },
+  );
+  progress('');
+  if (options.signal.aborted) return;
+  if (all.length === 0) {
+    process.stdout.write(
+      `no unit from ${first} to ${last} at ${options.bus.place} answers within ${options.timeoutMs} ms\n`,
+    );
+  } else if (all.length > 1 && all.length === last - first + 1) {
+    process.stdout.write('all of them answer: the device does not look at the unit id\n');
+  }
+}
