@@ -1,7 +1,6 @@
 /** The conditions of a machine: which codes of which item are active, as events tell it. */
-import { CONDITION_LEVELS, type ConditionLevel, type MachineEvent } from '../../model/reading.ts';
-import type { Timestamp } from '../../model/time.ts';
-import type { Entry } from './parse.ts';
+import { CONDITION_LEVELS, type ConditionLevel, type MachineEvent } from '../reading.ts';
+import type { Timestamp } from '../time.ts';
 import { storableText } from './values.ts';
 
 /** Codes of one item that are remembered as active; the oldest is forgotten first. */
@@ -9,7 +8,17 @@ export const ACTIVE_CODES_MAX = 256;
 /** Condition items that are remembered. */
 export const CONDITION_ITEMS_MAX = 4_096;
 
-type ConditionEntry = Entry & { readonly kind: 'condition' };
+/** What an item said; blank for what it did not say. */
+export interface ConditionEntry {
+  /** Name of the item. */
+  readonly key: string;
+  /** As the source spelt it. */
+  readonly level: string;
+  readonly nativeCode: string;
+  readonly nativeSeverity: string;
+  readonly qualifier: string;
+  readonly text: string;
+}
 
 interface ActiveCode {
   readonly isFault: boolean;
