@@ -81,7 +81,8 @@ export function dataSet(text: string): { [key: string]: JsonValue } {
   return Object.fromEntries(entries);
 }
 
-function setValue(text: string): JsonValue {
+/** A value in a set: null for none. */
+export function setValue(text: string): JsonValue {
   if (text === '' || isUnavailable(text)) return null;
   return PLAIN_NUMBER.test(text) ? Number(text) : text;
 }
