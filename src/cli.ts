@@ -102,6 +102,29 @@ simulate
   .option('--faults', 'half-written files, late renames, duplicate rows, decimal commas', false)
   .action(simulateCmm);
 
+simulate
+  .command('mtconnect')
+  .description('a recorded MTConnect adapter log as an agent tells it: probe, current, sample, streams')
+  .requiredOption('--file <file>', 'recorded log, one SHDR line each')
+  .option('--device <name>', 'name of the device (default: that of the file)')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 5000)
+  .option('--speed <factor>', 'times the original pace, or "max"', speed, 1)
+  .option('--loop', 'begin anew at the end', false)
+  .option('--buffer <number>', 'observations that it keeps', countOf, 131_072)
+  .action(async (...given: SimulateArguments<'mtconnect'>) => (await simulateCommands()).mtconnect(...given));
+
+const probeTool = program.command('probe').description('look into a machine before there is a configuration for it');
+
+probeTool
+  .command('mtconnect')
+  .description('devices and data items of an agent, what they say now, and a configuration to be pasted')
+  .argument('<url>', 'the agent, such as http://192.168.10.5:5000')
+  .option('--device <name>', 'only this device, by name or uuid')
+  .option('--token <token>', 'sent as Authorization: Bearer, for a proxy before the agent')
+  .option('--timeout <duration>', 'longest wait for an answer', durationMs, 10_000)
+  .action(async (...given: ProbeArguments<'mtconnect'>) => (await probeCommands()).mtconnect(...given));
+
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool
@@ -413,6 +436,20 @@ type LogArguments<Name extends 'inspect' | 'verify' | 'exportReadings' | 'replay
 
 function logCommands(): Promise<LogCommands> {
   return import('./log-commands.ts');
+}
+
+type ProbeCommands = typeof import('./probe-commands.ts');
+type ProbeArguments<Name extends keyof ProbeCommands> = Parameters<ProbeCommands[Name]>;
+
+function probeCommands(): Promise<ProbeCommands> {
+  return import('./probe-commands.ts');
+}
+
+type SimulateCommands = typeof import('./simulate-commands.ts');
+type SimulateArguments<Name extends keyof SimulateCommands> = Parameters<SimulateCommands[Name]>;
+
+function simulateCommands(): Promise<SimulateCommands> {
+  return import('./simulate-commands.ts');
 }
 
 type LoadCommands = typeof import('./load-commands.ts');

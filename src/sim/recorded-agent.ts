@@ -4,7 +4,9 @@
  * The log does not say of what type an item is. It is guessed from the names that adapters use; an item without a known
  * name is a sample where all it says are numbers, else an event. Assets, and what spans several lines, are left out.
  */
-import type { AgentDevice, AgentItem, Saying } from './mtconnect-agent.ts';
+import type { Clock } from '../base/clock.ts';
+import { microsOf, parseTimestamp, timestampOf } from '../model/time.ts';
+import type { AgentDevice, AgentItem, MtconnectAgent, Saying } from './mtconnect-agent.ts';
 
 /** By the item's name in small letters. */
 const TYPES: { readonly [name: string]: readonly [type: string, units?: string] | undefined } = {
@@ -61,26 +63,64 @@ export function recordedAgent(recording: string, name: string): RecordedAgent {
     for (const [, item = '', value = ''] of rest.matchAll(/([^|]+)\|([^|]*)(?:\||$)/g)) {
       const text = /^unavailable$/i.test(value.trim()) ? 'UNAVAILABLE' : value.trim();
       if (text !== 'UNAVAILABLE') isNumeric.set(item, isNumber(text) && (isNumeric.get(item) ?? true));
-      else if (!isNumeric.has(item)) isNumeric.set(item, false);
       sayings.push({ device: name, item, timestamp, text });
     }
   }
   const items = [...new Set(sayings.map(({ item }) => item))].map((item): AgentItem => {
-    const [type = item.replaceAll(/\W/g, '_').toUpperCase(), units] = TYPES[item.toLowerCase()] ?? [];
-    const category = conditions.has(item) ? 'CONDITION' : isNumeric.get(item) === true ? 'SAMPLE' : 'EVENT';
-    const isKnown = TYPES[item.toLowerCase()] !== undefined;
-    return {
-      id: item,
-      name: item,
-      category: isKnown && units === undefined ? 'EVENT' : category,
-      type: category === 'CONDITION' ? 'SYSTEM' : type,
-      ...(units !== undefined && { units }),
-      component: ['Controller', 'controller'],
-    };
+    if (conditions.has(item)) return { ...named(item), category: 'CONDITION', type: 'SYSTEM' };
+    const axis = /^([XYZ])position$/.exec(item)?.[1];
+    if (axis !== undefined) return { ...named(item), ...POSITION, component: ['Linear', axis] };
+    const [type, units] = TYPES[item.toLowerCase()] ?? [item.replaceAll(/\W/g, '_').toUpperCase()];
+    if (units !== undefined) return { ...named(item), category: 'SAMPLE', type, units };
+    const isEvent = TYPES[item.toLowerCase()] !== undefined || isNumeric.get(item) !== true;
+    return { ...named(item), category: isEvent ? 'EVENT' : 'SAMPLE', type };
   });
   // An item that is said to be a condition says nothing else.
   const own = sayings.filter(({ item, condition }) => conditions.has(item) === (condition !== undefined));
   return { device: { name, uuid: `recorded-${name}`, items }, sayings: own };
+}
+
+const POSITION = { category: 'SAMPLE', type: 'POSITION', subType: 'ACTUAL', units: 'MILLIMETER' } as const;
+
+function named(item: string): Pick<AgentItem, 'id' | 'name' | 'component'> {
+  return { id: item, name: item, component: ['Controller', 'controller'] };
+}
+
+/** Longest pause between two lines that is played. */
+const PAUSE_MS_MAX = 10_000;
+/** At full speed, so many at once. */
+const AT_ONCE = 200;
+
+export interface Playing {
+  readonly agent: MtconnectAgent;
+  readonly sayings: readonly Saying[];
+  /** Times the original pace. */
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+  readonly clock: Clock;
+}
+
+/** Says it all at its pace, as of now. @returns how much was said, at the end or when aborted */
+export async function playRecording(
+  { agent, sayings, speed, loop, clock }: Playing,
+  signal: AbortSignal,
+): Promise<number> {
+  let said = 0;
+  do {
+    let before: number | undefined;
+    for (const saying of sayings) {
+      if (signal.aborted) return said;
+      const micros = microsOf(parseTimestamp(saying.timestamp) ?? timestampOf(clock.nowMicros()));
+      // The state at connection bears old stamps: time does not run backwards.
+      const pauseMs = before === undefined ? 0 : Math.min(Math.max(0, micros - before) / 1000, PAUSE_MS_MAX);
+      before = Math.max(micros, before ?? micros);
+      if (speed !== 'max' && pauseMs > 0) await clock.sleep(pauseMs / speed, signal);
+      agent.observe({ ...saying, timestamp: timestampOf(clock.nowMicros()) });
+      said += 1;
+      if (said % AT_ONCE === 0) await clock.sleep(0, signal);
+    }
+  } while (loop && sayings.length > 0);
+  return said;
 }
 
 function levelOf(word: string): NonNullable<Saying['condition']>['level'] {

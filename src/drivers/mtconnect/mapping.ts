@@ -69,7 +69,7 @@ export function mappingOf(device: Device, options: MappingOptions): Mapping {
 }
 
 export function itemNamed(items: readonly DataItem[], name: string): DataItem | undefined {
-  return items.find(({ id }) => id === name) ?? items.find((item) => item.name === name);
+  return items.find(({ id }) => id === name) ?? items.find((item) => item.name === name && name !== '');
 }
 
 const ROLE_TYPES: { readonly [role in StateRole]: string } = {
@@ -144,6 +144,8 @@ const SIGNAL_RULES: readonly {
   readonly units?: RegExp;
   readonly component?: RegExp;
   readonly componentName?: RegExp;
+  /** Of the component whose item fills that signal already. */
+  readonly besides?: string;
   readonly alone?: boolean;
 }[] = [
   { signal: 'spindle_speed', types: ['ROTARY_VELOCITY', 'SPINDLE_SPEED'], units: /^REVOLUTION/ },
@@ -151,7 +153,7 @@ const SIGNAL_RULES: readonly {
   { signal: 'y_pos_mm', types: ['POSITION'], units: /^MILLIMETER$/, component: /^Linear$/, componentName: /^Y/i },
   { signal: 'z_pos_mm', types: ['POSITION'], units: /^MILLIMETER$/, component: /^Linear$/, componentName: /^Z/i },
   { signal: 'feed_rate_actual', types: ['PATH_FEEDRATE'], units: /^MILLIMETER\/(SECOND|MINUTE)$/ },
-  { signal: 'spindle_load_percent', types: ['LOAD'], units: /^PERCENT$/, component: /^(Rotary|Spindle)$/ },
+  { signal: 'spindle_load_percent', types: ['LOAD'], units: /^PERCENT$/, besides: 'spindle_speed' },
   { signal: 'active_program_line', types: ['LINE_NUMBER'] },
   { signal: 'active_program_line', types: ['LINE'] },
   { signal: 'temperature', types: ['TEMPERATURE'], units: /^CELSIUS$/, alone: true },
@@ -171,6 +173,10 @@ const AXES = ['x_pos_mm', 'y_pos_mm', 'z_pos_mm'] as const;
 /** Not what the machine does, but what it is to do. */
 const IS_WANTED = /^(COMMANDED|PROGRAMMED|TARGET|JOG|RAPID|MAXIMUM|MINIMUM|OVERRIDE|INCREMENTAL)$/;
 
+function isBesides(item: DataItem, other: DataItem): boolean {
+  return item.component === other.component && item.componentName === other.componentName;
+}
+
 /** The map that the types of a device's data items suggest. */
 export function suggestedMap({ dataItems }: Device): Suggestion[] {
   const suggestions = new Map<string, Suggestion>();
@@ -182,15 +188,18 @@ export function suggestedMap({ dataItems }: Device): Suggestion[] {
   const scalars = dataItems.filter(
     ({ subType, representation }) => !IS_WANTED.test(subType) && /^(VALUE)?$/.test(representation),
   );
-  for (const { signal, types, units, component, componentName, alone } of SIGNAL_RULES) {
+  for (const { signal, types, units, component, componentName, besides, alone } of SIGNAL_RULES) {
     if (filled.has(signal)) continue;
+    const neighbour = [...suggestions.values()].find(({ fields }) => fields.some(({ name }) => name === besides));
+    if (besides !== undefined && neighbour === undefined) continue;
     const fits = scalars.filter(
       (item) =>
         item.category !== 'condition' &&
         types.includes(item.type) &&
         (units?.test(item.units) ?? true) &&
         (component?.test(item.component) ?? true) &&
-        (componentName?.test(item.componentName) ?? true),
+        (componentName?.test(item.componentName) ?? true) &&
+        (neighbour === undefined || isBesides(item, neighbour.item)),
     );
     const best = fits.find(({ subType }) => subType === 'ACTUAL') ?? fits[0];
     if (best !== undefined && (alone !== true || fits.length === 1)) add(best, [ownField(signal)]);
