@@ -76,6 +76,7 @@ export class MtconnectAgent {
   #newest = new Map<string, Kept[]>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #served = 0;
   /** Streams that wait for something new. */
   #waiting: (() => void)[] = [];
 
@@ -125,6 +126,11 @@ export class MtconnectAgent {
     this.#next = 1;
     this.#newest = new Map();
     this.#begin();
+  }
+
+  /** Observations that went into streams, also those that went out again. */
+  get served(): number {
+    return this.#served;
   }
 
   /** Connections that are open. */
@@ -215,6 +221,7 @@ export class MtconnectAgent {
     let next = from;
     while (!gone.signal.aborted && this.#instanceId === instanceId && next >= this.firstSequence) {
       const part = this.#sample(devices, next, count);
+      this.#served += part.next - next;
       next = part.next;
       const body = Buffer.from(part.text);
       const head = `--${BOUNDARY}\r\nContent-type: text/xml\r\nContent-length: ${body.length}\r\n\r\n`;
