@@ -144,6 +144,27 @@ probeTool
   .option('--units <range>', 'for --scan (default: 1-247)', unitRange)
   .action(async (...given: ProbeArguments<'modbus'>) => (await probeCommands()).modbus(...given));
 
+simulate
+  .command('mtconnect')
+  .description('a recorded MTConnect adapter log as an agent tells it: probe, current, sample, streams')
+  .requiredOption('--file <file>', 'recorded log, one SHDR line each')
+  .option('--device <name>', 'name of the device (default: that of the file)')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 5000)
+  .option('--speed <factor>', 'times the original pace, or "max"', speed, 1)
+  .option('--loop', 'begin anew at the end', false)
+  .option('--buffer <number>', 'observations that it keeps', countOf, 131_072)
+  .action(async (...given: SimulateArguments<'mtconnect'>) => (await simulateCommands()).mtconnect(...given));
+
+probeTool
+  .command('mtconnect')
+  .description('devices and data items of an agent, what they say now, and a configuration to be pasted')
+  .argument('<url>', 'the agent, such as http://192.168.10.5:5000')
+  .option('--device <name>', 'only this device, by name or uuid')
+  .option('--token <token>', 'sent as Authorization: Bearer, for a proxy before the agent')
+  .option('--timeout <duration>', 'longest wait for an answer', durationMs, 10_000)
+  .action(async (...given: ProbeArguments<'mtconnect'>) => (await probeCommands()).mtconnect(...given));
+
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool
@@ -368,9 +389,7 @@ function probeCommands(): Promise<ProbeCommands> {
 }
 
 type SimulateCommands = typeof import('./simulate-commands.ts');
-type SimulateArguments<Name extends 'shdr' | 'mes' | 'mesCheck' | 'cmm' | 'modbus'> = Parameters<
-  SimulateCommands[Name]
->;
+type SimulateArguments<Name extends keyof SimulateCommands> = Parameters<SimulateCommands[Name]>;
 
 function simulateCommands(): Promise<SimulateCommands> {
   return import('./simulate-commands.ts');

@@ -1,6 +1,8 @@
 /** `millwright simulate …`: what the command line does to stand in for machines and for a MES. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { aborted, systemClock } from './base/clock.ts';
-import { MillwrightError } from './base/errors.ts';
+import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { nodeFiles } from './base/node-files.ts';
 import { EXIT_FAILED, runProcess } from './base/process.ts';
@@ -9,6 +11,8 @@ import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
 import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
 import { startModbusMachines } from './sim/modbus.ts';
+import { MtconnectAgent } from './sim/mtconnect-agent.ts';
+import { playRecording, recordedAgent } from './sim/recorded-agent.ts';
 import { playShdr } from './sim/shdr-player.ts';
 
 /** From a measurement to the hub and to the MES, while neither is behind. */
@@ -140,4 +144,50 @@ export async function cmm(options: CmmArguments): Promise<void> {
     const done = await runCmm({ ...run, files: nodeFiles, clock: systemClock, log }, signal);
     log.info('the measuring machine has stopped', { files: done.files, rows: done.rows, ...(faults && done.faults) });
   });
+}
+
+export interface MtconnectArguments {
+  readonly file: string;
+  readonly device?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+  readonly buffer: number;
+}
+
+export async function mtconnect(options: MtconnectArguments): Promise<void> {
+  const { file, host, port, buffer, speed, loop } = options;
+  const log = processLogger('info');
+  const { device, sayings } = recordedAgent(await textOf(file), options.device ?? path.parse(file).name);
+  if (sayings.length === 0) throw new MillwrightError('config_invalid', `${file} holds no line of an adapter`);
+  const agent = new MtconnectAgent({
+    devices: [device],
+    bufferSize: buffer,
+    instanceId: Math.floor(systemClock.nowMicros() / 1e6),
+    version: '2.0',
+    multipart: 'mixed',
+    isBoundaryQuoted: false,
+    clock: systemClock,
+  });
+  const listening = await agent.listen(host, port);
+  await runProcess(log, async (signal) => {
+    log.info('the agent answers', {
+      url: `http://${host}:${listening}`,
+      device: device.name,
+      items: device.items.length,
+    });
+    const said = await playRecording({ agent, sayings, speed, loop, clock: systemClock }, signal);
+    if (!signal.aborted) log.info('the recording has ended; the agent still answers', { observations: said });
+    await aborted(signal);
+    await agent.close();
+  });
+}
+
+async function textOf(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new MillwrightError('config_invalid', `cannot read ${file}: ${messageOf(cause)}`);
+  }
 }

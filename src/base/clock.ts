@@ -75,6 +75,17 @@ export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
+/** @returns whether the work is done, and not the signal aborted before */
+export async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return false;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const abort = (): void => resolve(false);
+  signal.addEventListener('abort', abort, { once: true });
+  const isDone = await Promise.race([work.then(() => true), promise]);
+  signal.removeEventListener('abort', abort);
+  return isDone;
+}
+
 export function now(clock: Clock): Timestamp {
   return timestampOf(clock.nowMicros());
 }

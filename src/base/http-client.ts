@@ -26,11 +26,12 @@ export interface HttpClientOptions {
 }
 
 export interface Request {
-  readonly method: 'POST' | 'PUT';
+  readonly method: 'GET' | 'POST' | 'PUT';
   /** Is put behind the path of the options' url. */
   readonly path: string;
   readonly headers: { readonly [name: string]: string };
   readonly body: readonly Uint8Array[];
+  /** Of the whole answer; of an answer that is read piece by piece, until it begins. */
   readonly timeoutMs: number;
 }
 
@@ -41,6 +42,16 @@ export interface Answer {
   readonly body: Buffer;
   /** It was longer, and its rest was not read. */
   readonly isCut: boolean;
+}
+
+/** An answer whose body is still to come, perhaps for as long as the server runs. */
+export interface OpenAnswer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  /** While it is not read the server is made to wait. @throws connection_failed when it breaks off */
+  readonly body: AsyncIterable<Buffer>;
+  /** Ends it, and with it the connection; whoever reads the body is told `connection_failed`. */
+  close(): void;
 }
 
 /** The connection was closed by the far end while it was idle: the request can be sent again at once. */
@@ -62,14 +73,16 @@ export class HttpClient {
    * @throws MillwrightError `connection_failed` for all trouble on the way, also with what a file of certificates holds,
    * `storage_failed` when one cannot be read
    */
-  async send(request: Request, signal: AbortSignal): Promise<Answer> {
-    for (;;) {
-      try {
-        return await this.#sendOnce(request, signal);
-      } catch (error) {
-        if (!(error instanceof StaleConnection)) throw error;
-      }
-    }
+  send(request: Request, signal: AbortSignal): Promise<Answer> {
+    return this.#request(request, readAnswer, signal);
+  }
+
+  /**
+   * For an answer that is too long to be kept whole, or that does not end.
+   * @throws MillwrightError as {@link send} does
+   */
+  open(request: Request, signal: AbortSignal): Promise<OpenAnswer> {
+    return this.#request(request, async (incoming) => openAnswer(incoming), signal);
   }
 
   close(): void {
@@ -77,7 +90,17 @@ export class HttpClient {
     this.#agent = undefined;
   }
 
-  #sendOnce(request: Request, signal: AbortSignal): Promise<Answer> {
+  async #request<Result>(request: Request, read: ReadIncoming<Result>, signal: AbortSignal): Promise<Result> {
+    for (;;) {
+      try {
+        return await this.#sendOnce(request, read, signal);
+      } catch (error) {
+        if (!(error instanceof StaleConnection)) throw error;
+      }
+    }
+  }
+
+  #sendOnce<Result>(request: Request, read: ReadIncoming<Result>, signal: AbortSignal): Promise<Result> {
     const { method, path, timeoutMs, body } = request;
     const where = this.#options.url;
     const agent = (this.#agent ??= this.#openAgent());
@@ -102,8 +125,8 @@ export class HttpClient {
       throw new MillwrightError('connection_failed', `${where} cannot be reached`, { cause });
     }
     const ended = new AbortController();
-    const answered = new Promise<Answer>((resolve, reject) => {
-      outgoing.on('response', (incoming) => void readAnswer(incoming).then(resolve, reject));
+    const answered = new Promise<Result>((resolve, reject) => {
+      outgoing.on('response', (incoming) => void read(incoming).then(resolve, reject));
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         const isStale = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
         if (isStale && !ended.signal.aborted) reject(new StaleConnection());
@@ -114,8 +137,8 @@ export class HttpClient {
         reject(new MillwrightError('connection_failed', reason));
         outgoing.destroy();
       };
-      signal.addEventListener('abort', () => stop('the delivery was stopped'), { signal: ended.signal });
-      if (signal.aborted) stop('the delivery was stopped');
+      signal.addEventListener('abort', () => stop('the request was stopped'), { signal: ended.signal });
+      if (signal.aborted) stop('the request was stopped');
       void this.#clock.sleep(timeoutMs, ended.signal).then(() => stop(`${where} gave no answer in ${timeoutMs} ms`));
     });
     outgoing.cork();
@@ -130,7 +153,9 @@ export class HttpClient {
       accept: 'application/json',
       ...this.#options.headers,
       ...request.headers,
-      'content-length': request.body.reduce((bytes, part) => bytes + part.length, 0),
+      ...(request.method !== 'GET' && {
+        'content-length': request.body.reduce((bytes, part) => bytes + part.length, 0),
+      }),
     };
   }
 
@@ -168,6 +193,25 @@ function readPem(file: string): Buffer {
     return process.getBuiltinModule('node:fs').readFileSync(file);
   } catch (cause) {
     throw new MillwrightError('storage_failed', `the certificate file ${file} cannot be read`, { cause });
+  }
+}
+
+type ReadIncoming<Result> = (incoming: IncomingMessage) => Promise<Result>;
+
+function openAnswer(incoming: IncomingMessage): OpenAnswer {
+  return {
+    status: incoming.statusCode ?? 0,
+    headers: incoming.headers,
+    body: piecesOf(incoming),
+    close: () => incoming.destroy(),
+  };
+}
+
+async function* piecesOf(incoming: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    for await (const piece of incoming) if (Buffer.isBuffer(piece)) yield piece;
+  } catch (cause) {
+    throw new MillwrightError('connection_failed', `the answer broke off: ${messageOf(cause)}`, { cause });
   }
 }
 

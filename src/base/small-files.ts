@@ -6,8 +6,8 @@ import { isSystemError } from './node-files.ts';
 
 const { crc32 } = process.getBuiltinModule('node:zlib');
 
-/** No small file comes near this. */
-const SMALL_FILE_BYTES_MAX = 64 * 1024;
+/** No small file comes near this; the largest hold what is active of a machine's conditions. */
+const SMALL_FILE_BYTES_MAX = 1024 * 1024;
 
 /** 'damaged': it is there, but does not fit its checksum. */
 export type SmallFile = Record<string, unknown> | 'missing' | 'damaged';

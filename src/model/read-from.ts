@@ -1,5 +1,5 @@
 /**
- * Where a reading was read, for sources that stay where they are, such as files: part of the reading, so that the log
+ * Where a reading was read, for sources that can be read again, such as files: part of the reading, so that the log
  * itself tells after a crash what has been read (decision 019).
  */
 import type { Reading } from './reading.ts';
@@ -7,10 +7,10 @@ import type { Reading } from './reading.ts';
 export interface ReadFrom {
   /** Name of the source in the configuration. */
   readonly source: string;
-  /** Name of the file, without its folder. */
-  readonly file: string;
+  /** Name of the file, without its folder; absent where there are no files. */
+  readonly file?: string;
   /** Of the file's rows that give readings, from 1. */
-  readonly row: number;
+  readonly row?: number;
   /** By which the source knows it again. */
   readonly mark: string;
 }
@@ -31,7 +31,7 @@ export function readFromOf(reading: Reading): ReadFrom | undefined {
   ];
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const { source, file, row, mark } = value as Record<string, unknown>;
-  const isWhole =
-    typeof source === 'string' && typeof file === 'string' && typeof row === 'number' && typeof mark === 'string';
-  return isWhole ? { source, file, row, mark } : undefined;
+  if (typeof source !== 'string' || typeof mark !== 'string') return undefined;
+  const place = typeof file === 'string' && typeof row === 'number' ? { file, row } : {};
+  return { source, ...place, mark };
 }

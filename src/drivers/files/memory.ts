@@ -13,6 +13,7 @@
  *     {"gone":"…"}  a path that is no longer there          {"single":["…"]}  rows found in the log after a crash
  *     {"through":7} the log's readings of this source up to batch 7 are in the records before this one
  */
+import { unlessAborted } from '../../base/clock.ts';
 import type { FileHandle } from '../../base/files.ts';
 import { isSystemError } from '../../base/node-files.ts';
 import { writeNewFile } from '../../base/small-files.ts';
@@ -305,14 +306,4 @@ function trim(set: Set<string>, sizeMax: number): void {
     if (set.size <= sizeMax) return;
     set.delete(oldest);
   }
-}
-
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<boolean> {
-  if (signal.aborted) return false;
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const abort = (): void => resolve(false);
-  signal.addEventListener('abort', abort, { once: true });
-  const isDone = await Promise.race([work.then(() => true), promise]);
-  signal.removeEventListener('abort', abort);
-  return isDone;
 }

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { until } from '../../../test/support/until.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
+import { WARNING_INTERVAL_MS } from '../../base/fault-counter.ts';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/logger.ts';
 import { ManualClock } from '../../base/manual-clock.test-support.ts';
@@ -12,7 +13,6 @@ import type { Reading } from '../../model/reading.ts';
 import type { DriverContext } from '../../ports/driver.ts';
 import { schema } from './config.ts';
 import { create } from './driver.ts';
-import { WARNING_INTERVAL_MS } from './faults.ts';
 import type { ShdrOptions } from './options.ts';
 
 const START = '2026-01-01T08:00:00.000000Z';

@@ -1,19 +1,7 @@
 /** The driver's configuration after reading: complete, checked, plain JSON. `config.ts` makes it from YAML. */
+import type { StateRole } from '../../model/mtconnect/state.ts';
+import type { FieldSettings } from '../../model/mtconnect/values.ts';
 import type { ItemKind } from './parse.ts';
-import type { StateRole } from './state.ts';
-
-/** One key of a sample that an item fills. */
-export interface FieldSettings {
-  /** A standard signal, or a name in `extra`. */
-  readonly name: string;
-  /** `auto`: a number where the text is one, else text. */
-  readonly type: 'number' | 'integer' | 'text' | 'auto' | 'data_set';
-  /** value · scale + offset, of numbers. */
-  readonly scale: number;
-  readonly offset: number;
-  /** Which of the blank-separated values; null: the text as a whole. */
-  readonly index: number | null;
-}
 
 export interface ItemSettings {
   readonly kind: ItemKind;

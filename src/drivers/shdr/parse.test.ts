@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../base/random.ts';
+import { dataSet, seriesValues, storableText } from '../../model/mtconnect/values.ts';
 import { LINE_BYTES_MAX, type Line, LineSplitter } from './lines.ts';
 import { type ItemKind, LineParser, MULTILINE_CHARS_MAX, MULTILINE_LINES_MAX, type ParsedLine } from './parse.ts';
 import { LineTimes } from './times.ts';
-import { dataSet, seriesValues, storableText } from './values.ts';
 
 const KINDS: { readonly [key: string]: ItemKind } = {
   cond: 'condition',

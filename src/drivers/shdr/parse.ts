@@ -18,6 +18,7 @@
  * Source: MTConnect Institute, "Adapter and SHDR protocol", as the reference agent (cppagent 2.x) reads it.
  * Pure: no socket, no clock.
  */
+import { isUnavailable } from '../../model/mtconnect/values.ts';
 
 export type ItemKind = 'value' | 'condition' | 'message' | 'time_series';
 
@@ -255,9 +256,4 @@ function quotedField(line: string, start: number): { text: string; end: number }
     text += line[at];
   }
   return undefined;
-}
-
-/** Whether the value says "not known", in any letter case. */
-export function isUnavailable(text: string): boolean {
-  return text.length === 11 && text.toUpperCase() === 'UNAVAILABLE';
 }

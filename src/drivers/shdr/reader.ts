@@ -7,20 +7,26 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { now } from '../../base/clock.ts';
+import { FaultCounter } from '../../base/fault-counter.ts';
 import type { Logger } from '../../base/logger.ts';
+import { Conditions } from '../../model/mtconnect/conditions.ts';
+import {
+  type Decision,
+  decideState,
+  STATE_ROLES,
+  type StateRole,
+  type StateWords,
+} from '../../model/mtconnect/state.ts';
+import { fieldValue, isUnavailable, seriesValues, storableText } from '../../model/mtconnect/values.ts';
 import { isSignalKey, type JsonValue, NAME_LENGTH_MAX, type Reading } from '../../model/reading.ts';
 import type { MachineState } from '../../model/signals.ts';
 import { signalNamed } from '../../model/signals.ts';
 import type { Timestamp } from '../../model/time.ts';
-import { Conditions } from './conditions.ts';
-import { FaultCounter } from './faults.ts';
 import type { Line } from './lines.ts';
 import type { ItemSettings, ShdrOptions } from './options.ts';
-import { type Entry, isUnavailable, type ItemKind, LineParser } from './parse.ts';
+import { type Entry, type ItemKind, LineParser } from './parse.ts';
 import { Sampler } from './sampler.ts';
-import { type Decision, decideState, STATE_ROLES, type StateRole, type StateWords } from './state.ts';
 import { LineTimes } from './times.ts';
-import { fieldValue, seriesValues, storableText } from './values.ts';
 
 /** The part of a driver's context that reading lines needs. */
 export interface ReaderContext {
@@ -51,7 +57,7 @@ export class ShdrReader {
   readonly #items: Map<string, ItemSettings>;
   readonly #roles: ReadonlyMap<string, readonly StateRole[]>;
   readonly #known = new Map<string, Known>();
-  readonly #faults = new FaultCounter();
+  readonly #faults = new FaultCounter('the adapter sent what cannot be used');
   readonly #conditions = new Conditions();
   readonly #sampler = new Sampler();
   #parser: LineParser;

@@ -1,7 +1,23 @@
-/** What an item's text means: numbers, text, data sets. Pure. */
-import { type JsonValue, TEXT_LENGTH_MAX } from '../../model/reading.ts';
-import type { FieldSettings } from './options.ts';
-import { isUnavailable } from './parse.ts';
+/** What a data item's text means, in MTConnect as in SHDR: numbers, text, data sets. Pure. */
+import { type JsonValue, TEXT_LENGTH_MAX } from '../reading.ts';
+
+/** One key of a sample that an item fills. */
+export interface FieldSettings {
+  /** A standard signal, or a name in `extra`. */
+  readonly name: string;
+  /** `auto`: a number where the text is one, else text. */
+  readonly type: 'number' | 'integer' | 'text' | 'auto' | 'data_set';
+  /** value · scale + offset, of numbers. */
+  readonly scale: number;
+  readonly offset: number;
+  /** Which of the blank-separated values; null: the text as a whole. */
+  readonly index: number | null;
+}
+
+/** Whether the text says "not known", in any case of its letters, as real adapters write it. */
+export function isUnavailable(text: string): boolean {
+  return text.length === 11 && text.toUpperCase() === 'UNAVAILABLE';
+}
 
 const NUMBER = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/;
 /** A number that loses nothing when it is kept as one: no leading zero (`0012` is a name), not too many digits. */
@@ -65,7 +81,8 @@ export function dataSet(text: string): { [key: string]: JsonValue } {
   return Object.fromEntries(entries);
 }
 
-function setValue(text: string): JsonValue {
+/** A value in a set: null for none. */
+export function setValue(text: string): JsonValue {
   if (text === '' || isUnavailable(text)) return null;
   return PLAIN_NUMBER.test(text) ? Number(text) : text;
 }

@@ -1,5 +1,5 @@
-/** The machine's state from what its items say (the table of `docs/drivers/shdr.md`). Pure. */
-import type { MachineState } from '../../model/signals.ts';
+/** The machine's state from what its items say (the table of `docs/drivers/shdr.md`), for every driver that speaks MTConnect's words. Pure. */
+import type { MachineState } from '../signals.ts';
 
 /** The items that decide the state. */
 export const STATE_ROLES = [

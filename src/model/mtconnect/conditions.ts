@@ -1,15 +1,34 @@
 /** The conditions of a machine: which codes of which item are active, as events tell it. */
-import { CONDITION_LEVELS, type ConditionLevel, type MachineEvent } from '../../model/reading.ts';
-import type { Timestamp } from '../../model/time.ts';
-import type { Entry } from './parse.ts';
+import { CONDITION_LEVELS, type ConditionLevel, type MachineEvent } from '../reading.ts';
+import type { Timestamp } from '../time.ts';
 import { storableText } from './values.ts';
 
 /** Codes of one item that are remembered as active; the oldest is forgotten first. */
 export const ACTIVE_CODES_MAX = 256;
 /** Condition items that are remembered. */
 export const CONDITION_ITEMS_MAX = 4_096;
+/** Of a text that is saved, in UTF-16 units. */
+const SAVED_TEXT_MAX = 120;
 
-type ConditionEntry = Entry & { readonly kind: 'condition' };
+/** What an item said; blank for what it did not say. */
+export interface ConditionEntry {
+  /** Name of the item. */
+  readonly key: string;
+  /** As the source spelt it. */
+  readonly level: string;
+  readonly nativeCode: string;
+  /** What tells the item's active entries apart, where that is not the native code (MTConnect 2.3, `conditionId`). */
+  readonly conditionId?: string | undefined;
+  readonly nativeSeverity: string;
+  readonly qualifier: string;
+  readonly text: string;
+}
+
+/** To be kept where a source need not say again what is active. */
+export type ActiveConditions = readonly (readonly [
+  item: string,
+  codes: readonly (readonly [code: string, isFault: boolean, text: string])[],
+])[];
 
 interface ActiveCode {
   readonly isFault: boolean;
@@ -73,6 +92,26 @@ export class Conditions {
     return events;
   }
 
+  /** Codes of the item that are active. */
+  activeCodes(item: string): string[] {
+    return [...(this.#items.get(item)?.keys() ?? [])];
+  }
+
+  /** What a person reads of each code is kept short. */
+  saved(): ActiveConditions {
+    return [...this.#items].map(([item, codes]) => [
+      item,
+      [...codes].map(([code, { isFault, text }]) => [code, isFault, text.slice(0, SAVED_TEXT_MAX)] as const),
+    ]);
+  }
+
+  restore(saved: ActiveConditions): void {
+    this.#items.clear();
+    for (const [item, codes] of saved) {
+      this.#items.set(item, new Map(codes.map(([code, isFault, text]) => [code, { isFault, text }])));
+    }
+  }
+
   #remember(entry: ConditionEntry, level: ConditionLevel): void {
     if (level === 'unavailable') {
       this.#items.delete(entry.key);
@@ -84,11 +123,12 @@ export class Conditions {
       dropOldest(this.#items, CONDITION_ITEMS_MAX);
       this.#items.set(entry.key, codes);
     }
-    if (level === 'normal' && entry.nativeCode === '') codes.clear();
-    else if (level === 'normal') codes.delete(entry.nativeCode);
+    const code = entry.conditionId ?? entry.nativeCode;
+    if (level === 'normal' && code === '') codes.clear();
+    else if (level === 'normal') codes.delete(code);
     else {
-      if (!codes.has(entry.nativeCode)) dropOldest(codes, ACTIVE_CODES_MAX);
-      codes.set(entry.nativeCode, { isFault: level === 'fault', text: entry.text });
+      if (!codes.has(code)) dropOldest(codes, ACTIVE_CODES_MAX);
+      codes.set(code, { isFault: level === 'fault', text: entry.text });
     }
   }
 }
