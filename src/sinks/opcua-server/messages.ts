@@ -14,6 +14,7 @@ export interface ThreadData {
 
 export interface SentBatch {
   readonly epoch: string;
+  readonly sequence: number;
   readonly readings: number;
   readonly payload: Uint8Array;
 }

@@ -73,7 +73,7 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
     const taken = new Promise<void>((resolve) => this.#untaken.set(number, resolve));
     const letGo = (): void => this.#take(number);
     signal.addEventListener('abort', letGo, { once: true });
-    const sent = batches.map(({ epoch, readings, payload }) => ({ epoch, readings, payload }));
+    const sent = batches.map(({ epoch, sequence, readings, payload }) => ({ epoch, sequence, readings, payload }));
     if (!this.#post({ kind: 'batches', number, batches: sent, isBacklog })) this.#take(number);
     await taken;
     signal.removeEventListener('abort', letGo);

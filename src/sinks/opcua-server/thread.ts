@@ -79,14 +79,14 @@ function takeBatches({ number, batches, isBacklog }: Batches): void {
 function takeBatch(batch: SentBatch): void {
   const isFresh = batch.epoch === epoch;
   const nowMicros = systemClock.nowMicros();
-  for (const placed of readingsOfBatch({ ...batch, gatewayId, sequence: 0 })) {
+  for (const placed of readingsOfBatch({ ...batch, gatewayId })) {
     // What is no reading is for other sinks to tell.
     if ('fault' in placed) continue;
     const { reading } = placed;
     if (isFresh && reading.kind === 'event' && reading.event_type === 'connection') {
       links.takeEvent(reading);
       setLinks();
-    } else values.take(reading, { isFresh, nowMicros });
+    } else values.take(reading, { sequence: batch.sequence, isFresh, nowMicros });
   }
 }
 

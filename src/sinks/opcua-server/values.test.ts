@@ -11,7 +11,7 @@ const NOW = microsOf('2026-01-01T08:00:00Z');
 interface Rig {
   readonly values: NewestValues;
   readonly changes: Variable[];
-  readonly take: (reading: object, options?: { seconds?: number; isFresh?: boolean }) => void;
+  readonly take: (reading: object, options?: { seconds?: number; sequence?: number; isFresh?: boolean }) => void;
   /** `machine/name` or `machine/feature/name`, as value and quality. */
   readonly shown: (path: string) => [value: Variable['value'], quality: Quality] | undefined;
   readonly find: (path: string) => Variable | undefined;
@@ -29,9 +29,9 @@ function setup(machines: readonly string[] | null = null): Rig {
     values,
     changes,
     find,
-    take: (reading, { seconds = 0, isFresh = true } = {}) => {
+    take: (reading, { seconds = 0, sequence = 1, isFresh = true } = {}) => {
       const timestamp = new Date(NOW / 1000 + seconds * 1000).toISOString();
-      values.take({ machine_id: 'M', timestamp, ...reading }, { isFresh, nowMicros: NOW });
+      values.take({ machine_id: 'M', timestamp, ...reading }, { sequence, isFresh, nowMicros: NOW });
     },
     shown: (path) => {
       const found = find(path);
@@ -141,6 +141,19 @@ test('a machine that says itself that it is offline', () => {
   take({ temperature: 20 });
   take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1 });
   assert.deepEqual(shown('M/Temperature_C'), [20, 'no_communication']);
+  assert.deepEqual(shown('M/Device_Status'), ['offline', 'good']);
+});
+
+test('the newest batches come first: a state from one before them does not take the place of what came after', () => {
+  const { values, take, shown } = setup();
+  values.addMachine('M');
+  values.setLink('M', 'up', NOW);
+  take({ temperature: 20, machine_state: 'running' }, { seconds: 2, sequence: 7 });
+  take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1, sequence: 6 });
+  assert.deepEqual(shown('M/Device_Status'), ['running', 'good']);
+  assert.deepEqual(shown('M/Temperature_C'), [20, 'good']);
+  // Later in the log, though its clock is behind.
+  take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1, sequence: 8 });
   assert.deepEqual(shown('M/Device_Status'), ['offline', 'good']);
 });
 

@@ -57,7 +57,15 @@ interface Machine {
   readonly held: Map<string, Held>;
   link: Link;
   /** What it said last of its state; undefined: nothing so far. */
-  told: { readonly state: string | null; readonly micros: number; readonly isFresh: boolean } | undefined;
+  told: Told | undefined;
+}
+
+interface Told {
+  readonly state: string | null;
+  readonly micros: number;
+  /** Of the batch that it was in. */
+  readonly sequence: number;
+  readonly isFresh: boolean;
 }
 
 /** Signals by the name under which they are shown, which has the unit. */
@@ -136,14 +144,14 @@ export class NewestValues {
     for (const { held } of this.#machines.values()) for (const { variable } of held.values()) yield variable;
   }
 
-  /** `isFresh`: it was read since the edge was started. */
-  take(reading: Reading, { isFresh, nowMicros }: { isFresh: boolean; nowMicros: number }): void {
+  /** `sequence`: of the batch that it is in. `isFresh`: it was read since the edge was started. */
+  take(reading: Reading, from: Pick<Context, 'sequence' | 'isFresh' | 'nowMicros'>): void {
     if (!this.#isWanted(reading.machine_id)) return;
     const { kind } = reading;
     // What the edge itself says of a machine is no news of it.
     if (kind === 'event' && reading.event_type !== 'state') return;
     const machine = this.#machineOf(reading.machine_id);
-    const context = { machine, micros: microsOf(reading.timestamp), isFresh, nowMicros };
+    const context = { ...from, machine, micros: microsOf(reading.timestamp) };
     if (kind === 'event') {
       if (reading.state !== undefined) this.#takeState(context, reading.state);
       return;
@@ -172,13 +180,14 @@ export class NewestValues {
   }
 
   /**
-   * Of what was said since the edge was started, the last word counts, whatever its time: the edge itself says `offline`
-   * by its own clock, and that of the machine may be behind.
+   * Of what was said since the edge was started, the last word in the log counts, whatever its time: the edge itself says
+   * `offline` by its own clock, and that of the machine may be behind. The newest batches may come before older ones.
    */
-  #takeState({ machine, micros, isFresh }: Context, state: string | null): void {
+  #takeState({ machine, micros, sequence, isFresh }: Context, state: string | null): void {
     const { told } = machine;
-    if (told !== undefined && !isFresh && (told.isFresh || micros < told.micros)) return;
-    machine.told = { state, micros, isFresh };
+    const isOld = told?.isFresh === true && (!isFresh || sequence < told.sequence);
+    if (isOld || (told !== undefined && !isFresh && micros < told.micros)) return;
+    machine.told = { state, micros, sequence, isFresh };
     const isOther = (state === 'offline') !== (told?.state === 'offline');
     if (isOther && state === 'offline') doubt(machine);
     this.#showStatus(machine, micros);
@@ -289,6 +298,7 @@ export class NewestValues {
 interface Context {
   readonly machine: Machine;
   readonly micros: number;
+  readonly sequence: number;
   readonly isFresh: boolean;
   readonly nowMicros: number;
 }
