@@ -6,6 +6,8 @@ import type { Link } from './values.ts';
 
 /** Sampling intervals without a sign of life after which a source is silent. */
 const INTERVALS_MAX = 3;
+/** A word that is ahead of a later one by more is of a clock that was set back since, as when a gateway learns the time. */
+const OVERTAKEN_MICROS_MAX = 10_000_000;
 
 interface Source {
   readonly machine: string;
@@ -30,7 +32,8 @@ export class Links {
     const micros = microsOf(sent_at);
     for (const source of sources) {
       // An event may have overtaken it.
-      if ((this.#sources.get(source.name)?.micros ?? 0) > micros) continue;
+      const aheadMicros = (this.#sources.get(source.name)?.micros ?? micros) - micros;
+      if (aheadMicros > 0 && aheadMicros <= OVERTAKEN_MICROS_MAX) continue;
       this.#sources.set(source.name, {
         machine: source.machine_id,
         link: this.#linkOf(source, { micros, pollIntervalMs: pollIntervalsMs.get(source.name) }),

@@ -241,6 +241,18 @@ test('links: by status, by events that come sooner, and by silence beyond three 
   assert.equal(links.byMachine().get('of a'), 'partly');
 });
 
+test('links: a clock that is set back leaves none as it was', () => {
+  const links = new Links({ silentAfterMs: 30_000 });
+  const tell = (sent_at: string, state: SourceStatus['state']): void => {
+    const source = { name: 'a', machine_id: 'M', state, last_contact: null, last_error: null } as SourceStatus;
+    links.takeStatus({ sources: [source], sent_at }, new Map());
+  };
+  tell('2100-01-01T00:00:00Z', 'ok');
+  assert.equal(links.byMachine().get('M'), 'up');
+  tell('2026-01-01T08:00:00Z', 'failing');
+  assert.equal(links.byMachine().get('M'), 'down');
+});
+
 test('a measurement without a reading beside it counts as the last update', () => {
   const { take, shown } = setup();
   take(MEASURED satisfies Partial<Measurement>, { seconds: 3 });
