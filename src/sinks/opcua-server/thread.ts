@@ -57,11 +57,12 @@ setInterval(() => globalThis.gc?.(), COLLECT_INTERVAL_MS).unref();
 await server.run(stop.signal);
 parentPort?.close();
 
-function takeStatus({ status, pollIntervalsMs }: Extract<ToThread, { kind: 'status' }>): void {
+function takeStatus({ number, status, pollIntervalsMs }: Extract<ToThread, { kind: 'status' }>): void {
   epoch = status.log.epoch;
   links.takeStatus(status, pollIntervalsMs);
   setLinks();
   for (const message of waiting.splice(0)) takeBatches(message);
+  say({ kind: 'taken', number });
 }
 
 function takeBatches({ number, batches, isBacklog }: Batches): void {
