@@ -159,16 +159,8 @@ export class OpcuaServer {
   }> {
     try {
       fs.mkdirSync(this.#pkiFolder, { recursive: true, mode: 0o700 });
-      const rejected = new Rejected(this.#pkiFolder);
-      const serverCertificateManager = new OPCUACertificateManager({ rootFolder: this.#pkiFolder });
-      const reject = serverCertificateManager.rejectCertificate.bind(serverCertificateManager);
-      const rejectAndTell = async (certificate: Buffer): Promise<void> => {
-        await reject(certificate);
-        await this.#tellRejected(rejected);
-      };
-      // The library tells nobody when it refuses a client.
-      serverCertificateManager.rejectCertificate = rejectAndTell;
-      const userCertificateManager = new OPCUACertificateManager({ rootFolder: `${this.#pkiFolder}/users` });
+      const serverCertificateManager = this.#storeIn(this.#pkiFolder, 'client');
+      const userCertificateManager = this.#storeIn(`${this.#pkiFolder}/users`, 'user');
       await serverCertificateManager.initialize();
       await userCertificateManager.initialize();
       return { serverCertificateManager, userCertificateManager };
@@ -177,6 +169,19 @@ export class OpcuaServer {
         cause,
       });
     }
+  }
+
+  /** The library tells nobody when it refuses one, and keeps all that it has refused. */
+  #storeIn(rootFolder: string, who: 'client' | 'user'): OPCUACertificateManager {
+    const manager = new OPCUACertificateManager({ rootFolder });
+    const rejected = new Rejected(rootFolder);
+    const reject = manager.rejectCertificate.bind(manager);
+    manager.rejectCertificate = async (certificate: Buffer): Promise<void> => {
+      await reject(certificate);
+      await rejected.prune();
+      await this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` });
+    };
+    return manager;
   }
 
   async #logIn(
@@ -196,13 +201,11 @@ export class OpcuaServer {
     }
   }
 
-  async #tellRejected(rejected: Rejected): Promise<void> {
+  async #tellRejected(rejected: Rejected, { who, to }: { who: string; to: string }): Promise<void> {
     const { log, clock } = this.#parts;
+    const message = `an OPC UA ${who} was refused, because its certificate is not trusted; to trust it, move the file`;
     for (const file of await rejected.untold(clock.monotonicMs())) {
-      log('warn', 'an OPC UA client was refused, because its certificate is not trusted; to trust it, move the file', {
-        file: `${rejected.folder}/${file}`,
-        to: `${this.#pkiFolder}/trusted/certs/`,
-      });
+      log('warn', message, { file: `${rejected.folder}/${file}`, to });
     }
   }
 
