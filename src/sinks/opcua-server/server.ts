@@ -17,8 +17,8 @@ import type { Random } from '../../base/random.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Trouble } from '../../ports/sink.ts';
 import { daysLeft, Rejected } from './certificates.ts';
-import type { OpcuaServerOptions, UserSettings } from './config.ts';
-import { isPassword } from './passwords.ts';
+import type { OpcuaServerOptions } from './config.ts';
+import { Logins } from './logins.ts';
 import { Space } from './space.ts';
 import type { Variable } from './values.ts';
 
@@ -51,10 +51,13 @@ export class OpcuaServer {
   readonly #parts: OpcuaServerParts;
   readonly #backoff: Backoff;
   readonly #pkiFolder: string;
+  readonly #logins: Logins;
   #space: Space | undefined;
 
   constructor(parts: OpcuaServerParts) {
+    const { clock, log } = parts;
     this.#parts = parts;
+    this.#logins = new Logins({ users: parts.options.users, clock, log });
     this.#backoff = new Backoff(RETRY_LIMITS, parts.random);
     this.#pkiFolder = parts.options.pkiFolder ?? `${parts.folder}/pki`;
   }
@@ -89,7 +92,9 @@ export class OpcuaServer {
       ...this.#endpoint(),
       ...this.#identity(),
       ...managers,
-      userManager: { isValidUserAsync: (name, password, done) => void this.#logIn(name, password, done) },
+      userManager: {
+        isValidUserAsync: (name, password, done) => void this.#logIn({ name, password }, done),
+      },
     });
     try {
       await server.initialize();
@@ -185,20 +190,10 @@ export class OpcuaServer {
   }
 
   async #logIn(
-    name: string,
-    password: string,
+    { name, password }: { readonly name: string; readonly password: string },
     done: (error: Error | null, isAuthorized?: boolean) => void,
   ): Promise<void> {
-    const { options, log } = this.#parts;
-    const user = options.users.find((one) => one.name === name);
-    try {
-      const isAuthorized = user !== undefined && (await isPasswordOf(user, password));
-      if (!isAuthorized) log('warn', 'an OPC UA client was refused: no such user, or another password', { user: name });
-      done(null, isAuthorized);
-    } catch (error) {
-      log('warn', 'an OPC UA client was refused: the password of the user cannot be read', { user: name, error });
-      done(null, false);
-    }
+    done(null, await this.#logins.isAllowed(name, password));
   }
 
   async #tellRejected(rejected: Rejected, { who, to }: { who: string; to: string }): Promise<void> {
@@ -224,12 +219,6 @@ export class OpcuaServer {
       await Promise.race([nap, aborted(signal)]);
     }
   }
-}
-
-async function isPasswordOf(user: UserSettings, password: string): Promise<boolean> {
-  if ('passwordHash' in user) return await isPassword(password, user.passwordHash);
-  const [first = ''] = fs.readFileSync(user.passwordFile, 'utf8').split(/\r?\n/, 1);
-  return first !== '' && password === first;
 }
 
 /** The library tells a port that is taken late, and not always; so it is tried before. */
