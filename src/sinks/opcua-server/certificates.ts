@@ -10,9 +10,21 @@ const TOLD_MAX = 20;
 /** Certificates that are kept: whoever reaches the port can bring as many as he likes. */
 export const REJECTED_MAX = 100;
 
-/** Whole days until the certificate ends; below 0: it has ended. */
-export function daysLeft(pem: string, nowMs: number): number {
-  return Math.floor((Date.parse(new X509Certificate(pem).validTo) - nowMs) / DAY_MS);
+/** From so many days before the certificate's end on, it is told. */
+const EXPIRY_DAYS = 60;
+
+/** What is wrong with the time of a certificate, or soon will be; undefined: nothing. `isValid`: clients take it now. */
+export function timeTrouble(
+  pem: string,
+  nowMs: number,
+): { readonly when: string; readonly isValid: boolean } | undefined {
+  const { validFrom, validTo } = new X509Certificate(pem);
+  if (nowMs < Date.parse(validFrom)) {
+    return { when: `is valid from ${validFrom} on only, by the clock of this machine`, isValid: false };
+  }
+  const days = Math.floor((Date.parse(validTo) - nowMs) / DAY_MS);
+  if (days < 0) return { when: 'has expired', isValid: false };
+  return days > EXPIRY_DAYS ? undefined : { when: `expires in ${days} days`, isValid: true };
 }
 
 export class Rejected {
@@ -45,7 +57,13 @@ export class Rejected {
     const dated = await Promise.all(
       files.map(async (name) => {
         const file = `${this.folder}/${name}`;
-        return { file, ms: await fs.stat(file).then(({ mtimeMs }) => mtimeMs, () => 0) };
+        return {
+          file,
+          ms: await fs.stat(file).then(
+            ({ mtimeMs }) => mtimeMs,
+            () => 0,
+          ),
+        };
       }),
     );
     dated.sort((a, b) => b.ms - a.ms);

@@ -16,7 +16,7 @@ import type { LogFields, LogLevel } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Trouble } from '../../ports/sink.ts';
-import { daysLeft, Rejected } from './certificates.ts';
+import { Rejected, timeTrouble } from './certificates.ts';
 import type { OpcuaServerOptions } from './config.ts';
 import { Logins } from './logins.ts';
 import { Space } from './space.ts';
@@ -26,9 +26,10 @@ const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const net: typeof import('node:net') = process.getBuiltinModule('node:net');
 
 const RETRY_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
-/** From so many days before the certificate's end on, it is told each day. */
-const EXPIRY_DAYS = 60;
-const DAY_MS = 86_400_000;
+/** How often the certificate's time is looked at: the clock of this machine may have been put right meanwhile. */
+const LOOK_MS = 3_600_000;
+/** What is wrong with it is told again after so many looks. */
+const LOOKS_TO_TELL = 24;
 /** Connections that are not yet, or no longer, a session. */
 const SPARE_CONNECTIONS = 10;
 /** Of what a client may ask in one request. */
@@ -206,16 +207,17 @@ export class OpcuaServer {
 
   async #watchCertificate(file: string, signal: AbortSignal): Promise<void> {
     const { clock, log, onTrouble } = this.#parts;
-    while (!signal.aborted) {
-      const days = daysLeft(fs.readFileSync(file, 'utf8'), clock.nowMicros() / 1000);
-      if (days > EXPIRY_DAYS) onTrouble(null);
+    let told = '';
+    for (let looks = 0; !signal.aborted; looks += 1) {
+      const trouble = timeTrouble(fs.readFileSync(file, 'utf8'), clock.nowMicros() / 1000);
+      if (trouble === undefined) onTrouble(null);
       else {
-        const when = days < 0 ? 'has expired' : `expires in ${days} days`;
-        const message = `the certificate of the OPC UA server, ${file}, ${when}; docs/sinks/opcua-server.md tells how to renew it`;
+        const message = `the certificate of the OPC UA server, ${file}, ${trouble.when}; docs/sinks/opcua-server.md tells how to renew it`;
         onTrouble({ message, isServing: true });
-        log(days < 0 ? 'error' : 'warn', message);
+        if (message !== told || looks % LOOKS_TO_TELL === 0) log(trouble.isValid ? 'warn' : 'error', message);
+        told = message;
       }
-      const nap = clock.sleep(DAY_MS, signal);
+      const nap = clock.sleep(LOOK_MS, signal);
       await Promise.race([nap, aborted(signal)]);
     }
   }
