@@ -136,7 +136,7 @@ export class Space {
   }
 
   #addUnit(variable: UAVariable, unit: string): void {
-    const [code, description] = UNITS[unit] ?? ['', unit];
+    const [code, description] = Object.hasOwn(UNITS, unit) ? UNITS[unit]! : ['', unit];
     const property = this.#namespace.addVariable({
       propertyOf: variable,
       browseName: { name: 'EngineeringUnits', namespaceIndex: 0 },

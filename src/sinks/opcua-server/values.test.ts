@@ -180,6 +180,29 @@ test('a signal keeps its type; another one is told, not shown', () => {
   assert.deepEqual(shown('M/tool'), [5, 'good']);
 });
 
+test('a signal that is called as something else of the machine does not take its place', () => {
+  const { values, take, shown } = setup();
+  values.addMachine('M');
+  values.setLink('M', 'up', NOW);
+  take({ Device_Status: 'fine', Last_Update: 5, Temperature_C: 1, temperature: 20, Verdict: 'x' });
+  take(MEASURED);
+  assert.deepEqual(shown('M/Device_Status'), ['online', 'good']);
+  assert.deepEqual(shown('M/Last_Update'), [NOW, 'good']);
+  assert.deepEqual(shown('M/Temperature_C'), [20, 'good']);
+  assert.deepEqual(shown('M/Verdict'), [null, 'unavailable']);
+  assert.deepEqual(shown('M/Device_Status_'), ['fine', 'good']);
+  assert.deepEqual(shown('M/Temperature_C_'), [1, 'good']);
+});
+
+test('a text that would fill an answer is told, not shown', () => {
+  const { take, shown } = setup();
+  take({ program: 'x'.repeat(32_769), list: Array.from({ length: 20_000 }, (_, index) => index) });
+  assert.deepEqual(shown('M/program'), [null, 'wrong_type']);
+  assert.deepEqual(shown('M/list'), [null, 'wrong_type']);
+  take({ program: 'O1000' }, { seconds: 1 });
+  assert.deepEqual(shown('M/program'), ['O1000', 'good']);
+});
+
 test('machines that are not wanted are not shown', () => {
   const { take, values } = setup(['N']);
   values.addMachine('M');

@@ -20,7 +20,7 @@ export type ValueType = 'double' | 'int32' | 'boolean' | 'text' | 'time';
 /**
  * waiting: nothing was said yet. unavailable: the source itself says that it is not known. no_communication: the source is
  * lost, the value is the last one. last_known: from before the source was lost, or before the edge was started.
- * wrong_type: a text where a number was, or the like.
+ * wrong_type: a text where a number was, or the like, or a text too long to be shown.
  */
 export type Quality = 'good' | 'waiting' | 'unavailable' | 'no_communication' | 'last_known' | 'wrong_type';
 
@@ -43,6 +43,9 @@ export interface Variable {
 
 /** How the sources of a machine fare together. unknown: none has said so far. */
 export type Link = 'unknown' | 'up' | 'partly' | 'down';
+
+/** Longest text that is shown, in UTF-16 units: one that fills an answer keeps a client from all the rest of it. */
+const TEXT_LENGTH_MAX = 32_768;
 
 interface Held {
   variable: Variable;
@@ -97,6 +100,15 @@ const MEASURED: readonly (readonly [name: string, label: string, value: (of: Mea
   ['Lower_Limit', 'Lower limit', (of) => of.lower_limit],
   ['Upper_Limit', 'Upper limit', (of) => of.upper_limit],
 ];
+
+/** Of what is told of a machine by other means; a signal that is called so has `_` behind its name. */
+const RESERVED: ReadonlySet<string> = new Set([
+  STATUS.name,
+  LAST_UPDATE.name,
+  ...Object.values(SIGNAL_NAMES),
+  ...['Verdict', 'Distrust', 'Serial_Number', 'Part_Id', 'Measured_At', 'Characteristic'],
+  ...MEASURED.flatMap(([name]) => [`${name}_mm`, `${name}_Length_mm`]),
+]);
 
 /** Those that are lengths by themselves have it in their names: `Measured_Length_mm`, but `Deviation_mm`. */
 const NAMED_LENGTH: readonly string[] = ['Measured', 'Compensated', 'Nominal'];
@@ -338,7 +350,9 @@ function isStatus({ feature, name }: Variable): boolean {
 
 function described(key: string, value: JsonValue): Description {
   const signal = signalNamed(key);
-  if (signal === undefined) return { name: key, label: key, unit: '', type: typeOf(value) };
+  if (signal === undefined) {
+    return { name: RESERVED.has(key) ? `${key}_` : key, label: key, unit: '', type: typeOf(value) };
+  }
   const type = signal.type === 'number' ? 'double' : signal.type === 'integer' ? 'int32' : 'text';
   return { name: SIGNAL_NAMES[key] ?? key, label: signal.label, unit: signal.unit, type };
 }
@@ -354,7 +368,7 @@ function shownAs(value: JsonValue): Value {
 }
 
 function fits(value: number | boolean | string, type: ValueType): boolean {
-  if (type === 'text') return typeof value === 'string';
+  if (type === 'text') return typeof value === 'string' && value.length <= TEXT_LENGTH_MAX;
   return type === 'boolean' ? typeof value === 'boolean' : typeof value === 'number';
 }
 
