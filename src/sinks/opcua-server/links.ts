@@ -19,6 +19,7 @@ interface Source {
 export class Links {
   readonly #silentAfterMs: number;
   readonly #sources = new Map<string, Source>();
+  readonly #lost = new Set<string>();
 
   constructor({ silentAfterMs }: { readonly silentAfterMs: number }) {
     this.#silentAfterMs = silentAfterMs;
@@ -32,13 +33,12 @@ export class Links {
     const micros = microsOf(sent_at);
     for (const source of sources) {
       // An event may have overtaken it.
-      const aheadMicros = (this.#sources.get(source.name)?.micros ?? micros) - micros;
+      const known = this.#sources.get(source.name);
+      const aheadMicros = (known?.micros ?? micros) - micros;
       if (aheadMicros > 0 && aheadMicros <= OVERTAKEN_MICROS_MAX) continue;
-      this.#sources.set(source.name, {
-        machine: source.machine_id,
-        link: this.#linkOf(source, { micros, pollIntervalMs: pollIntervalsMs.get(source.name) }),
-        micros,
-      });
+      const link = this.#linkOf(source, { micros, pollIntervalMs: pollIntervalsMs.get(source.name) });
+      if (link === 'down' && known?.link !== 'down') this.#lost.add(source.machine_id);
+      this.#sources.set(source.name, { machine: source.machine_id, link, micros });
     }
   }
 
@@ -49,6 +49,7 @@ export class Links {
     if (event_type !== 'connection' || typeof connected !== 'boolean' || source === undefined) return;
     const micros = microsOf(timestamp);
     if (micros <= source.micros) return;
+    if (!connected && source.link !== 'down') this.#lost.add(source.machine);
     source.link = connected ? 'up' : 'down';
     source.micros = micros;
   }
@@ -60,6 +61,13 @@ export class Links {
       links.set(machine, (links.get(machine) ?? new Set()).add(link));
     }
     return new Map([...links].map(([machine, all]) => [machine, together(all)]));
+  }
+
+  /** Machines of which a source was lost since the last call. */
+  takeLost(): ReadonlySet<string> {
+    const lost = new Set(this.#lost);
+    this.#lost.clear();
+    return lost;
   }
 
   #linkOf(

@@ -93,9 +93,10 @@ function takeBatch(batch: SentBatch): void {
 
 function setLinks(): void {
   const nowMicros = systemClock.nowMicros();
+  const lost = links.takeLost();
   for (const [machine, link] of links.byMachine()) {
     values.addMachine(machine);
-    values.setLink(machine, link, nowMicros);
+    values.setLink(machine, link, nowMicros, { isLost: lost.has(machine) });
   }
 }
 

@@ -128,10 +128,18 @@ test('one of two sources is lost: what was said before is uncertain until it is 
   values.addMachine('M');
   values.setLink('M', 'up', NOW);
   take({ temperature: 20, total_power_kw: 3 });
-  values.setLink('M', 'partly', NOW + 1e6);
+  values.setLink('M', 'partly', NOW + 1e6, { isLost: true });
   take({ temperature: 21 }, { seconds: 2 });
   assert.deepEqual(shown('M/Temperature_C'), [21, 'good']);
   assert.deepEqual(shown('M/Total_Power_kW'), [3, 'last_known']);
+  // A second of three.
+  values.setLink('M', 'partly', NOW + 3e6, { isLost: true });
+  assert.deepEqual(shown('M/Temperature_C'), [21, 'last_known']);
+  // All of them; the first one is back.
+  values.setLink('M', 'down', NOW + 3e6);
+  take({ temperature: 22 }, { seconds: 4 });
+  values.setLink('M', 'partly', NOW + 5e6);
+  assert.deepEqual(shown('M/Temperature_C'), [22, 'good']);
 });
 
 test('a machine that says itself that it is offline', () => {
@@ -262,6 +270,8 @@ test('links: by status, by events that come sooner, and by silence beyond three 
   const two = [source('a', 'ok', 1), { ...source('b', 'failing', 1), machine_id: 'of a' }];
   links.takeStatus({ sources: two, sent_at: '2026-01-01T08:00:04Z' }, intervals);
   assert.equal(links.byMachine().get('of a'), 'partly');
+  assert.ok(links.takeLost().has('of a'));
+  assert.equal(links.takeLost().size, 0);
 });
 
 test('links: a clock that is set back leaves none as it was', () => {

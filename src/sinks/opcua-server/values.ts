@@ -173,11 +173,14 @@ export class NewestValues {
     this.#set(context, { ...LAST_UPDATE, value: context.micros }, { isMeasured: true });
   }
 
-  /** How the sources of the machine fare now. Its status changes at `micros`. */
-  setLink(id: string, link: Link, micros: number): void {
+  /**
+   * How the sources of the machine fare now. Its status changes at `micros`. `isLost`: one more of them was lost; then all
+   * that was said so far is doubtful, since it is not known which of them said it.
+   */
+  setLink(id: string, link: Link, micros: number, { isLost = link === 'down' }: { isLost?: boolean } = {}): void {
     const machine = this.#machines.get(id);
-    if (machine === undefined || machine.link === link) return;
-    if (link === 'down' || link === 'partly') doubt(machine);
+    if (machine === undefined || (machine.link === link && !isLost)) return;
+    if (isLost) doubt(machine);
     machine.link = link;
     this.#showStatus(machine, micros);
     this.#look(machine);
