@@ -62,7 +62,7 @@ export class Space {
   readonly #machines: UAObject;
   readonly #objects = new Map<string, UAObject>();
   /** null: the library does not take it. */
-  readonly #variables = new Map<string, UAVariable | null>();
+  readonly #variables = new Map<string, { readonly node: UAVariable; readonly type: ValueType } | null>();
   readonly #onRefused: (path: string, error: unknown) => void;
 
   /** `onRefused`: called once for a variable that cannot be shown. */
@@ -100,13 +100,14 @@ export class Space {
     const own = feature === null && name === FEATURES ? `${FEATURES}%` : escaped(name);
     const path = [...[machine, ...(feature === null ? [] : [FEATURES, feature])].map(escaped), own].join('/');
     const known = this.#variables.get(path);
-    if (known !== undefined) return known;
+    if (known === null || known?.type === variable.type) return known?.node ?? null;
     // One name that the library refuses must not keep all others from being shown.
     this.#variables.set(path, null);
     try {
-      const added = this.#add(variable, path);
-      this.#variables.set(path, added);
-      return added;
+      if (known !== undefined) this.#namespace.deleteNode(known.node);
+      const node = this.#add(variable, path);
+      this.#variables.set(path, { node, type: variable.type });
+      return node;
     } catch (error) {
       this.#onRefused(path, error);
       return null;

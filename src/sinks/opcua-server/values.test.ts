@@ -188,6 +188,17 @@ test('a signal keeps its type; another one is told, not shown', () => {
   assert.deepEqual(shown('M/tool'), [5, 'good']);
 });
 
+test('what was said before the start of the edge settles no type', () => {
+  const { take, shown, find } = setup();
+  take({ tool: 'T4' }, { isFresh: false });
+  take({ tool: null }, { seconds: 1 });
+  take({ tool: 5 }, { seconds: 2 });
+  assert.deepEqual(shown('M/tool'), [5, 'good']);
+  assert.equal(find('M/tool')?.type, 'double');
+  take({ tool: 'T6' }, { seconds: 3 });
+  assert.deepEqual(shown('M/tool'), [null, 'wrong_type']);
+});
+
 test('a signal that is called as something else of the machine does not take its place', () => {
   const { values, take, shown } = setup();
   values.addMachine('M');

@@ -52,6 +52,8 @@ interface Held {
   readonly isMeasured: boolean;
   /** Said since the edge was started, and since a source was last lost. */
   isFresh: boolean;
+  /** Said since the edge was started. What is from before may be of another configuration, and settles no type. */
+  isTypeSettled: boolean;
   isWrongType: boolean;
 }
 
@@ -272,6 +274,10 @@ export class NewestValues {
     const shownMicros = held.variable.micros;
     if (shownMicros !== null && micros < shownMicros && shownMicros <= nowMicros + AHEAD_MICROS_MAX) return;
     held.isFresh = isFresh;
+    if (isFresh && described.value !== null && !held.isTypeSettled) {
+      held.isTypeSettled = true;
+      held.variable = { ...held.variable, type: described.type };
+    }
     held.isWrongType = described.value !== null && !fits(described.value, held.variable.type);
     const value = held.isWrongType ? null : described.value;
     this.#show(held, machine, { ...held.variable, value, micros });
@@ -326,7 +332,8 @@ interface Place {
 function newVariable(machine: string, feature: string | null, described: Description): Omit<Held, 'isMeasured'> {
   const { name, label, unit, type } = described;
   const common = { machine, feature, name, label, unit, type };
-  return { variable: { ...common, value: null, micros: null, quality: 'waiting' }, isFresh: false, isWrongType: false };
+  const variable = { ...common, value: null, micros: null, quality: 'waiting' } as const;
+  return { variable, isFresh: false, isTypeSettled: false, isWrongType: false };
 }
 
 /** What was said so far is doubtful until it is said again. */
