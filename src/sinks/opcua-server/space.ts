@@ -18,6 +18,7 @@ import type { Quality, ValueType, Variable } from './values.ts';
 
 export const NAMESPACE_URI = 'urn:millwright:machines';
 const FEATURES = 'Features';
+const EARLIEST_MS = Date.UTC(1601, 0, 1);
 /** Of a unit that has no code; its symbol is told all the same. */
 const UNIT_UNKNOWN = -1;
 
@@ -82,12 +83,12 @@ export class Space {
     const { micros, value, type, quality } = variable;
     dataValue.statusCode = STATUS_CODES[quality];
     if (value !== null) {
-      const shown = type === 'time' ? new Date(Number(value) / 1000) : value;
+      const shown = type === 'time' ? dateOf(Number(value)) : value;
       dataValue.value = new Variant({ dataType: DATA_TYPES[type], value: shown });
     }
     if (micros !== null) {
       // A Date has milliseconds; the rest goes beside it, in trillionths of a second.
-      dataValue.sourceTimestamp = new Date(Math.floor(micros / 1000));
+      dataValue.sourceTimestamp = dateOf(micros);
       dataValue.sourcePicoseconds = (((micros % 1000) + 1000) % 1000) * 1e6;
     }
     dataValue.serverTimestamp = new Date();
@@ -165,6 +166,11 @@ export class Space {
     this.#objects.set(path, added);
     return added;
   }
+}
+
+/** In OPC UA time begins with 1601 (OPC 10000-6, 5.2.2.5); the library makes of an earlier one the year 58456. */
+export function dateOf(micros: number): Date {
+  return new Date(Math.max(Math.floor(micros / 1000), EARLIEST_MS));
 }
 
 /** So that two paths are never alike, whatever names have in them. */
