@@ -399,7 +399,6 @@ export class Delivery {
     this.#state = 'ok';
   }
 
-  /** One wait for the whole sink, however many calls fail together. Without a call: the log could not be read. */
   /** The log cannot be read there: a lane beside another waits alone, with growing waits. */
   #cannotRead(error: unknown, lane: Lane): void {
     const nowMs = this.#options.clock.monotonicMs();

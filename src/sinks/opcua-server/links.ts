@@ -6,6 +6,8 @@ import type { Link } from './values.ts';
 
 /** Sampling intervals without a sign of life after which a source is silent. */
 const INTERVALS_MAX = 3;
+/** A word that is ahead of a later one by more is of a clock that was set back since, as when a gateway learns the time. */
+const OVERTAKEN_MICROS_MAX = 10_000_000;
 
 interface Source {
   readonly machine: string;
@@ -17,6 +19,7 @@ interface Source {
 export class Links {
   readonly #silentAfterMs: number;
   readonly #sources = new Map<string, Source>();
+  readonly #lost = new Set<string>();
 
   constructor({ silentAfterMs }: { readonly silentAfterMs: number }) {
     this.#silentAfterMs = silentAfterMs;
@@ -30,12 +33,12 @@ export class Links {
     const micros = microsOf(sent_at);
     for (const source of sources) {
       // An event may have overtaken it.
-      if ((this.#sources.get(source.name)?.micros ?? 0) > micros) continue;
-      this.#sources.set(source.name, {
-        machine: source.machine_id,
-        link: this.#linkOf(source, { micros, pollIntervalMs: pollIntervalsMs.get(source.name) }),
-        micros,
-      });
+      const known = this.#sources.get(source.name);
+      const aheadMicros = (known?.micros ?? micros) - micros;
+      if (aheadMicros > 0 && aheadMicros <= OVERTAKEN_MICROS_MAX) continue;
+      const link = this.#linkOf(source, { micros, pollIntervalMs: pollIntervalsMs.get(source.name) });
+      if (link === 'down' && known?.link !== 'down') this.#lost.add(source.machine_id);
+      this.#sources.set(source.name, { machine: source.machine_id, link, micros });
     }
   }
 
@@ -46,6 +49,7 @@ export class Links {
     if (event_type !== 'connection' || typeof connected !== 'boolean' || source === undefined) return;
     const micros = microsOf(timestamp);
     if (micros <= source.micros) return;
+    if (!connected && source.link !== 'down') this.#lost.add(source.machine);
     source.link = connected ? 'up' : 'down';
     source.micros = micros;
   }
@@ -57,6 +61,13 @@ export class Links {
       links.set(machine, (links.get(machine) ?? new Set()).add(link));
     }
     return new Map([...links].map(([machine, all]) => [machine, together(all)]));
+  }
+
+  /** Machines of which a source was lost since the last call. */
+  takeLost(): ReadonlySet<string> {
+    const lost = new Set(this.#lost);
+    this.#lost.clear();
+    return lost;
   }
 
   #linkOf(

@@ -14,6 +14,7 @@ export interface ThreadData {
 
 export interface SentBatch {
   readonly epoch: string;
+  readonly sequence: number;
   readonly readings: number;
   readonly payload: Uint8Array;
 }
@@ -26,7 +27,13 @@ export type ToThread =
       readonly batches: readonly SentBatch[];
       readonly isBacklog: boolean;
     }
-  | { readonly kind: 'status'; readonly status: EdgeStatus; readonly pollIntervalsMs: ReadonlyMap<string, number> }
+  /** Answered likewise: that is the thread's sign of life. */
+  | {
+      readonly kind: 'status';
+      readonly number: number;
+      readonly status: EdgeStatus;
+      readonly pollIntervalsMs: ReadonlyMap<string, number>;
+    }
   | { readonly kind: 'stop' };
 
 export type FromThread =

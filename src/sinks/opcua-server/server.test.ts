@@ -45,12 +45,12 @@ test('strange names are shown, a folder that cannot be used and a certificate th
     });
   for (const machine_id of ['a/b', 'a%2Fb', 'a', 'Features', 'ns=2;s="x" <&>']) {
     const sample = { machine_id, timestamp: '2026-01-01T08:00:00Z', 'b/c': 1, Features: true, '': 3, "it's": 'é' };
-    values.take(sample, { isFresh: true, nowMicros: 0 });
-    const measurement = { ...sample, characteristic: 'Features/x', measured_value: 1, unit: 'furlong' } as const;
+    values.take(sample, { sequence: 1, isFresh: true, nowMicros: 0 });
+    const measurement = { ...sample, characteristic: 'Features/x', measured_value: 1, unit: 'constructor' } as const;
     const { timestamp, characteristic, measured_value, unit } = measurement;
     values.take(
       { kind: 'measurement', machine_id, timestamp, characteristic, measured_value, unit },
-      { isFresh: true, nowMicros: 0 },
+      { sequence: 1, isFresh: true, nowMicros: 0 },
     );
   }
   const server = newServer(pki, await freePort());

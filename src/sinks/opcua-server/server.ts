@@ -16,9 +16,9 @@ import type { LogFields, LogLevel } from '../../base/logger.ts';
 import type { Random } from '../../base/random.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Trouble } from '../../ports/sink.ts';
-import { daysLeft, Rejected } from './certificates.ts';
-import type { OpcuaServerOptions, UserSettings } from './config.ts';
-import { isPassword } from './passwords.ts';
+import { Rejected, timeTrouble } from './certificates.ts';
+import type { OpcuaServerOptions } from './config.ts';
+import { Logins } from './logins.ts';
 import { Space } from './space.ts';
 import type { Variable } from './values.ts';
 
@@ -26,9 +26,10 @@ const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const net: typeof import('node:net') = process.getBuiltinModule('node:net');
 
 const RETRY_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
-/** From so many days before the certificate's end on, it is told each day. */
-const EXPIRY_DAYS = 60;
-const DAY_MS = 86_400_000;
+/** How often the certificate's time is looked at: the clock of this machine may have been put right meanwhile. */
+const LOOK_MS = 3_600_000;
+/** What is wrong with it is told again after so many looks. */
+const LOOKS_TO_TELL = 24;
 /** Connections that are not yet, or no longer, a session. */
 const SPARE_CONNECTIONS = 10;
 /** Of what a client may ask in one request. */
@@ -51,10 +52,13 @@ export class OpcuaServer {
   readonly #parts: OpcuaServerParts;
   readonly #backoff: Backoff;
   readonly #pkiFolder: string;
+  readonly #logins: Logins;
   #space: Space | undefined;
 
   constructor(parts: OpcuaServerParts) {
+    const { clock, log } = parts;
     this.#parts = parts;
+    this.#logins = new Logins({ users: parts.options.users, clock, log });
     this.#backoff = new Backoff(RETRY_LIMITS, parts.random);
     this.#pkiFolder = parts.options.pkiFolder ?? `${parts.folder}/pki`;
   }
@@ -89,7 +93,9 @@ export class OpcuaServer {
       ...this.#endpoint(),
       ...this.#identity(),
       ...managers,
-      userManager: { isValidUserAsync: (name, password, done) => void this.#logIn(name, password, done) },
+      userManager: {
+        isValidUserAsync: (name, password, done) => void this.#logIn({ name, password }, done),
+      },
     });
     try {
       await server.initialize();
@@ -159,16 +165,8 @@ export class OpcuaServer {
   }> {
     try {
       fs.mkdirSync(this.#pkiFolder, { recursive: true, mode: 0o700 });
-      const rejected = new Rejected(this.#pkiFolder);
-      const serverCertificateManager = new OPCUACertificateManager({ rootFolder: this.#pkiFolder });
-      const reject = serverCertificateManager.rejectCertificate.bind(serverCertificateManager);
-      const rejectAndTell = async (certificate: Buffer): Promise<void> => {
-        await reject(certificate);
-        await this.#tellRejected(rejected);
-      };
-      // The library tells nobody when it refuses a client.
-      serverCertificateManager.rejectCertificate = rejectAndTell;
-      const userCertificateManager = new OPCUACertificateManager({ rootFolder: `${this.#pkiFolder}/users` });
+      const serverCertificateManager = this.#storeIn(this.#pkiFolder, 'client');
+      const userCertificateManager = this.#storeIn(`${this.#pkiFolder}/users`, 'user');
       await serverCertificateManager.initialize();
       await userCertificateManager.initialize();
       return { serverCertificateManager, userCertificateManager };
@@ -179,54 +177,50 @@ export class OpcuaServer {
     }
   }
 
-  async #logIn(
-    name: string,
-    password: string,
-    done: (error: Error | null, isAuthorized?: boolean) => void,
-  ): Promise<void> {
-    const { options, log } = this.#parts;
-    const user = options.users.find((one) => one.name === name);
-    try {
-      const isAuthorized = user !== undefined && (await isPasswordOf(user, password));
-      if (!isAuthorized) log('warn', 'an OPC UA client was refused: no such user, or another password', { user: name });
-      done(null, isAuthorized);
-    } catch (error) {
-      log('warn', 'an OPC UA client was refused: the password of the user cannot be read', { user: name, error });
-      done(null, false);
-    }
+  /** The library tells nobody when it refuses one, and keeps all that it has refused. */
+  #storeIn(rootFolder: string, who: 'client' | 'user'): OPCUACertificateManager {
+    const manager = new OPCUACertificateManager({ rootFolder });
+    const rejected = new Rejected(rootFolder);
+    const reject = manager.rejectCertificate.bind(manager);
+    manager.rejectCertificate = async (certificate: Buffer): Promise<void> => {
+      await reject(certificate);
+      await rejected.prune();
+      await this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` });
+    };
+    return manager;
   }
 
-  async #tellRejected(rejected: Rejected): Promise<void> {
+  async #logIn(
+    { name, password }: { readonly name: string; readonly password: string },
+    done: (error: Error | null, isAuthorized?: boolean) => void,
+  ): Promise<void> {
+    done(null, await this.#logins.isAllowed(name, password));
+  }
+
+  async #tellRejected(rejected: Rejected, { who, to }: { who: string; to: string }): Promise<void> {
     const { log, clock } = this.#parts;
+    const message = `an OPC UA ${who} was refused, because its certificate is not trusted; to trust it, move the file`;
     for (const file of await rejected.untold(clock.monotonicMs())) {
-      log('warn', 'an OPC UA client was refused, because its certificate is not trusted; to trust it, move the file', {
-        file: `${rejected.folder}/${file}`,
-        to: `${this.#pkiFolder}/trusted/certs/`,
-      });
+      log('warn', message, { file: `${rejected.folder}/${file}`, to });
     }
   }
 
   async #watchCertificate(file: string, signal: AbortSignal): Promise<void> {
     const { clock, log, onTrouble } = this.#parts;
-    while (!signal.aborted) {
-      const days = daysLeft(fs.readFileSync(file, 'utf8'), clock.nowMicros() / 1000);
-      if (days > EXPIRY_DAYS) onTrouble(null);
+    let told = '';
+    for (let looks = 0; !signal.aborted; looks += 1) {
+      const trouble = timeTrouble(fs.readFileSync(file, 'utf8'), clock.nowMicros() / 1000);
+      if (trouble === undefined) onTrouble(null);
       else {
-        const when = days < 0 ? 'has expired' : `expires in ${days} days`;
-        const message = `the certificate of the OPC UA server, ${file}, ${when}; docs/sinks/opcua-server.md tells how to renew it`;
+        const message = `the certificate of the OPC UA server, ${file}, ${trouble.when}; docs/sinks/opcua-server.md tells how to renew it`;
         onTrouble({ message, isServing: true });
-        log(days < 0 ? 'error' : 'warn', message);
+        if (message !== told || looks % LOOKS_TO_TELL === 0) log(trouble.isValid ? 'warn' : 'error', message);
+        told = message;
       }
-      const nap = clock.sleep(DAY_MS, signal);
+      const nap = clock.sleep(LOOK_MS, signal);
       await Promise.race([nap, aborted(signal)]);
     }
   }
-}
-
-async function isPasswordOf(user: UserSettings, password: string): Promise<boolean> {
-  if ('passwordHash' in user) return await isPassword(password, user.passwordHash);
-  const [first = ''] = fs.readFileSync(user.passwordFile, 'utf8').split(/\r?\n/, 1);
-  return first !== '' && password === first;
 }
 
 /** The library tells a port that is taken late, and not always; so it is tried before. */

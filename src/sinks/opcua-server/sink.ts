@@ -2,7 +2,7 @@
  * The sink `opcua_server`: shows the newest value of everything to clients that come to it over OPC UA.
  *
  * The server runs in a thread of its own (`thread.ts`): what it does with its clients holds up no machine that is read,
- * and if it falls, it is started again. Batches are settled as soon as the thread has looked at them, whether or not the
+ * and if it falls or hangs, it is started again. Batches are settled as soon as the thread has looked at them, whether or not the
  * server could start and anybody looks: a view of what is now never keeps the log from letting go of what was.
  */
 import { Backoff } from '../../base/backoff.ts';
@@ -29,10 +29,17 @@ export const CALL_LIMITS: Sink['limits'] = { batchesMax: 16, bytesMax: 1024 * 10
 /** One for the newest batches, and one for those before. */
 const CALLS_MAX = 2;
 const RESTART_LIMITS = { firstMs: 1_000, maxMs: 60_000 } as const;
+/** A thread that has not answered for so long hangs. On a slow gateway it takes 20 s until it has loaded all that it runs. */
+export const ANSWER_MS_MAX = 60_000;
 /** How long the server may take to close the sessions of its clients. */
 const STOP_MS_MAX = 2_000;
 /** The edge's own is 3 MB, with which the thread would spend half its time on collecting garbage. */
 const YOUNG_GENERATION_MB = 24;
+
+interface Untaken {
+  readonly sinceMs: number;
+  readonly onTaken: () => void;
+}
 
 type Worker = import('node:worker_threads').Worker;
 
@@ -47,8 +54,12 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
   #worker: Worker | undefined;
   #running: Promise<void> = Promise.resolve();
   #trouble: Trouble | null = null;
-  #calls = 0;
-  readonly #untaken = new Map<number, () => void>();
+  #messages = 0;
+  /** Number of the newest status that the thread was told. */
+  #statusNumber = 0;
+  #isSuspected = false;
+  /** What the thread was told and has not answered; the oldest first. */
+  readonly #untaken = new Map<number, Untaken>();
 
   constructor(options: OpcuaServerOptions, context: SinkContext) {
     this.#options = options;
@@ -67,13 +78,12 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
   }
 
   async deliver(batches: readonly Batch[], signal: AbortSignal): Promise<Settlement> {
-    this.#calls += 1;
-    const number = this.#calls;
+    const number = this.#nextNumber();
     const isBacklog = batches.length === this.limits.batchesMax;
-    const taken = new Promise<void>((resolve) => this.#untaken.set(number, resolve));
+    const taken = new Promise<void>((onTaken) => this.#expect(number, onTaken));
     const letGo = (): void => this.#take(number);
     signal.addEventListener('abort', letGo, { once: true });
-    const sent = batches.map(({ epoch, readings, payload }) => ({ epoch, readings, payload }));
+    const sent = batches.map(({ epoch, sequence, readings, payload }) => ({ epoch, sequence, readings, payload }));
     if (!this.#post({ kind: 'batches', number, batches: sent, isBacklog })) this.#take(number);
     await taken;
     signal.removeEventListener('abort', letGo);
@@ -81,8 +91,14 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
   }
 
   async report(status: EdgeStatus): Promise<void> {
+    this.#endWhatHangs();
+    // One at a time: what the thread has not come to would wait in memory.
+    if (this.#worker === undefined || this.#untaken.has(this.#statusNumber)) return;
+    const number = this.#nextNumber();
+    this.#statusNumber = number;
+    this.#expect(number, () => {});
     const pollIntervalsMs = this.#place?.pollIntervalsMs() ?? new Map<string, number>();
-    this.#post({ kind: 'status', status, pollIntervalsMs });
+    this.#post({ kind: 'status', number, status, pollIntervalsMs });
   }
 
   async close(): Promise<void> {
@@ -130,12 +146,33 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
       stream.on('data', (text: Buffer) => this.#context.log.debug('node-opcua says', { text: String(text).trim() }));
     }
     worker.on('message', (message: FromThread) => this.#hear(message));
-    let reason = 'it has ended';
+    let reason: string | undefined;
     worker.on('error', (error) => {
       reason = messageOf(error);
     });
     await new Promise((resolve) => worker.once('exit', resolve));
-    return reason;
+    return reason ?? (this.#isHung() ? 'it did not answer any more' : 'it has ended');
+  }
+
+  /** A thread that is stuck would hold back the log. Found twice: where all the edge stood still, the answers wait here. */
+  #endWhatHangs(): void {
+    const wasSuspected = this.#isSuspected;
+    this.#isSuspected = this.#isHung();
+    if (wasSuspected && this.#isSuspected) void this.#worker?.terminate();
+  }
+
+  #isHung(): boolean {
+    const [oldest] = this.#untaken.values();
+    return oldest !== undefined && this.#context.clock.monotonicMs() - oldest.sinceMs > ANSWER_MS_MAX;
+  }
+
+  #nextNumber(): number {
+    this.#messages += 1;
+    return this.#messages;
+  }
+
+  #expect(number: number, onTaken: () => void): void {
+    this.#untaken.set(number, { sinceMs: this.#context.clock.monotonicMs(), onTaken });
   }
 
   #hear(message: FromThread): void {
@@ -153,7 +190,7 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
   }
 
   #take(number: number): void {
-    this.#untaken.get(number)?.();
+    this.#untaken.get(number)?.onTaken();
     this.#untaken.delete(number);
   }
 

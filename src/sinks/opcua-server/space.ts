@@ -18,6 +18,7 @@ import type { Quality, ValueType, Variable } from './values.ts';
 
 export const NAMESPACE_URI = 'urn:millwright:machines';
 const FEATURES = 'Features';
+const EARLIEST_MS = Date.UTC(1601, 0, 1);
 /** Of a unit that has no code; its symbol is told all the same. */
 const UNIT_UNKNOWN = -1;
 
@@ -62,7 +63,7 @@ export class Space {
   readonly #machines: UAObject;
   readonly #objects = new Map<string, UAObject>();
   /** null: the library does not take it. */
-  readonly #variables = new Map<string, UAVariable | null>();
+  readonly #variables = new Map<string, { readonly node: UAVariable; readonly type: ValueType } | null>();
   readonly #onRefused: (path: string, error: unknown) => void;
 
   /** `onRefused`: called once for a variable that cannot be shown. */
@@ -82,12 +83,12 @@ export class Space {
     const { micros, value, type, quality } = variable;
     dataValue.statusCode = STATUS_CODES[quality];
     if (value !== null) {
-      const shown = type === 'time' ? new Date(Number(value) / 1000) : value;
+      const shown = type === 'time' ? dateOf(Number(value)) : value;
       dataValue.value = new Variant({ dataType: DATA_TYPES[type], value: shown });
     }
     if (micros !== null) {
       // A Date has milliseconds; the rest goes beside it, in trillionths of a second.
-      dataValue.sourceTimestamp = new Date(Math.floor(micros / 1000));
+      dataValue.sourceTimestamp = dateOf(micros);
       dataValue.sourcePicoseconds = (((micros % 1000) + 1000) % 1000) * 1e6;
     }
     dataValue.serverTimestamp = new Date();
@@ -100,13 +101,14 @@ export class Space {
     const own = feature === null && name === FEATURES ? `${FEATURES}%` : escaped(name);
     const path = [...[machine, ...(feature === null ? [] : [FEATURES, feature])].map(escaped), own].join('/');
     const known = this.#variables.get(path);
-    if (known !== undefined) return known;
+    if (known === null || known?.type === variable.type) return known?.node ?? null;
     // One name that the library refuses must not keep all others from being shown.
     this.#variables.set(path, null);
     try {
-      const added = this.#add(variable, path);
-      this.#variables.set(path, added);
-      return added;
+      if (known !== undefined) this.#namespace.deleteNode(known.node);
+      const node = this.#add(variable, path);
+      this.#variables.set(path, { node, type: variable.type });
+      return node;
     } catch (error) {
       this.#onRefused(path, error);
       return null;
@@ -136,7 +138,7 @@ export class Space {
   }
 
   #addUnit(variable: UAVariable, unit: string): void {
-    const [code, description] = UNITS[unit] ?? ['', unit];
+    const [code, description] = Object.hasOwn(UNITS, unit) ? UNITS[unit]! : ['', unit];
     const property = this.#namespace.addVariable({
       propertyOf: variable,
       browseName: { name: 'EngineeringUnits', namespaceIndex: 0 },
@@ -164,6 +166,11 @@ export class Space {
     this.#objects.set(path, added);
     return added;
   }
+}
+
+/** In OPC UA time begins with 1601 (OPC 10000-6, 5.2.2.5); the library makes of an earlier one the year 58456. */
+export function dateOf(micros: number): Date {
+  return new Date(Math.max(Math.floor(micros / 1000), EARLIEST_MS));
 }
 
 /** So that two paths are never alike, whatever names have in them. */

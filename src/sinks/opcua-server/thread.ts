@@ -57,11 +57,12 @@ setInterval(() => globalThis.gc?.(), COLLECT_INTERVAL_MS).unref();
 await server.run(stop.signal);
 parentPort?.close();
 
-function takeStatus({ status, pollIntervalsMs }: Extract<ToThread, { kind: 'status' }>): void {
+function takeStatus({ number, status, pollIntervalsMs }: Extract<ToThread, { kind: 'status' }>): void {
   epoch = status.log.epoch;
   links.takeStatus(status, pollIntervalsMs);
   setLinks();
   for (const message of waiting.splice(0)) takeBatches(message);
+  say({ kind: 'taken', number });
 }
 
 function takeBatches({ number, batches, isBacklog }: Batches): void {
@@ -79,22 +80,23 @@ function takeBatches({ number, batches, isBacklog }: Batches): void {
 function takeBatch(batch: SentBatch): void {
   const isFresh = batch.epoch === epoch;
   const nowMicros = systemClock.nowMicros();
-  for (const placed of readingsOfBatch({ ...batch, gatewayId, sequence: 0 })) {
+  for (const placed of readingsOfBatch({ ...batch, gatewayId })) {
     // What is no reading is for other sinks to tell.
     if ('fault' in placed) continue;
     const { reading } = placed;
     if (isFresh && reading.kind === 'event' && reading.event_type === 'connection') {
       links.takeEvent(reading);
       setLinks();
-    } else values.take(reading, { isFresh, nowMicros });
+    } else values.take(reading, { sequence: batch.sequence, isFresh, nowMicros });
   }
 }
 
 function setLinks(): void {
   const nowMicros = systemClock.nowMicros();
+  const lost = links.takeLost();
   for (const [machine, link] of links.byMachine()) {
     values.addMachine(machine);
-    values.setLink(machine, link, nowMicros);
+    values.setLink(machine, link, nowMicros, { isLost: lost.has(machine) });
   }
 }
 

@@ -11,7 +11,7 @@ const NOW = microsOf('2026-01-01T08:00:00Z');
 interface Rig {
   readonly values: NewestValues;
   readonly changes: Variable[];
-  readonly take: (reading: object, options?: { seconds?: number; isFresh?: boolean }) => void;
+  readonly take: (reading: object, options?: { seconds?: number; sequence?: number; isFresh?: boolean }) => void;
   /** `machine/name` or `machine/feature/name`, as value and quality. */
   readonly shown: (path: string) => [value: Variable['value'], quality: Quality] | undefined;
   readonly find: (path: string) => Variable | undefined;
@@ -29,9 +29,9 @@ function setup(machines: readonly string[] | null = null): Rig {
     values,
     changes,
     find,
-    take: (reading, { seconds = 0, isFresh = true } = {}) => {
+    take: (reading, { seconds = 0, sequence = 1, isFresh = true } = {}) => {
       const timestamp = new Date(NOW / 1000 + seconds * 1000).toISOString();
-      values.take({ machine_id: 'M', timestamp, ...reading }, { isFresh, nowMicros: NOW });
+      values.take({ machine_id: 'M', timestamp, ...reading }, { sequence, isFresh, nowMicros: NOW });
     },
     shown: (path) => {
       const found = find(path);
@@ -128,10 +128,18 @@ test('one of two sources is lost: what was said before is uncertain until it is 
   values.addMachine('M');
   values.setLink('M', 'up', NOW);
   take({ temperature: 20, total_power_kw: 3 });
-  values.setLink('M', 'partly', NOW + 1e6);
+  values.setLink('M', 'partly', NOW + 1e6, { isLost: true });
   take({ temperature: 21 }, { seconds: 2 });
   assert.deepEqual(shown('M/Temperature_C'), [21, 'good']);
   assert.deepEqual(shown('M/Total_Power_kW'), [3, 'last_known']);
+  // A second of three.
+  values.setLink('M', 'partly', NOW + 3e6, { isLost: true });
+  assert.deepEqual(shown('M/Temperature_C'), [21, 'last_known']);
+  // All of them; the first one is back.
+  values.setLink('M', 'down', NOW + 3e6);
+  take({ temperature: 22 }, { seconds: 4 });
+  values.setLink('M', 'partly', NOW + 5e6);
+  assert.deepEqual(shown('M/Temperature_C'), [22, 'good']);
 });
 
 test('a machine that says itself that it is offline', () => {
@@ -141,6 +149,19 @@ test('a machine that says itself that it is offline', () => {
   take({ temperature: 20 });
   take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1 });
   assert.deepEqual(shown('M/Temperature_C'), [20, 'no_communication']);
+  assert.deepEqual(shown('M/Device_Status'), ['offline', 'good']);
+});
+
+test('the newest batches come first: a state from one before them does not take the place of what came after', () => {
+  const { values, take, shown } = setup();
+  values.addMachine('M');
+  values.setLink('M', 'up', NOW);
+  take({ temperature: 20, machine_state: 'running' }, { seconds: 2, sequence: 7 });
+  take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1, sequence: 6 });
+  assert.deepEqual(shown('M/Device_Status'), ['running', 'good']);
+  assert.deepEqual(shown('M/Temperature_C'), [20, 'good']);
+  // Later in the log, though its clock is behind.
+  take({ kind: 'event', event_type: 'state', state: 'offline' }, { seconds: 1, sequence: 8 });
   assert.deepEqual(shown('M/Device_Status'), ['offline', 'good']);
 });
 
@@ -165,6 +186,40 @@ test('a signal keeps its type; another one is told, not shown', () => {
   assert.deepEqual(shown('M/axes'), ['{"x":1}', 'good']);
   take({ tool: 5 }, { seconds: 2 });
   assert.deepEqual(shown('M/tool'), [5, 'good']);
+});
+
+test('what was said before the start of the edge settles no type', () => {
+  const { take, shown, find } = setup();
+  take({ tool: 'T4' }, { isFresh: false });
+  take({ tool: null }, { seconds: 1 });
+  take({ tool: 5 }, { seconds: 2 });
+  assert.deepEqual(shown('M/tool'), [5, 'good']);
+  assert.equal(find('M/tool')?.type, 'double');
+  take({ tool: 'T6' }, { seconds: 3 });
+  assert.deepEqual(shown('M/tool'), [null, 'wrong_type']);
+});
+
+test('a signal that is called as something else of the machine does not take its place', () => {
+  const { values, take, shown } = setup();
+  values.addMachine('M');
+  values.setLink('M', 'up', NOW);
+  take({ Device_Status: 'fine', Last_Update: 5, Temperature_C: 1, temperature: 20, Verdict: 'x' });
+  take(MEASURED);
+  assert.deepEqual(shown('M/Device_Status'), ['online', 'good']);
+  assert.deepEqual(shown('M/Last_Update'), [NOW, 'good']);
+  assert.deepEqual(shown('M/Temperature_C'), [20, 'good']);
+  assert.deepEqual(shown('M/Verdict'), [null, 'unavailable']);
+  assert.deepEqual(shown('M/Device_Status_'), ['fine', 'good']);
+  assert.deepEqual(shown('M/Temperature_C_'), [1, 'good']);
+});
+
+test('a text that would fill an answer is told, not shown', () => {
+  const { take, shown } = setup();
+  take({ program: 'x'.repeat(32_769), list: Array.from({ length: 20_000 }, (_, index) => index) });
+  assert.deepEqual(shown('M/program'), [null, 'wrong_type']);
+  assert.deepEqual(shown('M/list'), [null, 'wrong_type']);
+  take({ program: 'O1000' }, { seconds: 1 });
+  assert.deepEqual(shown('M/program'), ['O1000', 'good']);
 });
 
 test('machines that are not wanted are not shown', () => {
@@ -226,6 +281,20 @@ test('links: by status, by events that come sooner, and by silence beyond three 
   const two = [source('a', 'ok', 1), { ...source('b', 'failing', 1), machine_id: 'of a' }];
   links.takeStatus({ sources: two, sent_at: '2026-01-01T08:00:04Z' }, intervals);
   assert.equal(links.byMachine().get('of a'), 'partly');
+  assert.ok(links.takeLost().has('of a'));
+  assert.equal(links.takeLost().size, 0);
+});
+
+test('links: a clock that is set back leaves none as it was', () => {
+  const links = new Links({ silentAfterMs: 30_000 });
+  const tell = (sent_at: string, state: SourceStatus['state']): void => {
+    const source = { name: 'a', machine_id: 'M', state, last_contact: null, last_error: null } as SourceStatus;
+    links.takeStatus({ sources: [source], sent_at }, new Map());
+  };
+  tell('2100-01-01T00:00:00Z', 'ok');
+  assert.equal(links.byMachine().get('M'), 'up');
+  tell('2026-01-01T08:00:00Z', 'failing');
+  assert.equal(links.byMachine().get('M'), 'down');
 });
 
 test('a measurement without a reading beside it counts as the last update', () => {

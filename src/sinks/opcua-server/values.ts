@@ -20,7 +20,7 @@ export type ValueType = 'double' | 'int32' | 'boolean' | 'text' | 'time';
 /**
  * waiting: nothing was said yet. unavailable: the source itself says that it is not known. no_communication: the source is
  * lost, the value is the last one. last_known: from before the source was lost, or before the edge was started.
- * wrong_type: a text where a number was, or the like.
+ * wrong_type: a text where a number was, or the like, or a text too long to be shown.
  */
 export type Quality = 'good' | 'waiting' | 'unavailable' | 'no_communication' | 'last_known' | 'wrong_type';
 
@@ -44,11 +44,16 @@ export interface Variable {
 /** How the sources of a machine fare together. unknown: none has said so far. */
 export type Link = 'unknown' | 'up' | 'partly' | 'down';
 
+/** Longest text that is shown, in UTF-16 units: one that fills an answer keeps a client from all the rest of it. */
+const TEXT_LENGTH_MAX = 32_768;
+
 interface Held {
   variable: Variable;
   readonly isMeasured: boolean;
   /** Said since the edge was started, and since a source was last lost. */
   isFresh: boolean;
+  /** Said since the edge was started. What is from before may be of another configuration, and settles no type. */
+  isTypeSettled: boolean;
   isWrongType: boolean;
 }
 
@@ -57,7 +62,15 @@ interface Machine {
   readonly held: Map<string, Held>;
   link: Link;
   /** What it said last of its state; undefined: nothing so far. */
-  told: { readonly state: string | null; readonly micros: number; readonly isFresh: boolean } | undefined;
+  told: Told | undefined;
+}
+
+interface Told {
+  readonly state: string | null;
+  readonly micros: number;
+  /** Of the batch that it was in. */
+  readonly sequence: number;
+  readonly isFresh: boolean;
 }
 
 /** Signals by the name under which they are shown, which has the unit. */
@@ -89,6 +102,15 @@ const MEASURED: readonly (readonly [name: string, label: string, value: (of: Mea
   ['Lower_Limit', 'Lower limit', (of) => of.lower_limit],
   ['Upper_Limit', 'Upper limit', (of) => of.upper_limit],
 ];
+
+/** Of what is told of a machine by other means; a signal that is called so has `_` behind its name. */
+const RESERVED: ReadonlySet<string> = new Set([
+  STATUS.name,
+  LAST_UPDATE.name,
+  ...Object.values(SIGNAL_NAMES),
+  ...['Verdict', 'Distrust', 'Serial_Number', 'Part_Id', 'Measured_At', 'Characteristic'],
+  ...MEASURED.flatMap(([name]) => [`${name}_mm`, `${name}_Length_mm`]),
+]);
 
 /** Those that are lengths by themselves have it in their names: `Measured_Length_mm`, but `Deviation_mm`. */
 const NAMED_LENGTH: readonly string[] = ['Measured', 'Compensated', 'Nominal'];
@@ -136,14 +158,14 @@ export class NewestValues {
     for (const { held } of this.#machines.values()) for (const { variable } of held.values()) yield variable;
   }
 
-  /** `isFresh`: it was read since the edge was started. */
-  take(reading: Reading, { isFresh, nowMicros }: { isFresh: boolean; nowMicros: number }): void {
+  /** `sequence`: of the batch that it is in. `isFresh`: it was read since the edge was started. */
+  take(reading: Reading, from: Pick<Context, 'sequence' | 'isFresh' | 'nowMicros'>): void {
     if (!this.#isWanted(reading.machine_id)) return;
     const { kind } = reading;
     // What the edge itself says of a machine is no news of it.
     if (kind === 'event' && reading.event_type !== 'state') return;
     const machine = this.#machineOf(reading.machine_id);
-    const context = { machine, micros: microsOf(reading.timestamp), isFresh, nowMicros };
+    const context = { ...from, machine, micros: microsOf(reading.timestamp) };
     if (kind === 'event') {
       if (reading.state !== undefined) this.#takeState(context, reading.state);
       return;
@@ -153,11 +175,14 @@ export class NewestValues {
     this.#set(context, { ...LAST_UPDATE, value: context.micros }, { isMeasured: true });
   }
 
-  /** How the sources of the machine fare now. Its status changes at `micros`. */
-  setLink(id: string, link: Link, micros: number): void {
+  /**
+   * How the sources of the machine fare now. Its status changes at `micros`. `isLost`: one more of them was lost; then all
+   * that was said so far is doubtful, since it is not known which of them said it.
+   */
+  setLink(id: string, link: Link, micros: number, { isLost = link === 'down' }: { isLost?: boolean } = {}): void {
     const machine = this.#machines.get(id);
-    if (machine === undefined || machine.link === link) return;
-    if (link === 'down' || link === 'partly') doubt(machine);
+    if (machine === undefined || (machine.link === link && !isLost)) return;
+    if (isLost) doubt(machine);
     machine.link = link;
     this.#showStatus(machine, micros);
     this.#look(machine);
@@ -172,13 +197,14 @@ export class NewestValues {
   }
 
   /**
-   * Of what was said since the edge was started, the last word counts, whatever its time: the edge itself says `offline`
-   * by its own clock, and that of the machine may be behind.
+   * Of what was said since the edge was started, the last word in the log counts, whatever its time: the edge itself says
+   * `offline` by its own clock, and that of the machine may be behind. The newest batches may come before older ones.
    */
-  #takeState({ machine, micros, isFresh }: Context, state: string | null): void {
+  #takeState({ machine, micros, sequence, isFresh }: Context, state: string | null): void {
     const { told } = machine;
-    if (told !== undefined && !isFresh && (told.isFresh || micros < told.micros)) return;
-    machine.told = { state, micros, isFresh };
+    const isOld = told?.isFresh === true && (!isFresh || sequence < told.sequence);
+    if (isOld || (told !== undefined && !isFresh && micros < told.micros)) return;
+    machine.told = { state, micros, sequence, isFresh };
     const isOther = (state === 'offline') !== (told?.state === 'offline');
     if (isOther && state === 'offline') doubt(machine);
     this.#showStatus(machine, micros);
@@ -248,6 +274,10 @@ export class NewestValues {
     const shownMicros = held.variable.micros;
     if (shownMicros !== null && micros < shownMicros && shownMicros <= nowMicros + AHEAD_MICROS_MAX) return;
     held.isFresh = isFresh;
+    if (isFresh && described.value !== null && !held.isTypeSettled) {
+      held.isTypeSettled = true;
+      held.variable = { ...held.variable, type: described.type };
+    }
     held.isWrongType = described.value !== null && !fits(described.value, held.variable.type);
     const value = held.isWrongType ? null : described.value;
     this.#show(held, machine, { ...held.variable, value, micros });
@@ -289,6 +319,7 @@ export class NewestValues {
 interface Context {
   readonly machine: Machine;
   readonly micros: number;
+  readonly sequence: number;
   readonly isFresh: boolean;
   readonly nowMicros: number;
 }
@@ -301,7 +332,8 @@ interface Place {
 function newVariable(machine: string, feature: string | null, described: Description): Omit<Held, 'isMeasured'> {
   const { name, label, unit, type } = described;
   const common = { machine, feature, name, label, unit, type };
-  return { variable: { ...common, value: null, micros: null, quality: 'waiting' }, isFresh: false, isWrongType: false };
+  const variable = { ...common, value: null, micros: null, quality: 'waiting' } as const;
+  return { variable, isFresh: false, isTypeSettled: false, isWrongType: false };
 }
 
 /** What was said so far is doubtful until it is said again. */
@@ -328,7 +360,9 @@ function isStatus({ feature, name }: Variable): boolean {
 
 function described(key: string, value: JsonValue): Description {
   const signal = signalNamed(key);
-  if (signal === undefined) return { name: key, label: key, unit: '', type: typeOf(value) };
+  if (signal === undefined) {
+    return { name: RESERVED.has(key) ? `${key}_` : key, label: key, unit: '', type: typeOf(value) };
+  }
   const type = signal.type === 'number' ? 'double' : signal.type === 'integer' ? 'int32' : 'text';
   return { name: SIGNAL_NAMES[key] ?? key, label: signal.label, unit: signal.unit, type };
 }
@@ -344,7 +378,7 @@ function shownAs(value: JsonValue): Value {
 }
 
 function fits(value: number | boolean | string, type: ValueType): boolean {
-  if (type === 'text') return typeof value === 'string';
+  if (type === 'text') return typeof value === 'string' && value.length <= TEXT_LENGTH_MAX;
   return type === 'boolean' ? typeof value === 'boolean' : typeof value === 'number';
 }
 
