@@ -12,7 +12,7 @@ const options = process.argv.slice(2).filter((argument) => !existsSync(argument)
 // Those of test/timescale/ are run by `npm run test:timescale`.
 const all = ['src/**/*.test.ts', 'test/*.test.ts', 'test/!(timescale)/**/*.test.ts'];
 const files = named.length > 0 ? named : all;
-const args = ['--test', '--test-concurrency=3', ...options, ...files];
+const args = ['--test', '--test-concurrency=2', ...options, ...files];
 process.exitCode = await run(node(), args, natsServer());
 
 /** Without one, the tests that need it say so themselves, and fail. */

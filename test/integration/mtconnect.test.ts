@@ -124,10 +124,8 @@ async function statusOf(page: string): Promise<EdgeStatus> {
 async function exportedFrom(folder: string): Promise<Reading[]> {
   const limits = { maxBuffer: 256 * 1024 * 1024 };
   const { stdout } = await promisify(execFile)(process.execPath, [CLI, 'log', 'export', folder], limits);
-  return stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Reading);
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as Reading);
 }
 
 function run(context: TestContext, args: readonly string[]): { readonly process: ChildProcess; output: string } {
