@@ -9,7 +9,7 @@
  * PostgreSQL refuses to run as root: as root it runs as `nobody`, to whom the cluster then belongs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -18,6 +18,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { MillwrightError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import { isSystemError } from '../base/node-files.ts';
 
 export interface PostgresOptions {
   readonly folder: string;
@@ -46,6 +47,9 @@ export interface EmbeddedPostgres {
 const HOST = '127.0.0.1';
 const USER = 'millwright';
 const DATABASE = 'cnc_monitor';
+/** Of which a free port is taken. */
+const PORTS = { first: 20_000, beyond: 32_768 } as const;
+const PORT_TRIES_MAX = 100;
 const NOBODY_ID = 65_534;
 /** A server that recovers after a crash may replay much; longer than this it is taken as stuck. */
 const READY_MS_MAX = 120_000;
@@ -312,16 +316,25 @@ async function createDatabase(port: number, password: string): Promise<void> {
   }
 }
 
-/** A port of the loopback interface that nobody listens on at this moment. */
+/**
+ * A port of the loopback interface that nobody listens on at this moment. Not one of those that the system gives to outgoing
+ * connections (on Linux from 32768 on): one of them might have it before whoever asked for it.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, HOST, resolve);
-  });
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
+  for (let tries = 1; ; tries += 1) {
+    const port = randomInt(PORTS.first, PORTS.beyond);
+    const probe = createServer();
+    const isFree = await new Promise<boolean>((resolve, reject) => {
+      probe.once('error', (error) => {
+        if (isSystemError(error, 'EADDRINUSE') && tries < PORT_TRIES_MAX) resolve(false);
+        else reject(error);
+      });
+      probe.listen(port, HOST, () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
 
 function exitOf(child: ChildProcess): Promise<{ code: number | null; error?: Error }> {

@@ -112,7 +112,7 @@ test('keys: pause and live, back, zoom out, help; the table has what the chart d
   await page.keyboard.press('Escape');
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Table' }).first().click();
-  assert.ok((await page.locator('.chart-table tbody tr').count()) > 0);
+  await page.locator('.chart-table tbody tr').first().waitFor();
 });
 
 test('a journey by keyboard alone: from the overview to a machine and its pause button', async () => {
