@@ -80,6 +80,8 @@ export class Shop {
         emit: (reading: Reading) => void this.#readings.push(reading),
         connected: () => {},
         alive: () => {},
+        answered: () => {},
+        problem: () => {},
         room: () => undefined,
         samplingIntervalMs: () => TICK_MS,
         clock,

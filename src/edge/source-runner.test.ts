@@ -11,7 +11,7 @@ import type { Driver, DriverContext } from '../ports/driver.ts';
 import { RECONNECT_LIMITS, SourceRunner } from './source-runner.ts';
 
 /** What a driver does in its n-th run; the last step stops the runner. */
-type Step = (context: DriverContext, signal: AbortSignal) => void | Promise<void>;
+type Step = (context: DriverContext, runner: SourceRunner) => void | Promise<void>;
 
 interface Outcome {
   readonly runner: SourceRunner;
@@ -32,11 +32,11 @@ async function run(steps: readonly Step[]): Promise<Outcome> {
   };
   let turn = 0;
   const driver: Driver = {
-    run: async (context, signal) => {
+    run: async (context) => {
       const step = steps[turn];
       turn += 1;
       if (turn === steps.length) stop.abort();
-      await step?.(context, signal);
+      await step?.(context, runner);
     },
   };
   const sensor = {
@@ -48,7 +48,7 @@ async function run(steps: readonly Step[]): Promise<Outcome> {
     options: {},
   };
   const accept = (reading: Reading): void => void readings.push(reading);
-  const runner = new SourceRunner({
+  const runner: SourceRunner = new SourceRunner({
     sensor,
     driver,
     accept,
@@ -349,4 +349,22 @@ test('the mean over time stays right while the factor follows the signal', async
   assert.ok(Math.abs(weighted - sum / count) < 0.1, `${weighted} for ${sum / count}`);
   assert.ok(plain < 17, `${plain}: without the factor it would be wrong`);
   assert.ok(samples.length < 0.7 * count);
+});
+
+test('what cannot be read is shown with its reason until it can, or the connection ends; answers are counted', async () => {
+  let shown: unknown;
+  const { runner } = await run([
+    (context, runner) => {
+      context.connected();
+      context.answered(12);
+      context.problem('r4', 'illegal data address');
+      context.problem('r5', 'device failure');
+      context.problem('r5', null);
+      shown = runner.status().problems;
+    },
+    () => {},
+  ]);
+  assert.deepEqual(shown, [{ item: 'r4', reason: 'illegal data address' }]);
+  const { reads, latency_ms, problems } = runner.status();
+  assert.deepEqual({ reads, latency_ms, problems }, { reads: 1, latency_ms: 12, problems: [] });
 });

@@ -26,6 +26,8 @@ import type { SensorSettings } from './settings.ts';
 export const RECONNECT_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
 /** Thinning makes no time between two polls longer than this. */
 export const POLL_INTERVAL_MS_MAX = 1_000;
+/** Parts of a source that are shown as unreadable; more are not kept apart. */
+export const PROBLEMS_MAX = 100;
 
 export interface SourceRunnerOptions {
   readonly sensor: SensorSettings;
@@ -51,6 +53,9 @@ export class SourceRunner {
   #lastContactMicros: number | null = null;
   #lastReadingMicros: number | null = null;
   #readings = 0;
+  #reads = 0;
+  #latencyMs: number | null = null;
+  readonly #problems = new Map<string, string>();
   #connections = 0;
   /** The state the machine was last said to be in; undefined for a source that says none. */
   #machineState: MachineState | undefined;
@@ -87,6 +92,7 @@ export class SourceRunner {
         reason = messageOf(error);
       }
       this.#merger.flush();
+      this.#problems.clear();
       if (signal.aborted) break;
       this.#failed(reason, this.#connections > connectionsBefore);
       await clock.sleep(this.#backoff.nextMs(), own.signal);
@@ -139,6 +145,9 @@ export class SourceRunner {
       last_contact: this.#lastContactMicros === null ? null : timestampOf(this.#lastContactMicros),
       last_reading: this.#lastReadingMicros === null ? null : timestampOf(this.#lastReadingMicros),
       readings: this.#readings,
+      reads: this.#reads,
+      latency_ms: this.#latencyMs,
+      problems: [...this.#problems].map(([item, reason]) => ({ item, reason })),
       reconnects: Math.max(0, this.#connections - 1),
       readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
       sampling_factor: this.#samplingFactor,
@@ -152,6 +161,8 @@ export class SourceRunner {
       emit: (reading) => this.#emitted(reading),
       connected: () => this.#connected(),
       alive: () => this.#alive(),
+      answered: (latencyMs) => this.#answered(latencyMs),
+      problem: (item, reason) => this.#problem(item, reason),
       room,
       samplingIntervalMs: () => this.#nextIntervalMs(),
       clock,
@@ -197,6 +208,24 @@ export class SourceRunner {
     const { clock } = this.#options;
     this.#lastContactMs = clock.monotonicMs();
     this.#lastContactMicros = clock.nowMicros();
+  }
+
+  #answered(latencyMs: number): void {
+    this.#alive();
+    this.#reads += 1;
+    this.#latencyMs = latencyMs;
+  }
+
+  #problem(item: string, reason: string | null): void {
+    if ((this.#problems.get(item) ?? null) === reason) return;
+    if (reason === null) {
+      this.#problems.delete(item);
+      this.#logger.info('a part of the source can be read again', { item });
+      return;
+    }
+    if (this.#problems.size >= PROBLEMS_MAX && !this.#problems.has(item)) return;
+    this.#problems.set(item, reason);
+    this.#logger.warn('a part of the source cannot be read', { item, reason });
   }
 
   #connected(): void {

@@ -20,6 +20,11 @@ export interface SourceStatus {
   readonly last_contact: Timestamp | null;
   readonly last_reading: Timestamp | null;
   readonly readings: number;
+  /** Requests that were answered, and how long the newest took; 0 and null where the source speaks by itself. */
+  readonly reads: number;
+  readonly latency_ms: number | null;
+  /** Parts of the source that cannot be read, while the rest is. */
+  readonly problems: readonly { readonly item: string; readonly reason: string }[];
   readonly reconnects: number;
   readonly readings_per_second: number;
   /** 1: every sample. 4: sampling is thinned to a quarter, because the edge is pressed. */

@@ -23,6 +23,14 @@ export interface DriverContext {
   connected(): void;
   /** The source gave a sign of life that is no reading (a heartbeat). */
   alive(): void;
+  /** A request was answered after so long. A driver whose source speaks by itself never calls it. */
+  answered(latencyMs: number): void;
+  /**
+   * A part of the source cannot be read (a register, a node, a topic, a line), and why, in words for who is to mend it;
+   * null: it can again. The rest goes on being read. The runner logs each change, shows what stands in the status, and
+   * forgets it when `run` ends. Nothing of the source can be read: reject instead.
+   */
+  problem(item: string, reason: string | null): void;
   /**
    * For a source that can be made to wait, as TCP makes its sender wait: undefined while there is room for readings,
    * else what to await before reading on. It resolves in the end even if there is none, so that a source is not given
@@ -40,7 +48,10 @@ export interface DriverContext {
 }
 
 export interface Driver {
-  /** Reads until disconnected or aborted. Rejects with a coded error that says what and where. */
+  /**
+   * Reads until disconnected or aborted. Rejects with a coded error that says what and where: `config_invalid` when only
+   * a person can mend it (the source is then shown as misconfigured, and tried again all the same).
+   */
   run(context: DriverContext, signal: AbortSignal): Promise<void>;
 }
 

@@ -311,6 +311,7 @@ function gateway(waiting: number): EdgeStatus {
   });
   const source: SourceStatus = {
     ...{ name: 'cmm', type: 'files', machine_id: 'CMM-1', state: 'ok', last_error: null, reconnects: 0 },
+    ...{ reads: 0, latency_ms: null, problems: [] },
     ...{ last_contact: time, last_reading: time, readings: 5, readings_per_second: 2, sampling_factor: 1 },
   };
   const log = {

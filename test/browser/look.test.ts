@@ -84,6 +84,7 @@ function pressedEdge(): EdgeStatus {
   };
   const source: SourceStatus = {
     ...{ name: 'lathe', type: 'shdr', machine_id: 'M-FULL', state: 'ok', last_error: null, reconnects: 0 },
+    ...{ reads: 0, latency_ms: null, problems: [] },
     ...{ last_contact: time, last_reading: time, readings: 884_000, readings_per_second: 2.5, sampling_factor: 4 },
   };
   const log = {

@@ -69,6 +69,8 @@ async function readRecording(file: string, sensor: { [key: string]: unknown }): 
     emit: (reading: Reading): void => void readings.push(reading),
     connected: (): void => {},
     alive: (): void => {},
+    answered: () => {},
+    problem: () => {},
     room: () => undefined,
     samplingIntervalMs: (): number => 100,
     clock: systemClock,

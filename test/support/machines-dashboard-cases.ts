@@ -317,6 +317,8 @@ async function simulated({ id, phaseSeconds }: (typeof MACHINES)[number]): Promi
     emit: (reading: Reading) => void readings.push(reading),
     connected: () => {},
     alive: () => {},
+    answered: () => {},
+    problem: () => {},
     room: () => undefined,
     samplingIntervalMs: () => 1_000,
     random: () => 0.5,

@@ -114,6 +114,8 @@ export class Bench {
       },
       connected: () => {},
       alive: () => {},
+      answered: () => {},
+      problem: () => {},
       room: () => undefined,
       samplingIntervalMs: () => 100,
       clock: systemClock,

@@ -8,7 +8,10 @@ import { until } from '../../../test/support/until.ts';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { decodeReading } from '../../model/reading.ts';
 import { microsOf } from '../../model/time.ts';
-import { Gateway, Running } from './driver.test-support.ts';
+import { Gateway, Running } from '../../ports/driver.test-support.ts';
+import type { Driver } from '../../ports/driver.ts';
+import { schema } from './config.ts';
+import { create } from './driver.ts';
 import { crc16, encodeTcp } from './framing.ts';
 
 const cleanup: (() => unknown)[] = [];
@@ -22,8 +25,12 @@ async function serve(units: ServedUnits): Promise<number> {
   return server.port;
 }
 
+function driver(config: object): Driver {
+  return create(schema.parse(config));
+}
+
 function run(config: object, options: ConstructorParameters<typeof Running>[1] = {}): Running {
-  const running = new Running({ host: '127.0.0.1', ...config }, options);
+  const running = new Running(driver({ host: '127.0.0.1', ...config }), options);
   cleanup.push(() => running.stop());
   return running;
 }
@@ -159,7 +166,7 @@ test('on a serial line a silent unit takes its own time, and units that answer g
   cleanup.push(() => serial.stop());
   const line = { serial: { path: serial.path, baud_rate: 115_200, parity: 'none' }, timeout: '50ms' };
   const of = (unit: number, again = false): Running => {
-    const running = new Running({ ...line, unit_id: unit, registers: [extra('value', 0)] }, { again });
+    const running = new Running(driver({ ...line, unit_id: unit, registers: [extra('value', 0)] }), { again });
     cleanup.push(() => running.stop());
     return running;
   };
@@ -174,17 +181,17 @@ test('a serial line that is gone fails the source, and one that is in use with o
   const serial = await startSerialServer({ 1: [uint16(0, 11)] });
   cleanup.push(() => serial.stop());
   const config = { serial: { path: serial.path, parity: 'none' }, registers: [extra('value', 0)], timeout: '100ms' };
-  const running = new Running(config);
+  const running = new Running(driver(config));
   cleanup.push(() => running.stop());
   await until(() => running.gateway.samples.length > 1);
-  const other = new Running({ ...config, serial: { path: serial.path, parity: 'even' }, unit_id: 2 });
+  const other = new Running(driver({ ...config, serial: { path: serial.path, parity: 'even' }, unit_id: 2 }));
   const refused = await other.failure();
   assert.ok(hasCode(refused, 'config_invalid') && /other settings/.test(refused.message), messageOf(refused));
   serial.cut();
   const lost = await running.failure();
   assert.ok(hasCode(lost, 'connection_failed'), messageOf(lost));
   assert.equal(running.gateway.samples.at(-1)?.['value'], null);
-  const nowhere = new Running({ ...config, serial: { path: '/dev/no-such-line' } });
+  const nowhere = new Running(driver({ ...config, serial: { path: '/dev/no-such-line' } }));
   assert.match(messageOf(await nowhere.failure()), /cannot open the serial line \/dev\/no-such-line: .*No such file/);
 });
 
@@ -196,12 +203,10 @@ test('a register that is not there is found, told with its number, and the other
   await until(() => gateway.samples.length > 5);
   const { machine_id: _machine, timestamp: _time, ...last } = gateway.samples.at(-1) ?? {};
   assert.deepEqual(last, { r0: 0, r1: 10, r2: 20, r3: 30, r5: 50, r6: 60, r7: 70 });
-  const told = gateway.logged.filter(({ message }) => message === 'registers cannot be read');
-  assert.equal(told.length, 1);
-  assert.equal(told[0]?.fields, 'r4');
-  assert.match(told[0]?.reason ?? '', /^unit 1, holding register 5: exception 2, illegal data address/);
+  assert.deepEqual([...gateway.problems.keys()], ['r4']);
+  assert.match(gateway.problems.get('r4') ?? '', /^unit 1, holding register 5: exception 2, illegal data address/);
   const event = gateway.events.find(({ event_type }) => event_type === 'message');
-  assert.deepEqual([event?.item, event?.text], ['r4', told[0]?.reason]);
+  assert.deepEqual([event?.item, event?.text], ['r4', gateway.problems.get('r4')]);
 });
 
 test('a unit of which nothing can be read as configured is a fault of the configuration', async () => {

@@ -137,8 +137,10 @@ class Polling {
     one.dueMs = block.intervalMs === null ? 0 : nextTickMs(one.dueMs || tickMs, block.intervalMs, tickMs + 1);
     for (let tries = 1; ; tries += 1) {
       try {
+        const askedMs = context.clock.monotonicMs();
         const data = await bus.read({ unit, request: block.request, timeoutMs, signal });
         this.#answered();
+        context.answered(context.clock.monotonicMs() - askedMs);
         this.#cleared(one);
         return data;
       } catch (error) {
@@ -191,15 +193,15 @@ class Polling {
     one.dueMs = context.clock.monotonicMs() + retryMs;
     if (one.fault === text) return undefined;
     one.fault = text;
-    const names = one.block.fields.map(({ name }) => name).join(', ');
-    context.log.warn('registers cannot be read', { fields: names, reason: text, retry_ms: retryMs });
+    const names = namesOf(one.block);
+    context.problem(names, text);
     this.#emitEvent({ event_type: 'message', item: names.slice(0, TEXT_LENGTH_MAX), text });
     return undefined;
   }
 
   #cleared(one: Scheduled): void {
     if (one.fault === null) return;
-    this.#parts.context.log.info('registers can be read again', { reason: one.fault });
+    this.#parts.context.problem(namesOf(one.block), null);
     one.fault = null;
     one.isRefused = false;
   }
@@ -254,6 +256,10 @@ class Polling {
 
 function scheduled(block: Block): Scheduled {
   return { block, dueMs: 0, fault: null, isRefused: false };
+}
+
+function namesOf({ fields }: Block): string {
+  return fields.map(({ name }) => name).join(', ');
 }
 
 /** 5: it has begun and needs longer; 6: it does something else. */

@@ -9,7 +9,9 @@ import {
   startSerialServer,
 } from '../../../test/support/modbus.ts';
 import { until } from '../../../test/support/until.ts';
-import { Running } from './driver.test-support.ts';
+import { Running } from '../../ports/driver.test-support.ts';
+import { schema } from './config.ts';
+import { create } from './driver.ts';
 import { REGISTER_TYPES, registersOf, WORD_ORDERS } from './values.ts';
 
 const UNIT = 7;
@@ -117,7 +119,7 @@ test('an order of the sensor holds for registers that name none, and a base of 1
 });
 
 async function firstSample(config: object): Promise<Record<string, unknown>> {
-  const running = new Running({ unit_id: UNIT, ...config });
+  const running = new Running(create(schema.parse({ unit_id: UNIT, ...config })));
   await until(() => running.gateway.samples.length > 0 || running.errors.length > 0);
   await running.stop();
   assert.equal(running.lastError, '');

@@ -105,6 +105,8 @@ export class Bench {
       alive: () => {
         this.signs += 1;
       },
+      answered: () => {},
+      problem: () => {},
       room: () => undefined,
       samplingIntervalMs: () => 100,
       clock: this.#clock,

@@ -8,9 +8,8 @@ import { WARNING_INTERVAL_MS } from '../../base/fault-counter.ts';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { createLogger } from '../../base/logger.ts';
 import { ManualClock } from '../../base/manual-clock.test-support.ts';
-import { seededRandom } from '../../base/random.ts';
+import { Gateway as TestGateway } from '../../ports/driver.test-support.ts';
 import type { Reading } from '../../model/reading.ts';
-import type { DriverContext } from '../../ports/driver.ts';
 import { schema } from './config.ts';
 import { create } from './driver.ts';
 import type { ShdrOptions } from './options.ts';
@@ -62,42 +61,24 @@ class Adapter {
   }
 }
 
-/** Everything that the driver said to the gateway. */
-class Gateway implements DriverContext {
-  readonly machineId = 'M-1';
-  readonly readings: Reading[] = [];
+/** With a log that warnings alone go to, and room as the test has it. */
+class Gateway extends TestGateway {
   readonly logged: { message: string; since_last_warning: number; total: number; example: string }[] = [];
-  readonly clock: Clock;
-  readonly random = seededRandom(1);
-  readonly log = createLogger({
+  override readonly log = createLogger({
     level: 'warn',
     pretty: false,
     write: (line) => void this.logged.push(JSON.parse(line)),
     now: () => '',
   });
-  signs = 0;
-  connections = 0;
   /** While set, the gateway has no room, and the driver is to wait for it. */
   roomWait: Promise<void> | undefined;
 
   constructor(clock: Clock) {
-    this.clock = clock;
+    super({ clock, intervalMs: 100 });
   }
 
-  emit(reading: Reading): void {
-    this.readings.push(reading);
-  }
-  connected(): void {
-    this.connections += 1;
-  }
-  alive(): void {
-    this.signs += 1;
-  }
-  room(): Promise<void> | undefined {
+  override room(): Promise<void> | undefined {
     return this.roomWait;
-  }
-  samplingIntervalMs(): number {
-    return 100;
   }
 }
 

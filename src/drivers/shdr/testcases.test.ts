@@ -66,6 +66,8 @@ async function runDriver(config: object, bytes: Buffer): Promise<{ readings: Rea
         emit: (reading) => readings.push(reading),
         connected: () => {},
         alive: () => {},
+        answered: () => {},
+        problem: () => {},
         room: () => undefined,
         samplingIntervalMs: () => 100,
         clock: stillClock,

@@ -35,6 +35,8 @@ async function run(driver: Driver, clock: Clock, untilMs: number, intervalMs = 1
     },
     connected: () => {},
     alive: () => {},
+    answered: () => {},
+    problem: () => {},
     room: () => undefined,
     samplingIntervalMs: () => intervalMs,
     clock,

@@ -1,31 +1,28 @@
-/** For tests of the driver: a gateway that keeps what it is told, and runs the driver as the runner does. */
-import { type Clock, systemClock } from '../../base/clock.ts';
-import { MillwrightError, messageOf } from '../../base/errors.ts';
-import { createLogger, type Logger } from '../../base/logger.ts';
-import { type Random, seededRandom } from '../../base/random.ts';
-import type { MachineEvent, Reading, Sample } from '../../model/reading.ts';
-import type { Driver, DriverContext } from '../../ports/driver.ts';
-import { schema } from './config.ts';
-import { create } from './driver.ts';
+/** For tests of drivers: a gateway that keeps what it is told, and runs a driver as the runner does. */
+import { type Clock, systemClock } from '../base/clock.ts';
+import { MillwrightError, messageOf } from '../base/errors.ts';
+import { type Logger, silentLogger } from '../base/logger.ts';
+import { type Random, seededRandom } from '../base/random.ts';
+import type { MachineEvent, Reading, Sample } from '../model/reading.ts';
+import type { Driver, DriverContext } from './driver.ts';
 
 export class Gateway implements DriverContext {
   readonly machineId: string;
   readonly readings: Reading[] = [];
-  readonly logged: { message: string; reason: string; fields: string }[] = [];
-  readonly clock: Clock = systemClock;
+  /** What cannot be read now, and why. */
+  readonly problems: Map<string, string> = new Map<string, string>();
+  readonly latenciesMs: number[] = [];
+  readonly clock: Clock;
   readonly random: Random = seededRandom(1);
-  readonly log: Logger = createLogger({
-    level: 'info',
-    pretty: false,
-    write: (line) => void this.logged.push(JSON.parse(line)),
-    now: () => '',
-  });
+  readonly log: Logger = silentLogger;
   intervalMs: number;
   signs = 0;
   connections = 0;
 
-  constructor({ machineId = 'M-1', intervalMs = 20 }: { machineId?: string; intervalMs?: number } = {}) {
+  constructor(options: { machineId?: string; intervalMs?: number; clock?: Clock } = {}) {
+    const { machineId = 'M-1', intervalMs = 20, clock = systemClock } = options;
     this.machineId = machineId;
+    this.clock = clock;
     this.intervalMs = intervalMs;
   }
 
@@ -41,7 +38,16 @@ export class Gateway implements DriverContext {
     this.signs += 1;
   }
 
-  room(): undefined {
+  answered(latencyMs: number): void {
+    this.latenciesMs.push(latencyMs);
+  }
+
+  problem(item: string, reason: string | null): void {
+    if (reason === null) this.problems.delete(item);
+    else this.problems.set(item, reason);
+  }
+
+  room(): Promise<void> | undefined {
     return undefined;
   }
 
@@ -65,10 +71,10 @@ export class Running {
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
 
-  constructor(config: object, options: { gateway?: Gateway; again?: boolean; againMs?: number } = {}) {
+  constructor(driver: Driver, options: { gateway?: Gateway; again?: boolean; againMs?: number } = {}) {
     const { gateway = new Gateway(), again = false, againMs = 20 } = options;
     this.gateway = gateway;
-    this.#ended = this.#run(create(schema.parse(config)), again ? againMs : null);
+    this.#ended = this.#run(driver, again ? againMs : null);
   }
 
   /** @param againMs wait before the next try; null: none follows */
