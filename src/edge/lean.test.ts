@@ -60,7 +60,7 @@ for (const type of Object.keys(SINKS).filter((type) => !WITH_PACKAGES.includes(t
 
 test('node-opcua is loaded by what the thread of an OPC UA server runs', () => {
   const thread = `await import('./src/sinks/opcua-server/server.ts')`;
-  assert.ok(packagesOf(loadedBy(thread)).some((place) => place.startsWith('node_modules/node-opcua/')));
+  assert.ok(packagesOf(loadedBy(thread)).some((place) => place.includes('node_modules/node-opcua/')));
 });
 
 for (const [room, registry] of Object.entries({ drivers: DRIVERS, processors: PROCESSORS })) {
