@@ -43,6 +43,13 @@ test('offline only when the gateway says so, also while it tries again', () => {
   assert.equal(kindOf({ source_state: 'stopped' }), 'offline offline');
   assert.equal(kindOf({ source_state: 'connecting', source_error: 'refused' }), 'offline offline');
   assert.equal(kindOf({ source_state: 'connecting' }), 'now running');
+  assert.equal(kindOf({ source_state: 'silent', source_error: 'no sign of life for 5 s' }), 'now running');
+  assert.equal(kindOf({ source_state: 'silent', last_seen: ago(61) }), 'unknown unknown');
+  assert.equal(kindOf({ source_state: 'misconfigured', state: 'offline' }), 'unknown unknown');
+  assert.match(
+    standingOf(machine({ source_state: 'misconfigured', source_error: 'illegal address' }), NOW).reason ?? '',
+    /^Misconfigured: illegal address$/,
+  );
   assert.equal(kindOf({ source_state: null, last_seen: ago(3600) }), 'unknown unknown');
 });
 

@@ -84,7 +84,8 @@ function pressedEdge(): EdgeStatus {
   };
   const source: SourceStatus = {
     ...{ name: 'lathe', type: 'shdr', machine_id: 'M-FULL', state: 'ok', last_error: null, reconnects: 0 },
-    ...{ reads: 0, latency_ms: null, problems: [] },
+    ...{ reads: 0, latency_ms: null, latency_p95_ms: null, errors: 0, problems: [] },
+    ...{ state_since: time, last_error_at: null, silent_after_seconds: null },
     ...{ last_contact: time, last_reading: time, readings: 884_000, readings_per_second: 2.5, sampling_factor: 4 },
   };
   const log = {

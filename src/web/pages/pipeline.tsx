@@ -8,7 +8,7 @@ import { Empty } from '../components/panel.tsx';
 import { StateMark } from '../components/state-mark.tsx';
 import { useShell } from '../context.ts';
 import { formatCount, formatRate } from '../format.ts';
-import { HOP_MARKS, type Hop, hopsOf, verdictOf } from '../pipeline.ts';
+import { edgeHop, HOP_MARKS, type Hop, hopsOf, verdictOf, worstFirst } from '../pipeline.ts';
 
 export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element {
   const { store, stream } = useShell();
@@ -45,7 +45,9 @@ export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element
           </p>
         </Empty>
       ) : (
-        edges.map((edge) => <EdgeCard key={edge.status.gateway_id} edge={edge} />)
+        worstFirst(edges, (edge) => edgeHop(edge, nowMs)).map((edge) => (
+          <EdgeCard key={edge.status.gateway_id} edge={edge} />
+        ))
       )}
       <HubCard status={status} lettersOpen={query.get('dead_letters') === '1'} />
     </div>
