@@ -185,7 +185,7 @@ const schema = section({
     .describe('A sink of type nats, named nats'),
   status: section({
     host: text('an address of this machine').prefault('127.0.0.1').describe('Address of the status page'),
-    port: port().prefault(8082).describe('Port of /status, /healthz and /metrics'),
+    port: port().prefault(8082).describe('Port of /status (a page, and JSON), /healthz and /metrics'),
   }).prefault({}),
 }).describe('millwright edge');
 
