@@ -62,26 +62,31 @@ export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: numb
   ];
 }
 
+export interface Verdict {
+  readonly state: HopState;
+  readonly sentence: string;
+}
+
 /** One sentence: what the first broken hop is, or that all is well. The nearest to the page hides what lies behind. */
-export function verdictOf(facts: PipelineFacts, nowMs: number): { readonly ok: boolean; readonly sentence: string } {
+export function verdictOf(facts: PipelineFacts, nowMs: number): Verdict {
   const hops = hopsOf(facts, nowMs);
   const page = hops.at(-1);
   if (page !== undefined && page.state === 'broken') {
-    return { ok: false, sentence: 'This page does not hear the hub; what stands below is frozen.' };
+    return { state: 'broken', sentence: 'This page does not hear the hub; what stands below is frozen.' };
   }
   // What nobody tells of is a consequence, not the cause.
   const told = hops.filter((hop) => hop.words !== NOT_TOLD);
   const broken = told.find((hop) => hop.state === 'broken') ?? told.find((hop) => hop.state !== 'ok');
   if (facts.edges.length === 0 && broken?.state !== 'broken') {
-    return { ok: false, sentence: 'No gateway has reported to this hub.' };
+    return { state: 'waiting', sentence: 'No gateway has reported to this hub.' };
   }
   if (broken !== undefined) {
-    const { name, words, advice } = broken;
+    const { name, state, words, advice } = broken;
     const sentence = `First broken hop: ${name === NATS ? NATS : name.toLowerCase()}. ${words}.`;
-    return { ok: false, sentence: advice === undefined ? sentence : `${sentence} ${advice}` };
+    return { state, sentence: advice === undefined ? sentence : `${sentence} ${advice}` };
   }
   const rate = formatRate(facts.status?.readings_per_second);
-  return { ok: true, sentence: `Everything flows: ${rate} readings a second are stored.` };
+  return { state: 'ok', sentence: `Everything flows: ${rate} readings a second are stored.` };
 }
 
 export function isSilent(edge: EdgeReport, nowMs: number): boolean {

@@ -188,11 +188,12 @@ function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStat
 function SourceState({ source, gatewayMs }: { source: SourceStatus; gatewayMs: number }): JSX.Element {
   const problems = source.problems ?? [];
   const since = source.state_since === undefined ? null : formatAge(gatewayMs - Date.parse(source.state_since));
-  const parts = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
-  const words = problems.length === 0 ? source.state : `${source.state}, ${parts}`;
+  const parts = problems.length === 0 ? '' : problems.length === 1 ? ', 1 problem' : `, ${problems.length} problems`;
+  const words = since === null ? source.state : `${source.state} for ${since}`;
   const isTold = problems.some(({ item, reason }) => source.last_error === `${item}: ${reason}`);
+  const hop = sourceHop(source);
   return (
-    <State hop={sourceHop(source)} words={since === null ? words : `${words} for ${since}`}>
+    <State hop={hop} words={words + parts}>
       {problems.length === 0 ? null : (
         <ul class="problems">
           {problems.map(({ item, reason }) => (
@@ -207,6 +208,7 @@ function SourceState({ source, gatewayMs }: { source: SourceStatus; gatewayMs: n
         ago={source.last_error_at ? agoOf(source.last_error_at, gatewayMs) : null}
         isOver={source.state === 'ok'}
       />
+      {hop.advice === undefined ? null : <span class="last-error">{hop.advice}</span>}
     </State>
   );
 }

@@ -22,8 +22,8 @@ export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element
     <div class="pipeline">
       <h1 class="visually-hidden">Pipeline</h1>
       <section class="way card" aria-label="The way of a reading">
-        <p class={verdict.ok ? 'verdict ink-running' : 'verdict ink-hold'}>
-          <StateMark state={verdict.ok ? 'running' : 'hold'} size={20} /> <span>{verdict.sentence}</span>
+        <p class={`verdict ink-${HOP_MARKS[verdict.state]}`}>
+          <StateMark state={HOP_MARKS[verdict.state]} size={20} /> <span>{verdict.sentence}</span>
         </p>
         <ol class="hops">
           {hopsOf(facts, nowMs).map((hop) => (
