@@ -371,7 +371,8 @@ function deviceOf(devices: readonly Device[], { device, url }: MtconnectOptions)
   if (device !== null) {
     const found = devices.find(({ name, uuid }) => name === device || uuid === device);
     if (found !== undefined) return found;
-    throw new MillwrightError('not_found', `${url} has no device ${device}; it has ${names === '' ? 'none' : names}`);
+    const text = `${url} has no device ${device}; it has ${names === '' ? 'none' : names}`;
+    throw new MillwrightError('config_invalid', text);
   }
   const machines = devices.filter(({ isAgent }) => !isAgent);
   const [only] = machines;
