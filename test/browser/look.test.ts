@@ -102,7 +102,7 @@ for (const [width, viewport] of Object.entries(VIEWPORTS)) {
       assert.deepEqual(errors, []);
       if (PICTURES !== undefined) {
         mkdirSync(PICTURES, { recursive: true });
-        await page.screenshot({ path: `${PICTURES}/pipeline-${width}-${colorScheme}.png`, fullPage: true });
+        await troubled.screenshot({ path: `${PICTURES}/pipeline-${width}-${colorScheme}.png` });
       }
       await page.context().close();
     });
@@ -213,6 +213,21 @@ function olderEdge(): { readonly gateway_id: string } {
   };
   return { ...rest, ...older };
 }
+
+test('what a gateway said that is not heard any more is told as what was', async () => {
+  const sent = { ...troubledEdge(), gateway_id: 'EDGE-GONE' };
+  await report(shop.system, sent);
+  const { page } = await visit(browser, `${shop.system.url}/pipeline`);
+  const gone = page.locator('.part', { hasText: 'EDGE-GONE' });
+  await gone.getByText(/Last heard \d+ s ago/).waitFor();
+  const texts = await gone.getByRole('table', { name: 'Sources' }).locator('.part-cell-state').allInnerTexts();
+  assert.ok(
+    texts.every((text) => /^\s*was (ok|silent|failing|misconfigured)/.test(text)),
+    texts.join('\n'),
+  );
+  assert.equal(await gone.locator('.part-cell-state :is(.ink-running, .ink-alarm)').count(), 0);
+  await page.context().close();
+});
 
 test('a gap is told in a sentence, with the time by the clock of the plant', async () => {
   const details = {

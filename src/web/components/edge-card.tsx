@@ -60,8 +60,8 @@ export function EdgeCard({ edge }: { edge: EdgeReport }): JSX.Element {
           ['Running for', formatAge(Date.parse(status.sent_at) - Date.parse(status.started_at))],
         ]}
       />
-      <Sinks sinks={status.sinks} skewMs={edge.clock_offset_seconds * 1000} />
-      <Sources sources={status.sources} skewMs={edge.clock_offset_seconds * 1000} />
+      <Sinks sinks={status.sinks} skewMs={edge.clock_offset_seconds * 1000} isOld={silent} />
+      <Sources sources={status.sources} skewMs={edge.clock_offset_seconds * 1000} isOld={silent} />
     </section>
   );
 }
@@ -85,9 +85,11 @@ function LogDepth({ log, sinks }: { log: LogStatus; sinks: readonly SinkStatus[]
 interface RowsProps {
   /** Gateway's clock minus the hub's: its times are shown as ages by the hub's clock. */
   readonly skewMs: number;
+  /** The gateway is not heard: what it said is told as what was. */
+  readonly isOld: boolean;
 }
 
-function Sinks({ sinks, skewMs }: RowsProps & { sinks: readonly SinkStatus[] }): JSX.Element | null {
+function Sinks({ sinks, skewMs, isOld }: RowsProps & { sinks: readonly SinkStatus[] }): JSX.Element | null {
   const { store } = useShell();
   if (sinks.length === 0) return null;
   return (
@@ -110,7 +112,7 @@ function Sinks({ sinks, skewMs }: RowsProps & { sinks: readonly SinkStatus[] }):
           {worstFirst(sinks, sinkHop).map((sink) => (
             <tr key={sink.name}>
               <Name name={sink.name} type={sink.type} />
-              <State hop={sinkHop(sink)} words={sink.state}>
+              <State hop={sinkHop(sink)} words={sink.state} isOld={isOld}>
                 <LastError error={sink.last_error} ago={null} isOver={sink.state === 'ok'} />
               </State>
               <td data-label="Waiting">
@@ -133,7 +135,7 @@ function Sinks({ sinks, skewMs }: RowsProps & { sinks: readonly SinkStatus[] }):
   );
 }
 
-function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStatus[] }): JSX.Element | null {
+function Sources({ sources, skewMs, isOld }: RowsProps & { sources: readonly SourceStatus[] }): JSX.Element | null {
   const { store } = useShell();
   if (sources.length === 0) return null;
   const gatewayMs = store.nowMs.value + skewMs;
@@ -159,7 +161,7 @@ function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStat
           {worstFirst(sources, sourceHop).map((source) => (
             <tr key={source.name}>
               <Name name={source.name} type={source.type} />
-              <SourceState source={source} gatewayMs={gatewayMs} />
+              <SourceState source={source} gatewayMs={gatewayMs} isOld={isOld} />
               <td data-label="Machine">
                 <a href={machineHref(source.machine_id)}>{source.machine_id}</a>
               </td>
@@ -185,15 +187,16 @@ function Sources({ sources, skewMs }: RowsProps & { sources: readonly SourceStat
 }
 
 /** The problems that stand, then what went wrong last: that stays in sight after things went well again. */
-function SourceState({ source, gatewayMs }: { source: SourceStatus; gatewayMs: number }): JSX.Element {
+function SourceState(props: { source: SourceStatus; gatewayMs: number; isOld: boolean }): JSX.Element {
+  const { source, gatewayMs, isOld } = props;
   const problems = source.problems ?? [];
   const since = source.state_since === undefined ? null : formatAge(gatewayMs - Date.parse(source.state_since));
   const parts = problems.length === 0 ? '' : problems.length === 1 ? ', 1 problem' : `, ${problems.length} problems`;
-  const words = since === null ? source.state : `${source.state} for ${since}`;
+  const words = since === null || isOld ? source.state : `${source.state} for ${since}`;
   const isTold = problems.some(({ item, reason }) => source.last_error === `${item}: ${reason}`);
   const hop = sourceHop(source);
   return (
-    <State hop={hop} words={words + parts}>
+    <State hop={hop} words={words + parts} isOld={isOld}>
       {problems.length === 0 ? null : (
         <ul class="problems">
           {problems.map(({ item, reason }) => (
@@ -208,7 +211,7 @@ function SourceState({ source, gatewayMs }: { source: SourceStatus; gatewayMs: n
         ago={source.last_error_at ? agoOf(source.last_error_at, gatewayMs) : null}
         isOver={source.state === 'ok'}
       />
-      {hop.advice === undefined ? null : <span class="last-error">{hop.advice}</span>}
+      {hop.advice === undefined || isOld ? null : <span class="last-error">{hop.advice}</span>}
     </State>
   );
 }
@@ -226,12 +229,13 @@ function Name({ name, type }: { name: string; type: string }): JSX.Element {
   );
 }
 
-function State({ hop, words, children }: { hop: Hop; words: string; children: ComponentChildren }): JSX.Element {
-  const mark = HOP_MARKS[hop.state];
+function State(props: { hop: Hop; words: string; isOld: boolean; children: ComponentChildren }): JSX.Element {
+  const { hop, words, isOld, children } = props;
+  const mark = isOld ? 'unknown' : HOP_MARKS[hop.state];
   return (
     <td data-label="State" class="part-cell-state">
       <span class={`ink-${mark}`}>
-        <StateMark state={mark} /> {words}
+        <StateMark state={mark} /> {isOld ? `was ${words}` : words}
       </span>
       {children}
     </td>
