@@ -9,7 +9,8 @@ export class Latencies {
 
   /** Milliseconds. */
   add(latencyMs: number): void {
-    this.#newest[this.#next] = latencyMs;
+    // A clock's nanoseconds are nothing to show.
+    this.#newest[this.#next] = Math.round(latencyMs * 1_000) / 1_000;
     this.#next = (this.#next + 1) % ANSWERS_MAX;
   }
 
