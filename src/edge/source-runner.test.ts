@@ -417,8 +417,11 @@ interface Watched {
 }
 
 /** A source whose runs end as the test says, watched as the edge does it. */
-async function watch(test: TestContext, own: Partial<SensorSettings> = {}): Promise<Watched> {
-  const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
+async function watch(
+  test: TestContext,
+  own: Partial<SensorSettings> = {},
+  clock: ManualClock = new ManualClock('2026-01-01T08:00:00.000000Z'),
+): Promise<Watched> {
   const readings: Reading[] = [];
   const stop = new AbortController();
   let runs = 0;
@@ -558,6 +561,31 @@ test('silent_after is the judge where it is given, of every source', async (t) =
   assert.equal(status().state, 'ok');
   await clock.step(1);
   assert.equal(status().state, 'silent');
+});
+
+test('an edge that was itself stopped takes that for no silence, nor for a driver that hangs', async (t) => {
+  class StoppedClock extends ManualClock {
+    stoppedMs = 0;
+
+    override monotonicMs(): number {
+      return super.monotonicMs() + this.stoppedMs;
+    }
+  }
+  const clock = new StoppedClock('2026-01-01T08:00:00.000000Z');
+  const watched = await watch(t, { silentAfterMs: 2_000 }, clock);
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.equal(watched.status().state, 'connecting');
+  watched.context().connected();
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.equal(watched.status().state, 'ok');
+  await clock.step(2_001);
+  assert.equal(watched.status().state, 'silent', 'nobody has spoken since');
+  await clock.step(1_000);
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.deepEqual([watched.status().state, watched.status().errors], ['silent', 1], 'it was so before');
 });
 
 test('a driver that waits for room in the log does not make its source silent', async (t) => {

@@ -31,6 +31,8 @@ export const RECONNECT_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
 export const POLL_INTERVAL_MS_MAX = 1_000;
 /** How often it is looked whether a source has fallen silent. */
 export const WATCH_INTERVAL_MS = 1_000;
+/** The edge that looks so much later than it meant to was itself stopped, or busy: it has not listened. */
+export const WATCH_LATE_MS_MAX = 3_000;
 
 export interface SourceRunnerOptions {
   readonly sensor: SensorSettings;
@@ -102,6 +104,11 @@ export class SourceRunner {
       await clock.sleep(this.#backoff.nextMs(isMisconfigured ? RECONNECT_LIMITS.maxMs : 0), own.signal);
     }
     this.#standing.stopped();
+  }
+
+  /** The edge has not listened: whether a source that was not silent before was so meanwhile nobody knows. */
+  excuse(): void {
+    if (this.#silentSinceMs === undefined) this.#standing.excuse();
   }
 
   /** Tells when the source has fallen silent, or does not connect. */
@@ -308,12 +315,18 @@ function isState(reading: Reading): reading is MachineEvent {
 
 /** Looks at every source again and again, until aborted. `sources` is asked each time. */
 export async function watchSources(
-  sources: () => readonly Pick<SourceRunner, 'look'>[],
+  sources: () => readonly Pick<SourceRunner, 'look' | 'excuse'>[],
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
+  let dueMs = clock.monotonicMs();
   while (!signal.aborted) {
-    for (const source of sources()) source.look();
+    const isLate = clock.monotonicMs() - dueMs > WATCH_LATE_MS_MAX;
+    for (const source of sources()) {
+      if (isLate) source.excuse();
+      source.look();
+    }
+    dueMs = clock.monotonicMs() + WATCH_INTERVAL_MS;
     await clock.sleep(WATCH_INTERVAL_MS, signal);
   }
 }

@@ -61,7 +61,7 @@ export class SourceStanding {
   #lastErrorMs = 0;
   #lastContactMs: number | null = null;
   #lastReadingMs: number | null = null;
-  /** Silence is counted from here: the last contact, or the end of a wait that was ours. */
+  /** Silence is counted from here: the last contact, or the end of a time in which nobody listened. */
   #quietMs = 0;
   /** So many times the driver waits for room in the log: then silence is ours, not the source's. */
   #waits = 0;
@@ -126,6 +126,11 @@ export class SourceStanding {
   goesOn(): void {
     this.#waits -= 1;
     this.#quietMs = this.#clock.monotonicMs();
+  }
+
+  /** Silence and hanging are counted from now on. */
+  excuse(): void {
+    this.#quietMs = this.#triedMs = this.#clock.monotonicMs();
   }
 
   /** @returns whether that is news */
