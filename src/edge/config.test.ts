@@ -38,6 +38,18 @@ test('a sink begins at the oldest batch and drains as fast as it goes, unless it
   for (const [keys, message] of wrong) await assert.rejects(read(keys), { code: 'config_invalid', message });
 });
 
+test('how long a sensor may be quiet is its own, and left to its kind unless it is told', async () => {
+  const settingsFor = async (keys: string): Promise<number | undefined> => {
+    const text = `agent: { machine_id: A }\nsensors:\n  - { name: s, type: simulator${keys} }\n`;
+    const { settings } = await readEdgeConfig({ file: 'edge.yaml', text, environment: {} });
+    return settings.sensors[0]?.silentAfterMs;
+  };
+  assert.equal(await settingsFor(''), undefined);
+  assert.equal(await settingsFor(', silent_after: 8h'), 28_800_000);
+  const tooShort = { code: 'config_invalid', message: /edge\.yaml:3: sensors\[0\]\.silent_after: found "10ms"/ };
+  await assert.rejects(settingsFor(', silent_after: 10ms'), tooShort);
+});
+
 test('an edge that serves has the compilers, and the memory that they take; others have neither', async () => {
   const { settings: lean } = await read('');
   assert.equal(lean.control.memoryBytesMax, 256 * 2 ** 20);

@@ -44,6 +44,12 @@ const sensorKeys = z.looseObject(
     enabled: flag().prefault(true).describe('false: as if it were not here'),
     machine_id: name().optional().describe('Machine it reads; default: agent.machine_id'),
     sampling_rate: samplingRate.optional().describe('Time between two samples; default: agent.sampling_rate'),
+    silent_after: duration({ minMs: 1_000, maxMs: 31 * 86_400_000 })
+      .optional()
+      .describe(
+        'How long it may give no sign of life before it is shown as silent; default: three of its sampling intervals or ' +
+          'heartbeats, at least 10s, and for sources that have neither (files, adapters without a heartbeat) never',
+      ),
     priority: number({ min: 0.01, max: 100 })
       .prefault(1)
       .describe('When sampling must be thinned: how much a lost sample counts against one of the other sensors'),
@@ -179,7 +185,7 @@ const schema = section({
     .describe('A sink of type nats, named nats'),
   status: section({
     host: text('an address of this machine').prefault('127.0.0.1').describe('Address of the status page'),
-    port: port().prefault(8082).describe('Port of /status, /healthz and /metrics'),
+    port: port().prefault(8082).describe('Port of /status (a page, and JSON), /healthz and /metrics'),
   }).prefault({}),
 }).describe('millwright edge');
 
@@ -276,7 +282,8 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
 }
 
 async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SensorSettings> {
-  const { name, type, enabled: _enabled, machine_id, sampling_rate, priority, ...own } = config.sensors[index]!;
+  const sensor = config.sensors[index]!;
+  const { name, type, enabled: _enabled, machine_id, sampling_rate, silent_after, priority, ...own } = sensor;
   const { schema: ownSchema } = await DRIVERS[type]!.schema();
   const options = checkConfig(document, ownSchema, { value: own, at: ['sensors', index] });
   return {
@@ -284,6 +291,7 @@ async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index:
     type,
     machineId: machine_id ?? config.agent.machine_id,
     samplingIntervalMs: sampling_rate ?? config.agent.sampling_rate,
+    ...(silent_after !== undefined && { silentAfterMs: silent_after }),
     priority,
     options,
   };

@@ -29,15 +29,14 @@ import { Holds, readMemory } from './read-memory.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
-import { SourceRunner } from './source-runner.ts';
+import { SourceRunner, watchSources } from './source-runner.ts';
 import { edgeState, unhealthyReason } from './state.ts';
 import { StatusServer, type StatusSource } from './status-server.ts';
 
 /** How long each step of a graceful stop may take; together less than ten seconds. */
 export const STOP_LIMITS = { sourcesMs: 1_500, logMs: 2_500, sinksMs: 3_000, closeMs: 1_000 } as const;
-/** Silence of all sources after which the edge is not healthy; more where sampling is slow. */
+/** The edge is not healthy when no source works for longer than this. */
 const SILENT_MS_MAX = 10_000;
-const SILENT_INTERVALS_MAX = 5;
 
 export interface EdgeParts {
   readonly clock: Clock;
@@ -141,6 +140,7 @@ class Edge implements StatusSource, PressureSource {
     const sourcesEnd = this.#stopSources.signal;
     this.#runningSources = Promise.all([
       ...this.#sources.map((source) => source.run(sourcesEnd)),
+      watchSources(() => this.#sources, clock, sourcesEnd),
       this.#control.run(sourcesEnd),
     ]);
     this.#tellingGaps = tellGaps({ log: this.#log, machineIds, clock, logger }, sourcesEnd);
@@ -196,13 +196,12 @@ class Edge implements StatusSource, PressureSource {
   unhealthyReason(): string | undefined {
     const nowMs = this.#parts.clock.monotonicMs();
     const newestMs = Math.max(this.#startedMs, ...this.#sources.map((source) => source.lastContactMs ?? 0));
-    const intervalMsMax = Math.max(0, ...this.#settings.sensors.map((sensor) => sensor.samplingIntervalMs));
     return unhealthyReason({
       stopping: this.#stopSources.signal.aborted,
       logError: this.#logError(),
-      sources: this.#sources.length,
+      sources: this.#sources.map((source) => source.status()),
       silentMs: nowMs - newestMs,
-      silentMsMax: Math.max(SILENT_MS_MAX, SILENT_INTERVALS_MAX * intervalMsMax),
+      silentMsMax: SILENT_MS_MAX,
     });
   }
 

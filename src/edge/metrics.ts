@@ -1,6 +1,7 @@
 /** The edge's status as metrics of Prometheus. */
 import type { Metric, MetricPoint } from '../base/prometheus.ts';
-import { EDGE_STATES, type EdgeStatus, type LogStatus } from '../model/status.ts';
+import { EDGE_STATES, type EdgeStatus, type LogStatus, SOURCE_STATES } from '../model/status.ts';
+import { microsOf } from '../model/time.ts';
 
 /**
  * What a sync costs a flash card beyond the bytes themselves: half a page of 4 KiB at the end of the file, and two blocks
@@ -20,38 +21,58 @@ export function edgeMetrics(status: EdgeStatus, delivered: ReadonlyMap<string, n
   ];
 }
 
-function sourceMetrics({ sources }: EdgeStatus): Metric[] {
-  const each = (value: (source: EdgeStatus['sources'][number]) => number): MetricPoint[] => {
-    return sources.map((source) => ({
-      labels: { source: source.name, machine: source.machine_id },
-      value: value(source),
-    }));
+function sourceMetrics({ sources, sent_at }: EdgeStatus): Metric[] {
+  type Source = EdgeStatus['sources'][number];
+  const labelsOf = ({ name, machine_id }: Source): { source: string; machine: string } => {
+    return { source: name, machine: machine_id };
   };
+  const metric = (
+    type: 'gauge' | 'counter',
+    name: string,
+    help: string,
+    value: (source: Source) => number | null,
+  ): Metric => {
+    const points = sources.flatMap((source): MetricPoint[] => {
+      const known = value(source);
+      return known === null ? [] : [{ labels: labelsOf(source), value: known }];
+    });
+    return { name: `millwright_source_${name}`, help, type, points };
+  };
+  const states = sources.flatMap((source) =>
+    SOURCE_STATES.map((state) => {
+      return { labels: { ...labelsOf(source), state }, value: Number(source.state === state) };
+    }),
+  );
+  const sentMicros = microsOf(sent_at);
+  const secondsSince = (time: string | null): number | null => {
+    return time === null ? null : Math.max(0, (sentMicros - microsOf(time)) / 1e6);
+  };
+  const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
   return [
-    {
-      name: 'millwright_source_up',
-      help: '1 while the source is connected.',
-      type: 'gauge',
-      points: each((source) => Number(source.state === 'ok')),
-    },
-    {
-      name: 'millwright_source_readings_total',
-      help: 'Readings taken from the source.',
-      type: 'counter',
-      points: each((source) => source.readings),
-    },
-    {
-      name: 'millwright_source_reconnects_total',
-      help: 'How often the source was connected again.',
-      type: 'counter',
-      points: each((source) => source.reconnects),
-    },
-    {
-      name: 'millwright_source_sampling_factor',
-      help: 'One sample is kept where there would be so many; 1 while sampling is not thinned.',
-      type: 'gauge',
-      points: each((source) => source.sampling_factor),
-    },
+    { name: 'millwright_source_state', help: '1 for the state the source is in.', type: 'gauge', points: states },
+    metric('gauge', 'up', '1 while the source is connected and heard.', ({ state }) => Number(state === 'ok')),
+    metric('gauge', 'problems', 'Parts of the source that cannot be read.', ({ problems }) => problems.length),
+    metric('gauge', 'reading_age_seconds', 'Since the last reading.', (one) => secondsSince(one.last_reading)),
+    metric('gauge', 'contact_age_seconds', 'Since the last sign of life.', (one) => secondsSince(one.last_contact)),
+    metric('counter', 'readings_total', 'Readings taken from the source.', ({ readings }) => readings),
+    metric('counter', 'reads_total', 'Requests that the source answered.', ({ reads }) => reads),
+    metric(
+      'counter',
+      'errors_total',
+      'Lost and refused connections, unanswered requests, unreadable parts, silences.',
+      ({ errors }) => errors,
+    ),
+    metric('gauge', 'latency_seconds', 'How long the newest answer took.', (one) => seconds(one.latency_ms)),
+    metric('gauge', 'latency_p95_seconds', 'How long 95 of the newest 100 answers took at most.', (one) =>
+      seconds(one.latency_p95_ms),
+    ),
+    metric('counter', 'reconnects_total', 'How often the source was connected again.', ({ reconnects }) => reconnects),
+    metric(
+      'gauge',
+      'sampling_factor',
+      'One sample is kept where there would be so many; 1 while sampling is not thinned.',
+      (source) => source.sampling_factor,
+    ),
   ];
 }
 

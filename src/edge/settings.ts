@@ -9,6 +9,8 @@ export interface SensorSettings {
   readonly type: string;
   readonly machineId: string;
   readonly samplingIntervalMs: number;
+  /** How long it may give no sign of life; left out: by its interval or heartbeat, if it has one. */
+  readonly silentAfterMs?: number;
   /** How much a lost sample counts against one of other sensors, when sampling is thinned. */
   readonly priority: number;
   /** The driver's own slice, already checked by its schema. */

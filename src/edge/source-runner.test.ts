@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { until } from '../../test/support/until.ts';
 import { type Clock, now, systemClock } from '../base/clock.ts';
 import { MillwrightError } from '../base/errors.ts';
@@ -7,8 +7,12 @@ import { silentLogger } from '../base/logger.ts';
 import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { samplingFactorOf } from '../model/merge.ts';
 import type { MachineEvent, Reading, Sample } from '../model/reading.ts';
+import type { SourceStatus } from '../model/status.ts';
+import { timestampOf } from '../model/time.ts';
 import type { Driver, DriverContext } from '../ports/driver.ts';
-import { RECONNECT_LIMITS, SourceRunner } from './source-runner.ts';
+import type { SensorSettings } from './settings.ts';
+import { RECONNECT_LIMITS, SourceRunner, watchSources } from './source-runner.ts';
+import { CONNECTING_MS_MAX, PROBLEMS_MAX, SourceStanding } from './source-standing.ts';
 
 /** What a driver does in its n-th run; the last step stops the runner. */
 type Step = (context: DriverContext, runner: SourceRunner) => void | Promise<void>;
@@ -357,14 +361,325 @@ test('what cannot be read is shown with its reason until it can, or the connecti
     (context, runner) => {
       context.connected();
       context.answered(12);
+      context.answered(null);
       context.problem('r4', 'illegal data address');
       context.problem('r5', 'device failure');
+      context.problem('r5', 'device busy');
       context.problem('r5', null);
       shown = runner.status().problems;
     },
     () => {},
   ]);
   assert.deepEqual(shown, [{ item: 'r4', reason: 'illegal data address' }]);
-  const { reads, latency_ms, problems } = runner.status();
-  assert.deepEqual({ reads, latency_ms, problems }, { reads: 1, latency_ms: 12, problems: [] });
+  const { reads, latency_ms, problems, errors } = runner.status();
+  // One unanswered request, two parts, one lost connection.
+  assert.deepEqual({ reads, latency_ms, problems, errors }, { reads: 1, latency_ms: 12, problems: [], errors: 4 });
+});
+
+test('of more parts than can be kept apart the first are shown, and each can still be cleared', async () => {
+  let shown = 0;
+  await run([
+    (context, runner) => {
+      context.connected();
+      for (let part = 0; part < 2 * PROBLEMS_MAX; part += 1) context.problem(`r${part}`, 'no');
+      context.problem('r0', null);
+      shown = runner.status().problems.length;
+    },
+    () => {},
+  ]);
+  assert.equal(shown, PROBLEMS_MAX - 1);
+});
+
+test('the latency is that of the newest answer, and of 95 in 100 of the newest hundred', async () => {
+  let during: SourceStatus | undefined;
+  await run([
+    (context, runner) => {
+      context.connected();
+      for (let answer = 0; answer < 100; answer += 1) context.answered(9_999);
+      for (let answer = 1; answer <= 100; answer += 1) context.answered(answer);
+      during = runner.status();
+    },
+    () => {},
+  ]);
+  assert.deepEqual([during?.latency_ms, during?.latency_p95_ms, during?.reads], [100, 95, 200]);
+});
+
+interface Watched {
+  readonly clock: ManualClock;
+  readonly runner: SourceRunner;
+  readonly events: MachineEvent[];
+  /** What the driver is doing now. */
+  readonly context: () => DriverContext;
+  readonly end: (error?: MillwrightError) => Promise<void>;
+  readonly status: () => SourceStatus;
+  /** Room in the log, as the test has it. */
+  room: Promise<void> | undefined;
+}
+
+/** A source whose runs end as the test says, watched as the edge does it. */
+async function watch(
+  test: TestContext,
+  own: Partial<SensorSettings> = {},
+  clock: ManualClock = new ManualClock('2026-01-01T08:00:00.000000Z'),
+): Promise<Watched> {
+  const readings: Reading[] = [];
+  const stop = new AbortController();
+  let runs = 0;
+  let context: DriverContext | undefined;
+  let finish = (_error?: MillwrightError): void => {};
+  const driver: Driver = {
+    run: (given) => {
+      runs += 1;
+      context = given;
+      return new Promise((resolve, reject) => {
+        finish = (error) => (error === undefined ? resolve() : reject(error));
+      });
+    },
+  };
+  const sensor = { name: 'lathe', type: 'x', machineId: 'CNC-001', samplingIntervalMs: 100, priority: 1, options: {} };
+  const watched: Watched = {
+    ...{ clock, room: undefined },
+    get runner() {
+      return runner;
+    },
+    get events() {
+      return readings.filter((one): one is MachineEvent => one.kind === 'event' && one.event_type === 'connection');
+    },
+    context: () => context!,
+    status: () => runner.status(),
+    end: async (error) => {
+      const before = clock.sleepers;
+      finish(error);
+      await until(() => clock.sleepers > before);
+    },
+  };
+  const runner: SourceRunner = new SourceRunner({
+    sensor: { ...sensor, ...own },
+    accept: (reading) => void readings.push(reading),
+    room: () => watched.room,
+    ...{ driver, clock, random: () => 1, logger: silentLogger },
+  });
+  const running = Promise.all([runner.run(stop.signal), watchSources(() => [runner], clock, stop.signal)]);
+  await until(() => runs === 1);
+  test.after(async () => {
+    stop.abort();
+    finish();
+    await running;
+  });
+  return watched;
+}
+
+test('a polled source that is not heard for ten seconds is silent while nothing happens, and speaks again', async (t) => {
+  const watched = await watch(t);
+  const { clock, context, status } = watched;
+  context().connected();
+  context().samplingIntervalMs();
+  emitSample(context());
+  await clock.step(10_000);
+  assert.deepEqual([status().state, status().silent_after_seconds], ['ok', 10]);
+  await clock.step(32_000);
+  const { state, state_since, last_error, last_error_at, last_contact, errors } = status();
+  const heard = '2026-01-01T08:00:00.000000Z';
+  assert.deepEqual(
+    { state, state_since, last_error, last_error_at, last_contact, errors },
+    {
+      ...{ state: 'silent', last_error: 'no sign of life for 42 s', errors: 1 },
+      ...{ state_since: heard, last_error_at: heard, last_contact: heard },
+    },
+  );
+  context().answered(null);
+  assert.equal(status().state, 'silent', 'a request that was not answered is no sign of life');
+  emitSample(context());
+  assert.equal(status().state, 'ok');
+  assert.equal(status().state_since, '2026-01-01T08:00:42.000000Z');
+  await clock.step(5_000);
+  assert.deepEqual([status().last_error, status().last_error_at], ['was silent for 42 s', heard], 'it stays readable');
+  assert.deepEqual(
+    watched.events.map(({ timestamp, text, details }) => ({ timestamp, text, details })),
+    [
+      // Of the time when it was heard: the event itself must not look like a sign of life.
+      { timestamp: heard, text: 'no sign of life for 11 s', details: { silent: true } },
+      {
+        timestamp: '2026-01-01T08:00:42.000000Z',
+        text: 'was silent for 42 s',
+        details: { silent: false, silent_seconds: 42 },
+      },
+    ],
+  );
+});
+
+test('a driver that knows when the next sign of life is due says so, and is not called silent before', async (t) => {
+  const { clock, context, status } = await watch(t);
+  context().connected();
+  context().samplingIntervalMs();
+  assert.equal(status().silent_after_seconds, 10);
+  context().alive(60_000);
+  assert.equal(status().silent_after_seconds, 180, 'the driver knows that the next sign is due later');
+  await clock.step(180_000);
+  assert.equal(status().state, 'ok');
+  await clock.step(1);
+  assert.equal(status().state, 'silent');
+});
+
+test('silence is judged by the interval that thinning has made of it', async (t) => {
+  const { context, status, runner } = await watch(t, { samplingIntervalMs: 5_000 });
+  context().connected();
+  context().samplingIntervalMs();
+  assert.equal(status().silent_after_seconds, 15);
+  // No poll is made slower than once a second: what is left of the factor is merged.
+  runner.setSamplingFactor(64);
+  context().samplingIntervalMs();
+  assert.equal(status().silent_after_seconds, 15);
+});
+
+test('a source that reports on change is judged by its heartbeat, if it has one, and for each connection anew', async (t) => {
+  const { clock, context, status, end } = await watch(t);
+  context().connected();
+  emitSample(context());
+  context().alive();
+  await clock.step(3_600_000);
+  const { state, silent_after_seconds, last_reading } = status();
+  assert.deepEqual(
+    { state, silent_after_seconds, last_reading },
+    { state: 'ok', silent_after_seconds: null, last_reading: '2026-01-01T08:00:00.000000Z' },
+  );
+  context().alive(5_000);
+  await clock.step(15_001);
+  assert.equal(status().state, 'silent');
+  await end();
+  await clock.step(RECONNECT_LIMITS.firstMs);
+  context().connected();
+  assert.equal(status().silent_after_seconds, null);
+});
+
+test('silent_after is the judge where it is given, of every source', async (t) => {
+  const { clock, context, status } = await watch(t, { silentAfterMs: 2_000 });
+  context().connected();
+  context().samplingIntervalMs();
+  context().alive(60_000);
+  await clock.step(2_000);
+  assert.equal(status().state, 'ok');
+  await clock.step(1);
+  assert.equal(status().state, 'silent');
+});
+
+test('an edge that was itself stopped takes that for no silence, nor for a driver that hangs', async (t) => {
+  class StoppedClock extends ManualClock {
+    stoppedMs = 0;
+
+    override monotonicMs(): number {
+      return super.monotonicMs() + this.stoppedMs;
+    }
+  }
+  const clock = new StoppedClock('2026-01-01T08:00:00.000000Z');
+  const watched = await watch(t, { silentAfterMs: 2_000 }, clock);
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.equal(watched.status().state, 'connecting');
+  watched.context().connected();
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.equal(watched.status().state, 'ok');
+  await clock.step(2_001);
+  assert.equal(watched.status().state, 'silent', 'nobody has spoken since');
+  await clock.step(1_000);
+  clock.stoppedMs += 60_000;
+  await clock.step(1_000);
+  assert.deepEqual([watched.status().state, watched.status().errors], ['silent', 1], 'it was so before');
+});
+
+test('a driver that waits for room in the log does not make its source silent', async (t) => {
+  const watched = await watch(t);
+  const { clock, context, status } = watched;
+  context().connected();
+  context().samplingIntervalMs();
+  const room = Promise.withResolvers<void>();
+  watched.room = room.promise;
+  const waiting = context().room();
+  await clock.step(60_000);
+  assert.equal(status().state, 'ok');
+  room.resolve();
+  await waiting;
+  await clock.step(10_000);
+  assert.equal(status().state, 'ok');
+  await clock.step(1);
+  assert.equal(status().state, 'silent');
+});
+
+test('what only a person can mend is misconfigured, and tried again slowly at once', async (t) => {
+  const { clock, context, status, end } = await watch(t);
+  await end(new MillwrightError('config_invalid', 'register 4: illegal data address'));
+  assert.deepEqual([status().state, status().last_error], ['misconfigured', 'register 4: illegal data address']);
+  const first = context();
+  await clock.step(RECONNECT_LIMITS.maxMs - 1);
+  assert.equal(context(), first);
+  assert.equal(status().state_since, '2026-01-01T08:00:00.000000Z');
+  await clock.step(1);
+  assert.equal(status().state, 'misconfigured', 'a try that is under way mends nothing yet');
+  context().connected();
+  assert.equal(status().state, 'ok');
+  assert.equal(status().last_error, 'register 4: illegal data address', 'it stays readable');
+});
+
+test('a source that fails is failing since its first failure, also while it is tried', async (t) => {
+  const { clock, context, status, end } = await watch(t);
+  assert.equal(status().state, 'connecting');
+  await clock.step(5_000);
+  await end(new MillwrightError('connection_failed', 'refused'));
+  await clock.step(1_500);
+  await end(new MillwrightError('connection_failed', 'refused again'));
+  await clock.step(500);
+  const { state, state_since, last_error, last_error_at, errors } = status();
+  assert.deepEqual(
+    { state, state_since, last_error, last_error_at, errors },
+    {
+      ...{ state: 'failing', last_error: 'refused again', errors: 2 },
+      ...{ state_since: '2026-01-01T08:00:05.000000Z', last_error_at: '2026-01-01T08:00:06.500000Z' },
+    },
+  );
+  await clock.step(1_500);
+  context().connected();
+  await clock.step(10_000);
+  assert.deepEqual([status().state, status().last_error], ['ok', 'refused again']);
+});
+
+test('a driver that neither connects nor gives up is seen to fail', async (t) => {
+  const watched = await watch(t);
+  const { clock, context, status } = watched;
+  await clock.step(CONNECTING_MS_MAX);
+  assert.equal(status().state, 'connecting');
+  await clock.step(12_000);
+  const { state, last_error, errors } = status();
+  assert.deepEqual(
+    { state, last_error, errors },
+    { state: 'failing', last_error: 'has not connected for 42 s', errors: 1 },
+  );
+  context().connected();
+  assert.equal(status().state, 'ok');
+  assert.deepEqual(watched.events, []);
+});
+
+test('a connection that ends in a silence is lost, and does not speak again', async (t) => {
+  const watched = await watch(t);
+  const { clock, context, status, end } = watched;
+  context().connected();
+  context().samplingIntervalMs();
+  await clock.step(20_000);
+  await end(new MillwrightError('connection_failed', 'reset by peer'));
+  assert.deepEqual([status().state, status().last_error, status().errors], ['failing', 'reset by peer', 2]);
+  await clock.step(RECONNECT_LIMITS.firstMs);
+  context().connected();
+  assert.deepEqual(
+    watched.events.map(({ details }) => details),
+    [{ silent: true }, { connected: false }, { connected: true }],
+  );
+});
+
+test('ages stay true when the clock of the gateway is set', async () => {
+  let wallMicros = 0;
+  const clock: Clock = { ...systemClock, nowMicros: () => wallMicros, monotonicMs: () => 0 };
+  const standing = new SourceStanding({ clock, silentAfterMs: undefined });
+  standing.connected();
+  wallMicros = 1.75e15;
+  assert.equal(standing.status().last_contact, timestampOf(1.75e15), 'not of the year 1970');
 });

@@ -57,6 +57,37 @@ test('status, metrics and health are answered', async (context) => {
   assert.equal(await health.text(), 'healthy\n');
 });
 
+test('who prefers HTML is given a page, and everybody else what there always was', async (context) => {
+  const url = await open(context);
+  const typeFor = async (accept: string, path = '/status'): Promise<string | null> => {
+    return (await fetch(url + path, { headers: { accept } })).headers.get('content-type');
+  };
+  const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+  const json = 'application/json';
+  const html = 'text/html; charset=utf-8';
+  assert.equal(await typeFor(browser), html);
+  assert.equal(await typeFor('*/*', '/'), html);
+  for (const accept of ['*/*', json, `${json}, text/html;q=0.5`, 'text/html;q=0', 'nonsense;q=;;,']) {
+    assert.equal(await typeFor(accept), json, accept);
+  }
+  assert.equal(await typeFor(browser, '/status.json'), json);
+  const page = await fetch(url, { headers: { accept: browser } });
+  assert.match(page.headers.get('content-security-policy') ?? '', /^default-src 'none'; /);
+  assert.match(await page.text(), /<title>gw: online<\/title>/);
+  assert.match(await (await fetch(`${url}/status.js`)).text(), /^'use strict';/);
+});
+
+test('a page that cannot be made does not take the edge with it', async (context) => {
+  const status = (): never => {
+    throw new TypeError('x is undefined');
+  };
+  const server = new StatusServer({ status, unhealthyReason: () => undefined, metrics: () => [] });
+  const port = await server.listen('127.0.0.1', 0);
+  context.after(() => server.close());
+  assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 500);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200);
+});
+
 test('what is not healthy says why', async (context) => {
   const health = await fetch(`${await open(context, 'The log cannot be written: no space left')}/healthz`);
   assert.equal(health.status, 503);

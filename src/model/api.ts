@@ -9,7 +9,7 @@ import type {
   Verdict,
 } from './reading.ts';
 import type { MachineState } from './signals.ts';
-import type { EdgeStatus } from './status.ts';
+import type { EdgeStatus, SourceState } from './status.ts';
 import type { Timestamp } from './time.ts';
 
 /** `GET /api/v1/machines` */
@@ -48,8 +48,12 @@ export interface MachineNow {
   readonly last_seen: Timestamp | null;
   /** Of the newest measurement, never later than now; null: it has sent none. */
   readonly last_measurement: Timestamp | null;
-  /** Whether the gateway reaches the machine; null when no gateway has reported on it in the last minute. */
-  readonly source_state: 'ok' | 'connecting' | 'failing' | 'stopped' | null;
+  /**
+   * How the gateway fares with the machine, by the best of its sources; null when no gateway has reported on it in the
+   * last minute, or in words that this hub does not know.
+   */
+  readonly source_state: SourceState | null;
+  /** What is wrong with the first of its sources that is not ok. */
   readonly source_error: string | null;
   readonly gateway_id: string | null;
   /** By signal name, standard and extra. */

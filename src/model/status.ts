@@ -3,32 +3,55 @@ import type { Timestamp } from './time.ts';
 
 export const EDGE_STATES = ['starting', 'online', 'degraded', 'offline', 'draining', 'stopping'] as const;
 /**
- * online: every source and sink works. degraded: some do not. offline: no sink works (readings are kept in the log).
+ * online: every source and sink works. degraded: some do not, or not in every part. offline: no sink works (readings are kept in the log).
  * draining: sinks work and a backlog is being delivered.
  */
 export type EdgeState = (typeof EDGE_STATES)[number];
 
-/** One configured sensor: the driver behind it and how it fares. */
+/**
+ * connecting: the first try is under way. ok: connected, and heard within its time. silent: connected as it seems, and
+ * nothing was heard for longer than it may be. failing: the last try failed or does not end; another follows.
+ * misconfigured: it will not work until a person mends the configuration, or the device.
+ */
+export const SOURCE_STATES = ['connecting', 'ok', 'silent', 'failing', 'misconfigured', 'stopped'] as const;
+export type SourceState = (typeof SOURCE_STATES)[number];
+
+/** One configured sensor: the driver behind it and how it fares. Every time is by the gateway's clock. */
 export interface SourceStatus {
   readonly name: string;
   readonly type: string;
   readonly machine_id: string;
-  /** ok: connected. connecting: a try is under way. failing: the last try failed, another follows. */
-  readonly state: 'connecting' | 'ok' | 'failing' | 'stopped';
+  readonly state: SourceState;
+  readonly state_since: Timestamp;
+  /** Why it is not ok; of one that is ok: what was wrong last, since the start of the edge. */
   readonly last_error: string | null;
-  /** When the source last gave any sign of life (a reading, a heartbeat), by the gateway's clock. */
+  readonly last_error_at: Timestamp | null;
+  /** When the source last gave any sign of life (a reading, an answer, a heartbeat). */
   readonly last_contact: Timestamp | null;
   readonly last_reading: Timestamp | null;
+  /** Without a sign of life for longer it is silent; null: it may be quiet for as long as it likes. */
+  readonly silent_after_seconds: number | null;
   readonly readings: number;
-  /** Requests that were answered, and how long the newest took; 0 and null where the source speaks by itself. */
+  /**
+   * Requests that were answered; how long the newest took, and 95 of the newest 100 at most. 0 and null where the source
+   * speaks by itself.
+   */
   readonly reads: number;
   readonly latency_ms: number | null;
+  readonly latency_p95_ms: number | null;
+  /** What went wrong, counted: lost and refused connections, unanswered requests, unreadable parts, silences. */
+  readonly errors: number;
   /** Parts of the source that cannot be read, while the rest is. */
-  readonly problems: readonly { readonly item: string; readonly reason: string }[];
+  readonly problems: readonly SourceProblem[];
   readonly reconnects: number;
   readonly readings_per_second: number;
   /** 1: every sample. 4: sampling is thinned to a quarter, because the edge is pressed. */
   readonly sampling_factor: number;
+}
+
+export interface SourceProblem {
+  readonly item: string;
+  readonly reason: string;
 }
 
 export interface SinkStatus {

@@ -12,11 +12,14 @@ export class Gateway implements DriverContext {
   /** What cannot be read now, and why. */
   readonly problems: Map<string, string> = new Map<string, string>();
   readonly latenciesMs: number[] = [];
+  unanswered = 0;
   readonly clock: Clock;
   readonly random: Random = seededRandom(1);
   readonly log: Logger = silentLogger;
   intervalMs: number;
   signs = 0;
+  /** When the next sign of life is due, as the driver said last. */
+  nextWithinMs: number | undefined;
   connections = 0;
 
   constructor(options: { machineId?: string; intervalMs?: number; clock?: Clock } = {}) {
@@ -34,12 +37,14 @@ export class Gateway implements DriverContext {
     this.connections += 1;
   }
 
-  alive(): void {
+  alive(nextWithinMs?: number): void {
     this.signs += 1;
+    if (nextWithinMs !== undefined) this.nextWithinMs = nextWithinMs;
   }
 
-  answered(latencyMs: number): void {
-    this.latenciesMs.push(latencyMs);
+  answered(latencyMs: number | null): void {
+    if (latencyMs === null) this.unanswered += 1;
+    else this.latenciesMs.push(latencyMs);
   }
 
   problem(item: string, reason: string | null): void {

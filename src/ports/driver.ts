@@ -21,10 +21,17 @@ export interface DriverContext {
   emit(reading: Reading): void;
   /** The connection stands: the runner forgets the failures before it. Call it once in each `run`. */
   connected(): void;
-  /** The source gave a sign of life that is no reading (a heartbeat). */
-  alive(): void;
-  /** A request was answered after so long. A driver whose source speaks by itself never calls it. */
-  answered(latencyMs: number): void;
+  /**
+   * The source gave a sign of life that is no reading (a heartbeat). A driver that knows when the next one is due, in
+   * milliseconds, says so: then the runner knows silence when it hears it. Without that, and without being polled, a
+   * source may be quiet for as long as it likes.
+   */
+  alive(nextWithinMs?: number): void;
+  /**
+   * A request was answered after so long; null: it was not, or wrongly, and the driver goes on. A driver whose source
+   * speaks by itself never calls it.
+   */
+  answered(latencyMs: number | null): void;
   /**
    * A part of the source cannot be read (a register, a node, a topic, a line), and why, in words for who is to mend it;
    * null: it can again. The rest goes on being read. The runner logs each change, shows what stands in the status, and

@@ -1,5 +1,6 @@
 /** What needs a person now: by severity, then the longest waiting first. Pure. */
 import type { EdgeReport, HubStatus, MachineEventRow, MachineNow } from '../model/api.ts';
+import { sourceHop } from './pipeline.ts';
 import { type ShownState, STALE_AFTER_MS, STATE_LABELS, standingOf } from './standing.ts';
 
 export interface AttentionItem {
@@ -26,6 +27,7 @@ export function attentionOf({ machines, edges, status }: Known, nowMs: number): 
   const items = [
     ...machines.flatMap((machine) => machineItems(machine, nowMs)),
     ...edges.flatMap((edge) => edgeItems(edge, nowMs)),
+    ...edges.flatMap((edge) => sourceItems(edge, machines, nowMs)),
   ];
   if (status?.database === 'failing') {
     items.push({
@@ -67,8 +69,10 @@ function machineItems(machine: MachineNow, nowMs: number): AttentionItem[] {
     case 'offline':
       return [{ ...shared, key, severity: 2, mark: 'offline', text: `Offline: ${reason}`, sinceMs }];
     case 'unknown':
-    case 'stale':
-      return [{ ...shared, key, severity: 2, mark: 'unknown', text: 'Silent', sinceMs: standing.lastSeenMs }];
+    case 'stale': {
+      const text = machine.source_state === 'misconfigured' ? (reason ?? 'Misconfigured') : 'Silent';
+      return [{ ...shared, key, severity: 2, mark: 'unknown', text, sinceMs: standing.lastSeenMs }];
+    }
     case 'dated':
     case 'never':
       return [];
@@ -118,5 +122,26 @@ function edgeItems({ status, received_at: receivedAt }: EdgeReport, nowMs: numbe
     const sinceMs =
       sink.oldest_unsent_age_seconds === null ? null : nowMs - Math.round(sink.oldest_unsent_age_seconds) * 1000;
     return [{ ...shared, key: `sink ${status.gateway_id} ${sink.name}`, severity: 2, mark: 'hold', text, sinceMs }];
+  });
+}
+
+/** Of a machine that is heard otherwise nothing else tells that one of its sources is not, or not in every part. */
+function sourceItems(edge: EdgeReport, machines: readonly MachineNow[], nowMs: number): AttentionItem[] {
+  const { status, clock_offset_seconds: offsetSeconds } = edge;
+  if (nowMs - Date.parse(edge.received_at) > STALE_AFTER_MS) return [];
+  return status.sources.flatMap((source): AttentionItem[] => {
+    const hop = sourceHop(source);
+    const machine = machines.find(({ id }) => id === source.machine_id);
+    const isHeard = machine === undefined || machine.source_state === 'ok';
+    if (hop.state === 'ok' || source.state === 'connecting' || !isHeard) return [];
+    const since = Date.parse(source.state_since) - offsetSeconds * 1000;
+    const isPartly = source.state === 'ok';
+    return [
+      {
+        ...{ key: `source ${status.gateway_id} ${source.name}`, subject: machine?.name ?? source.machine_id },
+        ...{ severity: isPartly ? 3 : 2, mark: 'hold', text: hop.words, href: '/pipeline' },
+        sinceMs: isPartly || Number.isNaN(since) ? null : since,
+      },
+    ];
   });
 }

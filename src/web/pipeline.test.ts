@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EdgeReport, HubStatus, NatsStatus } from '../model/api.ts';
 import type { LogStatus, SinkStatus, SourceStatus } from '../model/status.ts';
-import { hopsOf, verdictOf } from './pipeline.ts';
+import { edgeHop, hopsOf, sourceHop, verdictOf, worstFirst } from './pipeline.ts';
 
 const NOW = Date.parse('2026-01-01T08:00:00Z');
 const STATUS: HubStatus = {
@@ -29,13 +29,18 @@ function edge(said: {
     type: 'shdr',
     machine_id: 'M-1',
     state: 'ok',
+    state_since: '2026-01-01T07:00:00Z',
     last_error: null,
+    last_error_at: null,
     last_contact: null,
+    silent_after_seconds: 10,
     last_reading: null,
     readings: 1,
     reconnects: 0,
     reads: 0,
     latency_ms: null,
+    latency_p95_ms: null,
+    errors: 0,
     problems: [],
     readings_per_second: 10,
     sampling_factor: 1,
@@ -158,4 +163,39 @@ test('a stream that cannot be read is the broken hop, also when no gateway was e
     'NATS: 12\u202f345 messages wait',
     'Database: stores',
   ]);
+});
+
+test('a silent, a misconfigured and a half readable source have sentences of their own, with what to do', () => {
+  const silent = edge({ source: { state: 'silent', last_error: 'no sign of life for 42 s' } });
+  assert.equal(
+    sentence([silent]),
+    'First broken hop: machines. lathe is silent: no sign of life for 42 s. See whether M-1 is on, and its cable and network work.',
+  );
+  const misconfigured = edge({ source: { state: 'misconfigured', last_error: 'illegal data address' } });
+  assert.match(sentence([misconfigured]), /lathe is misconfigured: illegal data address\. Mend it in the gateway’s/);
+  const r4 = { item: 'r4', reason: 'illegal data address' };
+  const partly = edge({ source: { problems: [r4] } });
+  assert.match(sentence([partly]), /1 part of lathe cannot be read: r4 \(illegal data address\)\. Compare/);
+  const worse = edge({ source: { problems: [r4, { item: 'r5', reason: 'device failure' }] } });
+  assert.match(sentence([worse]), /2 parts of lathe cannot be read: r4 \(illegal data address\), …\./);
+  assert.match(sentence([partly, silent]), /^First broken hop: machines\. lathe is silent/);
+});
+
+test('gateways and sources stand worst first; those that are alike stay as they were', () => {
+  const [well, partly] = [edge({}), edge({ source: { problems: [{ item: 'r4', reason: 'no' }] } })];
+  const [silent, unheard] = [edge({ source: { state: 'silent' } }), edge({ heardMs: NOW - 60_000 })];
+  const sorted = worstFirst([well, partly, unheard, silent, { ...well }], (one) => edgeHop(one, NOW));
+  assert.deepEqual(
+    sorted.map((one) => edgeHop(one, NOW).state),
+    ['broken', 'unknown', 'waiting', 'ok', 'ok'],
+  );
+  assert.equal(sorted[3], well);
+});
+
+test('a gateway of last month tells less, and one of next month more: both are shown', () => {
+  const { problems: _, state_since: __, last_error_at: ___, ...older } = edge({}).status.sources[0]!;
+  assert.deepEqual(sourceHop(older as SourceStatus), { name: 'lathe', state: 'ok', words: 'connected' });
+  const newer = { ...older, state: 'calibrating', last_error: 'warm-up' } as unknown as SourceStatus;
+  assert.equal(sourceHop(newer).state, 'unknown');
+  assert.match(sourceHop(newer).words, /lathe is in a state of a newer gateway: warm-up/);
 });

@@ -21,6 +21,8 @@ export interface Hop {
   readonly state: HopState;
   /** A few words: what it does, or what is wrong. */
   readonly words: string;
+  /** What to do about it, as a sentence. */
+  readonly advice?: string;
 }
 
 /** Of a hop of which no gateway speaks. */
@@ -41,7 +43,11 @@ export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: numb
   const sources = heard.flatMap((edge) => edge.status.sources);
   const sinks = heard.flatMap((edge) => edge.status.sinks);
   return [
-    worstOf('Machines', sources.map(sourceHop), `${sources.length} connected`),
+    worstOf(
+      'Machines',
+      sources.map((source) => sourceHop(source)),
+      `${sources.length} connected`,
+    ),
     worstOf(
       'Gateways',
       edges.map((edge) => gatewayHop(edge, nowMs)),
@@ -56,44 +62,86 @@ export function hopsOf({ edges, status, connection }: PipelineFacts, nowMs: numb
   ];
 }
 
+export interface Verdict {
+  readonly state: HopState;
+  readonly sentence: string;
+}
+
 /** One sentence: what the first broken hop is, or that all is well. The nearest to the page hides what lies behind. */
-export function verdictOf(facts: PipelineFacts, nowMs: number): { readonly ok: boolean; readonly sentence: string } {
+export function verdictOf(facts: PipelineFacts, nowMs: number): Verdict {
   const hops = hopsOf(facts, nowMs);
   const page = hops.at(-1);
   if (page !== undefined && page.state === 'broken') {
-    return { ok: false, sentence: 'This page does not hear the hub; what stands below is frozen.' };
+    return { state: 'broken', sentence: 'This page does not hear the hub; what stands below is frozen.' };
   }
   // What nobody tells of is a consequence, not the cause.
   const told = hops.filter((hop) => hop.words !== NOT_TOLD);
   const broken = told.find((hop) => hop.state === 'broken') ?? told.find((hop) => hop.state !== 'ok');
   if (facts.edges.length === 0 && broken?.state !== 'broken') {
-    return { ok: false, sentence: 'No gateway has reported to this hub.' };
+    return { state: 'waiting', sentence: 'No gateway has reported to this hub.' };
   }
-  if (broken !== undefined)
-    return {
-      ok: false,
-      sentence: `First broken hop: ${broken.name === NATS ? NATS : broken.name.toLowerCase()}. ${broken.words}.`,
-    };
+  if (broken !== undefined) {
+    const { name, state, words, advice } = broken;
+    const sentence = `First broken hop: ${name === NATS ? NATS : name.toLowerCase()}. ${words}.`;
+    return { state, sentence: advice === undefined ? sentence : `${sentence} ${advice}` };
+  }
   const rate = formatRate(facts.status?.readings_per_second);
-  return { ok: true, sentence: `Everything flows: ${rate} readings a second are stored.` };
+  return { state: 'ok', sentence: `Everything flows: ${rate} readings a second are stored.` };
 }
 
 export function isSilent(edge: EdgeReport, nowMs: number): boolean {
   return nowMs - Date.parse(edge.received_at) > STALE_AFTER_MS;
 }
 
+/** An edge may be older, and tell no problems, or newer, and be in a state that has no name here. */
 export function sourceHop(source: SourceStatus): Hop {
-  const name = source.name;
+  const { name, last_error: error } = source;
   switch (source.state) {
     case 'ok':
-      return { name, state: 'ok', words: 'connected' };
+      return (source.problems?.length ?? 0) === 0 ? { name, state: 'ok', words: 'connected' } : partlyHop(source);
     case 'connecting':
-      return { name, state: 'waiting', words: `${name} is connecting${because(source.last_error)}` };
+      return { name, state: 'waiting', words: `${name} is connecting${because(error)}` };
+    case 'silent': {
+      const advice = `See whether ${source.machine_id} is on, and its cable and network work.`;
+      return { name, state: 'broken', words: `${name} is silent${because(error)}`, advice };
+    }
     case 'failing':
-      return { name, state: 'broken', words: `${name} cannot be reached${because(source.last_error)}` };
+      return { name, state: 'broken', words: `${name} cannot be reached${because(error)}` };
+    case 'misconfigured': {
+      const advice = 'Mend it in the gateway’s configuration, or at the device.';
+      return { name, state: 'broken', words: `${name} is misconfigured${because(error)}`, advice };
+    }
     case 'stopped':
-      return { name, state: 'broken', words: `${name} has stopped${because(source.last_error)}` };
+      return { name, state: 'broken', words: `${name} has stopped${because(error)}` };
+    default:
+      return { name, state: 'unknown', words: `${name} is in a state of a newer gateway${because(error)}` };
   }
+}
+
+function partlyHop({ name, problems }: SourceStatus): Hop {
+  const [first] = problems;
+  const count = problems.length;
+  const which = first === undefined ? '' : `: ${first.item} (${first.reason})${count > 1 ? ', …' : ''}`;
+  const words = `${count === 1 ? '1 part' : `${count} parts`} of ${name} cannot be read${which}`;
+  const advice = 'Compare the configuration with the device’s own documentation; the rest is read.';
+  return { name, state: 'waiting', words, advice };
+}
+
+/** Broken before doubtful before well; those that are alike stay as they were. */
+export function worstFirst<Item>(items: readonly Item[], hopOf: (item: Item) => Pick<Hop, 'state'>): Item[] {
+  const rank = (item: Item): number => WORST_FIRST.indexOf(hopOf(item).state);
+  return [...items].sort((a, b) => rank(a) - rank(b));
+}
+
+const WORST_FIRST: readonly HopState[] = ['broken', 'unknown', 'waiting', 'ok'];
+
+/** A gateway with all that belongs to it. */
+export function edgeHop(edge: EdgeReport, nowMs: number): Hop {
+  const own = gatewayHop(edge, nowMs);
+  if (own.state === 'unknown') return own;
+  const { sources, sinks } = edge.status;
+  const hops = [own, ...sources.map((source) => sourceHop(source)), ...sinks.map((sink) => sinkHop(sink))];
+  return worstFirst(hops, (hop) => hop)[0] ?? own;
 }
 
 export function sinkHop(sink: SinkStatus): Hop {
@@ -143,11 +191,11 @@ function storeHop(status: HubStatus | null): Hop {
 
 function worstOf(name: string, hops: readonly Hop[], allWell: string): Hop {
   if (hops.length === 0) return { name, state: 'unknown', words: NOT_TOLD };
-  for (const state of ['broken', 'unknown', 'waiting'] as const) {
+  for (const state of WORST_FIRST.slice(0, -1)) {
     const [first, ...others] = hops.filter((hop) => hop.state === state);
     if (first === undefined) continue;
     const more = others.length === 0 ? '' : `, and ${others.length} more`;
-    return { name, state, words: `${first.words}${more}` };
+    return { ...first, name, words: `${first.words}${more}` };
   }
   return { name, state: 'ok', words: allWell };
 }

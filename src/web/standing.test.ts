@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MachineNow } from '../model/api.ts';
+import type { EdgeReport, MachineNow } from '../model/api.ts';
 import { attentionOf } from './attention.ts';
 import { standingOf } from './standing.ts';
 
@@ -43,6 +43,13 @@ test('offline only when the gateway says so, also while it tries again', () => {
   assert.equal(kindOf({ source_state: 'stopped' }), 'offline offline');
   assert.equal(kindOf({ source_state: 'connecting', source_error: 'refused' }), 'offline offline');
   assert.equal(kindOf({ source_state: 'connecting' }), 'now running');
+  assert.equal(kindOf({ source_state: 'silent', source_error: 'no sign of life for 5 s' }), 'now running');
+  assert.equal(kindOf({ source_state: 'silent', last_seen: ago(61) }), 'unknown unknown');
+  assert.equal(kindOf({ source_state: 'misconfigured', state: 'offline' }), 'unknown unknown');
+  assert.match(
+    standingOf(machine({ source_state: 'misconfigured', source_error: 'illegal address' }), NOW).reason ?? '',
+    /^Misconfigured: illegal address$/,
+  );
   assert.equal(kindOf({ source_state: null, last_seen: ago(3600) }), 'unknown unknown');
 });
 
@@ -87,5 +94,36 @@ test('attention: the worst first, then the longest waiting; a fault explains its
   assert.deepEqual(
     items.map(({ subject, text }) => `${subject}: ${text}`),
     ['M-3: emergency stop', 'M-1: SV0401 Servo off', 'M-2: Silent', 'M-0: Hold'],
+  );
+});
+
+test('attention: a misconfigured machine, and a source that fails beside one that works', () => {
+  const source = (name: string, machine_id: string, said: object): object => {
+    return { ...{ name, machine_id, state: 'ok', state_since: ago(100), last_error: null, problems: [] }, ...said };
+  };
+  const status = {
+    gateway_id: 'EDGE-1',
+    sinks: [],
+    sources: [
+      source('adapter', 'M-1', {}),
+      source('meter', 'M-1', { state: 'silent', last_error: 'no sign of life for 42 s' }),
+      source('plc', 'M-2', { state: 'misconfigured', last_error: 'illegal data address' }),
+      source('sdm', 'M-3', { problems: [{ item: 'r4', reason: 'no' }] }),
+    ],
+  };
+  const edge = { status, received_at: ago(1), clock_offset_seconds: 0 } as unknown as EdgeReport;
+  const machines = [
+    machine({ id: 'M-1', name: 'M-1' }),
+    machine({ id: 'M-2', name: 'M-2', source_state: 'misconfigured', source_error: 'illegal data address' }),
+    machine({ id: 'M-3', name: 'M-3' }),
+  ];
+  const items = attentionOf({ machines, edges: [edge], status: null }, NOW);
+  assert.deepEqual(
+    items.map(({ severity, subject, text, href }) => [severity, subject, text, href]),
+    [
+      [2, 'M-1', 'meter is silent: no sign of life for 42 s', '/pipeline'],
+      [2, 'M-2', 'Misconfigured: illegal data address', '/machine/M-2'],
+      [3, 'M-3', '1 part of sdm cannot be read: r4 (no)', '/pipeline'],
+    ],
   );
 });

@@ -54,6 +54,10 @@ export function standingOf(machine: MachineNow, nowMs: number): Standing {
     const reason = machine.source_error ?? 'The gateway cannot reach the machine';
     return { ...facts, kind: 'offline', state: 'offline', sinceMs: lastSeenMs, reason };
   }
+  if (machine.source_state === 'misconfigured') {
+    const reason = `Misconfigured: ${machine.source_error ?? 'the gateway cannot read it as it is configured'}`;
+    return { ...unknownSince, kind: 'unknown', reason };
+  }
   if (lastSeenMs === null) return { ...unknownSince, kind: 'never', reason: 'Nothing was heard of this machine yet' };
   if (newestDataMs !== null && nowMs - newestDataMs > DATED_AFTER_MS) {
     return { ...unknownSince, kind: 'dated', sinceMs: null, reason: 'No recent data' };
@@ -81,6 +85,10 @@ function cannotBeReached(machine: MachineNow): boolean {
       return true;
     case 'connecting':
       return machine.source_error !== null;
+    case 'misconfigured':
+      return false;
+    // Silence is not known to be an end: without a sign of life the state is soon stale, and then unknown.
+    case 'silent':
     case 'ok':
     case null:
       return machine.state === 'offline';

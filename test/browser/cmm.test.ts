@@ -311,7 +311,8 @@ function gateway(waiting: number): EdgeStatus {
   });
   const source: SourceStatus = {
     ...{ name: 'cmm', type: 'files', machine_id: 'CMM-1', state: 'ok', last_error: null, reconnects: 0 },
-    ...{ reads: 0, latency_ms: null, problems: [] },
+    ...{ reads: 0, latency_ms: null, latency_p95_ms: null, errors: 0, problems: [] },
+    ...{ state_since: time, last_error_at: null, silent_after_seconds: null },
     ...{ last_contact: time, last_reading: time, readings: 5, readings_per_second: 2, sampling_factor: 1 },
   };
   const log = {

@@ -1,5 +1,6 @@
 /** Every page in both themes and both widths: nothing axe-core objects to, and nothing wider than the window. */
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { assertAccessible, DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
 import type { EdgeStatus, SinkStatus, SourceStatus } from '../../src/model/status.ts';
@@ -7,6 +8,8 @@ import { ingest, report, startShop } from './shop.ts';
 
 const VIEWPORTS = { desktop: DESKTOP, phone: PHONE };
 const THEMES = ['light', 'dark'] as const;
+/** Where the pictures go, for who wants to see them. */
+const PICTURES = process.env['MILLWRIGHT_PICTURES'];
 const PAGES = [
   { name: 'overview', path: '/', ready: '[data-machine="M-1"]' },
   { name: 'machine', path: '/machine/M-1', ready: '.charts[aria-busy=false] canvas' },
@@ -75,6 +78,93 @@ for (const [width, viewport] of Object.entries(VIEWPORTS)) {
   }
 }
 
+for (const [width, viewport] of Object.entries(VIEWPORTS)) {
+  for (const colorScheme of THEMES) {
+    test(`sources in every state, ${width}, ${colorScheme}`, async () => {
+      await report(shop.system, troubledEdge());
+      const { page, errors } = await visit(browser, `${shop.system.url}/pipeline`, { viewport, colorScheme });
+      await page
+        .getByText(/^First broken hop: machines\. press is silent: no sign of life for 42 s, and 2 more\. See/)
+        .waitFor();
+      const troubled = page.locator('.part', { hasText: 'EDGE-TROUBLE' });
+      const rows = troubled.getByRole('table', { name: 'Sources' }).locator('tbody tr');
+      const texts = await rows.allInnerTexts();
+      assert.deepEqual(
+        texts.map((text) => text.trim().split(/\s/)[0]),
+        ['press', 'meter', 'cmm', 'mill', 'lathe'],
+      );
+      assert.match(texts[0] ?? '', /silent for \d+ s/);
+      assert.match(texts[1] ?? '', /misconfigured for .*illegal data address/s);
+      assert.match(texts[3] ?? '', /ok for .*, 1 problem.*coolant: unit 3, coil 7: exception 4, device failure/s);
+      assert.match(texts[4] ?? '', /last error 2 h \d\d m ago: was silent for 3 m 12 s.*p95 12 ms, 4.412 answers/s);
+      await assertAccessible(page, `${width}, ${colorScheme}`);
+      assert.ok((await overflowPx(page)) <= 0, 'the page is wider than the window');
+      assert.deepEqual(errors, []);
+      if (PICTURES !== undefined) {
+        mkdirSync(PICTURES, { recursive: true });
+        await troubled.screenshot({ path: `${PICTURES}/pipeline-${width}-${colorScheme}.png` });
+      }
+      await page.context().close();
+    });
+  }
+}
+
+function troubledEdge(): EdgeStatus {
+  const pressed = pressedEdge();
+  const ago = (seconds: number): string => new Date(Date.now() - seconds * 1000).toISOString();
+  const source = (name: string, said: Partial<SourceStatus>): SourceStatus => {
+    const heard = { last_contact: ago(0.1), last_reading: ago(0.1), state_since: ago(11_000), reads: 4_412 };
+    const own = { ...{ name, type: 'modbus', machine_id: name.toUpperCase(), latency_ms: 3.2, latency_p95_ms: 12.3 } };
+    return { ...pressed.sources[0]!, ...own, ...heard, sampling_factor: 1, ...said };
+  };
+  return {
+    ...{ ...pressed, gateway_id: 'EDGE-TROUBLE', location: 'Hall 4', state: 'degraded', losses: 0 },
+    log: { ...pressed.log, bytes: 1e6, readings_thinned: 0, readings_dropped: 0 },
+    sources: [
+      source('lathe', { last_error: 'was silent for 3 m 12 s', last_error_at: ago(9_000), errors: 1 }),
+      source('mill', {
+        problems: [{ item: 'coolant', reason: 'unit 3, coil 7: exception 4, device failure' }],
+        ...{ errors: 2, last_error: 'coolant: unit 3, coil 7: exception 4, device failure', last_error_at: ago(70) },
+      }),
+      source('press', {
+        ...{ state: 'silent', state_since: ago(42), last_error: 'no sign of life for 42 s', last_error_at: ago(42) },
+        ...{ last_contact: ago(42), last_reading: ago(42), readings_per_second: 0, errors: 1 },
+      }),
+      source('meter', {
+        ...{
+          state: 'misconfigured',
+          state_since: ago(3_700),
+          last_error_at: ago(12),
+          readings: 0,
+          reads: 0,
+          errors: 124,
+        },
+        last_error: '192.168.10.41:502: unit 5, holding register 3000: exception 2, illegal data address; and 4 more',
+        ...{ last_contact: null, last_reading: null, latency_ms: null, latency_p95_ms: null, readings_per_second: 0 },
+      }),
+      source('cmm', {
+        ...{
+          type: 'files',
+          state: 'failing',
+          state_since: ago(260),
+          last_error_at: ago(4),
+          reads: 0,
+          latency_ms: null,
+        },
+        last_error: 'the folder /mnt/cmm/results cannot be read; it is waited for: ENOENT: no such file or directory',
+        ...{
+          latency_p95_ms: null,
+          readings_per_second: 0,
+          last_contact: ago(260),
+          last_reading: ago(86_400),
+          errors: 9,
+        },
+      }),
+    ],
+    sinks: pressed.sinks.map((sink) => ({ ...sink, lag_batches: 0, lag_readings: 0, drained_in_seconds: null })),
+  };
+}
+
 function pressedEdge(): EdgeStatus {
   const time = new Date().toISOString();
   const sink: SinkStatus = {
@@ -84,7 +174,8 @@ function pressedEdge(): EdgeStatus {
   };
   const source: SourceStatus = {
     ...{ name: 'lathe', type: 'shdr', machine_id: 'M-FULL', state: 'ok', last_error: null, reconnects: 0 },
-    ...{ reads: 0, latency_ms: null, problems: [] },
+    ...{ reads: 0, latency_ms: null, latency_p95_ms: null, errors: 0, problems: [] },
+    ...{ state_since: time, last_error_at: null, silent_after_seconds: null },
     ...{ last_contact: time, last_reading: time, readings: 884_000, readings_per_second: 2.5, sampling_factor: 4 },
   };
   const log = {
@@ -112,11 +203,31 @@ function olderEdge(): { readonly gateway_id: string } {
   const older = {
     ...{ gateway_id: 'EDGE-OLD', state: 'online' },
     log: { epoch, first_sequence, last_sequence, segments, last_error, bytes: 12e6 },
-    sources: sources.map(({ sampling_factor: _, ...source }) => source),
+    sources: sources.map((source) => {
+      const { name, type, machine_id, state, last_error, last_contact, last_reading } = source;
+      const { readings, reconnects, readings_per_second } = source;
+      const told = { name, type, machine_id, state, last_error, last_contact, last_reading };
+      return { ...told, readings, reconnects, readings_per_second };
+    }),
     sinks: sinks.map(({ drained_in_seconds: _, ...sink }) => sink),
   };
   return { ...rest, ...older };
 }
+
+test('what a gateway said that is not heard any more is told as what was', async () => {
+  const sent = { ...troubledEdge(), gateway_id: 'EDGE-GONE' };
+  await report(shop.system, sent);
+  const { page } = await visit(browser, `${shop.system.url}/pipeline`);
+  const gone = page.locator('.part', { hasText: 'EDGE-GONE' });
+  await gone.getByText(/Last heard \d+ s ago/).waitFor();
+  const texts = await gone.getByRole('table', { name: 'Sources' }).locator('.part-cell-state').allInnerTexts();
+  assert.ok(
+    texts.every((text) => /^\s*was (ok|silent|failing|misconfigured)/.test(text)),
+    texts.join('\n'),
+  );
+  assert.equal(await gone.locator('.part-cell-state :is(.ink-running, .ink-alarm)').count(), 0);
+  await page.context().close();
+});
 
 test('a gap is told in a sentence, with the time by the clock of the plant', async () => {
   const details = {

@@ -53,6 +53,8 @@ export class Bench {
   stallAfter: number = Infinity;
   /** Nothing more can be remembered: the disk is full. */
   isDiskFull = false;
+  /** What cannot be read now, and why. */
+  readonly problems: Map<string, string> = new Map<string, string>();
   errors: unknown[] = [];
   /** Of the driver's own log. */
   readonly lines: string[] = [];
@@ -115,7 +117,10 @@ export class Bench {
       connected: () => {},
       alive: () => {},
       answered: () => {},
-      problem: () => {},
+      problem: (item: string, reason: string | null) => {
+        if (reason === null) this.problems.delete(item);
+        else this.problems.set(item, reason);
+      },
       room: () => undefined,
       samplingIntervalMs: () => 100,
       clock: systemClock,

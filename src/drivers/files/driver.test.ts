@@ -184,6 +184,12 @@ test('rows that make no sense go to the quarantine alone, with a reason and an e
   assert.match(`${rows} ${reasons} ${others.length}`, /^(bad\.row-2\.[\w-]{6}\.csv) \1\.reason\.txt 0$/);
   const copy = await readFile(path.join(quarantine, rows), 'utf8');
   assert.equal(copy, `${HEADER}\n2026-01-01T08:00:02Z,20,5,100,100,002\nyesterday,20,100,100\n`);
+  await bench.until(() => bench.problems.size === 1);
+  const { folder } = bench;
+  assert.match(
+    bench.problems.get('quarantine') ?? '',
+    new RegExp(`^1 file waits in ${folder}/quarantine, the reasons`),
+  );
   const reason = await readFile(path.join(quarantine, reasons), 'utf8');
   assert.match(reason, /^bad\.csv\nrow 2: it has 6 fields, and the header 4\nrow 3: "yesterday" is no time/);
   assert.match(bench.events[0]?.text ?? '', /^bad\.csv: row 2/);
@@ -196,6 +202,9 @@ test('rows that make no sense go to the quarantine alone, with a reason and an e
     copy.replace('20,5,100,100,002', '20.5,100,100.002').replace('yesterday', '2026-01-01T08:00:03Z'),
   );
   await bench.until(() => bench.values().length === 4);
+  assert.equal(bench.problems.size, 1, 'what lies there waits on');
+  await rm(path.join(quarantine, rows));
+  await bench.until(() => bench.problems.size === 0);
 });
 
 test('a file that makes no sense goes to the quarantine, at the next start if it could not before', async () => {

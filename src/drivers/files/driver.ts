@@ -47,6 +47,8 @@ const RESCAN_REST = 9;
 const UNREADABLE_RETRY_MS = 60_000;
 /** `item` of the event that tells of a file or rows in the quarantine. */
 const QUARANTINE_ITEM = 'quarantine';
+/** Of the file beside one in the quarantine that says why. */
+const REASON_SUFFIX = '.reason.txt';
 
 interface BadRow {
   readonly row: MarkedRow;
@@ -102,7 +104,7 @@ class Watch {
   readonly #changed = new Set<string>();
   /** By folder; its number tells when another one has come in its place. */
   readonly #watched = new Map<string, { readonly number: number; close(): void }>();
-  /** Files that could not be moved or deleted, and those that could not be read: said once. */
+  /** Files that could not be moved or deleted, and those that could not be read: problems of the source while they are. */
   readonly #stuck = new Set<string>();
   readonly #unreadable = new Set<string>();
   #rescanDueMs = 0;
@@ -198,9 +200,24 @@ class Watch {
     }
     await this.#lookAt([...found]);
     for (const path of [...memory.paths()]) if (!found.has(path)) memory.forgetPath(path);
-    for (const said of [this.#stuck, this.#unreadable]) {
-      for (const path of said) if (!found.has(path)) said.delete(path);
+    for (const troubles of [this.#stuck, this.#unreadable]) {
+      for (const path of troubles) if (!found.has(path)) this.#isOver(troubles, path);
     }
+    await this.#lookAtQuarantine();
+  }
+
+  /** What lies there waits for a person, however long ago it came. */
+  async #lookAtQuarantine(): Promise<void> {
+    const { options, context } = this.#parts;
+    const names = await fileNames(options.quarantineFolder).catch((): string[] => []);
+    const count = names.filter((name) => !name.endsWith(REASON_SUFFIX)).length;
+    const files = count === 1 ? '1 file waits' : `${count} files wait`;
+    const what = `${files} in ${options.quarantineFolder}, the reasons beside: put right and drop in again, or delete`;
+    context.problem(QUARANTINE_ITEM, count === 0 ? null : what);
+  }
+
+  #isOver(troubles: Set<string>, path: string): void {
+    if (troubles.delete(path)) this.#parts.context.problem(nameOf(path), null);
   }
 
   /** A share answers many questions in the time of one. */
@@ -252,7 +269,7 @@ class Watch {
       const next = [options.lastLineAfterMs, options.quarantineAfterMs].filter((waitMs) => waitMs > unchangedMs);
       if (isRead) this.#pending.delete(path);
       else pending.dueMs = pending.sinceMs + Math.min(Infinity, ...next);
-      this.#unreadable.delete(path);
+      this.#isOver(this.#unreadable, path);
     } catch (error) {
       await this.#cannotRead(path, error);
       pending.dueMs = context.clock.monotonicMs() + UNREADABLE_RETRY_MS;
@@ -268,10 +285,10 @@ class Watch {
     // With a share that is gone no file of it can be read, and that is said of the share.
     await listed(path.slice(0, path.lastIndexOf('/')));
     this.#unreadable.add(path);
-    this.#parts.context.log.error('a file cannot be read by the edge; it is tried again', {
-      path,
-      reason: messageOf(error.cause),
-    });
+    const { context } = this.#parts;
+    const reason = messageOf(error.cause);
+    context.log.error('a file cannot be read by the edge; it is tried again', { path, reason });
+    context.problem(nameOf(path), `cannot be read: ${reason}`);
   }
 
   /** @returns false when the file is not finished, as it seems */
@@ -417,7 +434,7 @@ class Watch {
       await makeFolder(quarantineFolder);
       // Rows were read as Latin-1: their bytes come out as they were.
       await writeFile(target, Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
-      await writeFile(`${target}.reason.txt`, `${name}\n${reason}\n`);
+      await writeFile(target + REASON_SUFFIX, `${name}\n${reason}\n`);
     });
     this.#tellFault(path, { row: progress.rows, mark: `${mark}/!`, reason });
     return isWritten;
@@ -472,7 +489,7 @@ class Watch {
         await removeFile(path);
       } else {
         const target = await moveInto(destination === 'move' ? options.readFolder : options.quarantineFolder, path);
-        if (fault !== null && target !== undefined) await writeFile(`${target}.reason.txt`, `${fault}\n`);
+        if (fault !== null && target !== undefined) await writeFile(target + REASON_SUFFIX, `${fault}\n`);
       }
       memory.forgetPath(path);
     });
@@ -482,14 +499,15 @@ class Watch {
   async #tryTo(path: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      this.#isOver(this.#stuck, path);
       return true;
     } catch (error) {
       if (this.#stuck.has(path)) return false;
       this.#stuck.add(path);
-      this.#parts.context.log.error('a file that was read could not be moved, copied or deleted', {
-        path,
-        reason: messageOf(error),
-      });
+      const { context } = this.#parts;
+      const reason = messageOf(error);
+      context.log.error('a file that was read could not be moved, copied or deleted', { path, reason });
+      context.problem(nameOf(path), `was read, and cannot be moved, copied or deleted: ${reason}`);
       return false;
     }
   }

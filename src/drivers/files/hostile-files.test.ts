@@ -146,6 +146,10 @@ test('one file that cannot be read does not keep the others, whatever the reason
   await bench.caughtUp();
   const reasons = bench.lines.map((line) => String(JSON.parse(line).reason)).sort();
   assert.match(reasons.join('\n'), /^ELOOP.*\nits name is not UTF-8$/);
+  assert.equal(bench.problems.size, 2);
+  assert.match(bench.problems.get('loop.csv') ?? '', /^cannot be read: ELOOP/);
+  await rm(at('loop.csv'));
+  await bench.until(() => bench.problems.size === 1);
 });
 
 test('a file that could not be moved is moved when it can be', async () => {
@@ -154,8 +158,11 @@ test('a file that could not be moved is moved when it can be', async () => {
   await put('a.csv', rowOf(1));
   await bench.caughtUp();
   assert.ok((await namesIn(bench.folder)).includes('a.csv'));
+  await bench.until(() => bench.problems.has('a.csv'));
+  assert.match(bench.problems.get('a.csv') ?? '', /^was read, and cannot be moved, copied or deleted: /);
   await rm(at('read'));
   await bench.until(async () => (await namesIn(at('read'))).includes('a.csv'));
+  await bench.until(() => bench.problems.size === 0);
 });
 
 test('a file whose bad rows cannot be kept is not deleted, but goes to the quarantine when it can', async () => {

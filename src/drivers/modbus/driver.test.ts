@@ -215,6 +215,7 @@ test('a unit of which nothing can be read as configured is a fault of the config
   const failure = await running.failure();
   assert.ok(hasCode(failure, 'config_invalid'));
   assert.match(failure.message, /unit 1, holding register 100: exception 2, illegal data address.*; and 1 more/);
+  assert.equal(running.gateway.connections, 0, 'or it would be connected and lost again at each try');
 });
 
 test('each exception is told with its meaning, and does not keep the other registers', async () => {

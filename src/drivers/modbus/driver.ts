@@ -76,6 +76,7 @@ class Polling {
   readonly #known = new Set<string>();
   #state: MachineState | undefined;
   #isConnected = false;
+  #hasAnswered = false;
   #silent = 0;
 
   constructor(parts: PollingParts) {
@@ -125,7 +126,11 @@ class Polling {
       }
     }
     this.#throwIfAllRefused();
-    if (timestamp === undefined || values.size === 0) return;
+    if (timestamp === undefined) return;
+    // What is read every minute only is not silent meanwhile.
+    const nextDueMs = Math.min(...this.#schedule.map(({ dueMs }) => dueMs));
+    context.alive(Math.max(0, nextDueMs - context.clock.monotonicMs()));
+    if (values.size === 0) return;
     this.#emit(values, timestamp, stateReason);
   }
 
@@ -139,14 +144,14 @@ class Polling {
       try {
         const askedMs = context.clock.monotonicMs();
         const data = await bus.read({ unit, request: block.request, timeoutMs, signal });
-        this.#answered();
+        this.#answered({ isRefusal: false });
         context.answered(context.clock.monotonicMs() - askedMs);
         this.#cleared(one);
         return data;
       } catch (error) {
         if (!(error instanceof ModbusException)) return this.#missed(error);
         if (error.exception === 10 || error.exception === 11) return this.#missed(error);
-        this.#answered();
+        this.#answered({ isRefusal: error.exception <= 3 });
         if (!isBusy(error)) return this.#refused(one, error, due);
         if (tries >= BUSY_TRIES_MAX) return this.#failed(one, error, BUSY_RETRY_MS);
         await context.clock.sleep(BUSY_WAIT_MS, signal);
@@ -154,22 +159,26 @@ class Polling {
     }
   }
 
-  #answered(): void {
+  /** A unit that has refused all so far is not said to be connected: it may be that nothing can be read as configured. */
+  #answered({ isRefusal }: { isRefusal: boolean }): void {
     const { context } = this.#parts;
     this.#silent = 0;
+    this.#hasAnswered = true;
     if (this.#isConnected) return context.alive();
+    if (isRefusal) return;
     this.#isConnected = true;
     context.connected();
   }
 
   /** @throws the error, told with the unit and its place, when the unit is to be given up */
   #missed(error: unknown): 'silent' {
-    const { bus, options } = this.#parts;
+    const { bus, options, context } = this.#parts;
     if (!(error instanceof MillwrightError)) throw error;
     const isOfUnit = error instanceof NoAnswer || error.code === 'protocol_violation';
     if (!isOfUnit) throw error;
+    context.answered(null);
     this.#silent += 1;
-    if (this.#isConnected && this.#silent < SILENT_MAX) return 'silent';
+    if (this.#hasAnswered && this.#silent < SILENT_MAX) return 'silent';
     throw new MillwrightError('connection_failed', `unit ${options.unit} at ${bus.place} cannot be read`, {
       cause: error,
     });

@@ -43,6 +43,9 @@ export class Bench {
   #waiting: Reading[] = [];
   readonly errors: unknown[] = [];
   connections = 0;
+  /** What cannot be read now, and why. */
+  readonly problems: Map<string, string> = new Map<string, string>();
+  readonly latencies: (number | null)[] = [];
   signs = 0;
   /** How often the driver has asked for all to be in the log. */
   commits = 0;
@@ -105,8 +108,11 @@ export class Bench {
       alive: () => {
         this.signs += 1;
       },
-      answered: () => {},
-      problem: () => {},
+      answered: (latencyMs: number | null) => void this.latencies.push(latencyMs),
+      problem: (item: string, reason: string | null) => {
+        if (reason === null) this.problems.delete(item);
+        else this.problems.set(item, reason);
+      },
       room: () => undefined,
       samplingIntervalMs: () => 100,
       clock: this.#clock,

@@ -149,6 +149,17 @@ test('without a map the types of the items decide; units become those of the sig
   assert.ok(!bench.all.some((reading) => JSON.stringify(reading).includes('asset')));
 });
 
+test('names that the device does not have are problems, and what it says wrong too; questions have a latency', async (context) => {
+  const { bench, say } = await machine(context, { map: { Srpm: 'spindle_speed', Nothing: { extra: 'nothing' } } });
+  assert.deepEqual([...bench.problems], [['Nothing', 'the device M1 has no data item of this name']]);
+  // probe and current.
+  assert.equal(bench.latencies.length, 2);
+  assert.ok(bench.latencies.every((latencyMs) => latencyMs !== null && latencyMs > 0 && latencyMs < 60_000));
+  say('Srpm', 'fast');
+  await bench.until(() => bench.problems.size === 2);
+  assert.equal(bench.problems.get('item Srpm is not a number'), 'for example "fast"');
+});
+
 test('a condition with several active codes; NORMAL without a code clears all', async (context) => {
   const { bench, say, condition } = await machine(context);
   say('avail', 'AVAILABLE');

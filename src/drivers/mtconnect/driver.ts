@@ -105,6 +105,8 @@ class Session {
   #device: Device | undefined;
   /** In the path of what is asked; null: the agent has only one device. */
   #deviceName: string | null = null;
+  /** Data items that are configured and that it does not have. */
+  #missing: ReadonlySet<string> = new Set();
   isConnected = false;
   /** The agent did not have what `current` had promised, so many times in a row. */
   #chases = 0;
@@ -122,19 +124,21 @@ class Session {
       memory.begin();
       context.emit(reading);
     };
-    this.#reading = { machineId: context.machineId, emit, clock: context.clock, log: context.log };
+    const problem = (item: string, reason: string | null): void => context.problem(item, reason);
+    this.#reading = { machineId: context.machineId, emit, problem, clock: context.clock, log: context.log };
   }
 
   /** Resolves when aborted; rejects for every other end. */
   async run(): Promise<void> {
-    const { signal, context } = this.#parts;
+    const { signal, context, reader } = this.#parts;
+    reader.begin();
     const close = (): void => this.close();
     signal.addEventListener('abort', close);
     try {
       while (!signal.aborted) {
         // Again after a resync: an agent that was restarted may have other devices.
         await this.#probe();
-        await this.#resync(await this.#agent.current(this.#deviceName, signal));
+        await this.#resync(await this.#current());
         if (signal.aborted) return;
         try {
           await this.#readStream();
@@ -155,17 +159,32 @@ class Session {
     this.#agent.close();
   }
 
+  #current(): Promise<StreamsDocument> {
+    return this.#timed(this.#agent.current(this.#deviceName, this.#parts.signal));
+  }
+
+  /** A stream has no latency: it is that of the questions before it. */
+  async #timed<Answer>(question: Promise<Answer>): Promise<Answer> {
+    const { context } = this.#parts;
+    const askedMs = context.clock.monotonicMs();
+    const answer = await question;
+    context.answered(context.clock.monotonicMs() - askedMs);
+    return answer;
+  }
+
   async #probe(): Promise<void> {
     const { options, reader, context, signal } = this.#parts;
-    const { devices } = await this.#agent.probe(signal);
+    const { devices } = await this.#timed(this.#agent.probe(signal));
     const device = deviceOf(devices, options);
     const isAlone = devices.filter(({ isAgent }) => !isAgent).length === 1;
     this.#device = device;
     this.#deviceName = isAlone && options.device === null ? null : device.name;
     const mapping = mappingOf(device, options);
     reader.setMapping(mapping);
-    if (mapping.missing.length === 0) return;
-    context.log.warn('the device has no data items of these names', { device: device.name, items: mapping.missing });
+    const missing = new Set(mapping.missing);
+    for (const item of missing) context.problem(item, `the device ${device.name} has no data item of this name`);
+    for (const item of this.#missing) if (!missing.has(item)) context.problem(item, null);
+    this.#missing = missing;
   }
 
   /** Compares what is wanted with what the agent has: tells what is lost, takes what holds, and moves there. */
@@ -263,6 +282,7 @@ class Session {
     this.#stream = stream;
     if (!this.isConnected) context.connected();
     this.isConnected = true;
+    context.alive(heartbeatMs);
     const end = new AbortController();
     const heard = (): void => {
       this.#heardMs = context.clock.monotonicMs();
@@ -304,14 +324,14 @@ class Session {
   }
 
   async #take({ header, observations }: StreamsDocument): Promise<void> {
-    const { memory, reader, context, signal } = this.#parts;
+    const { memory, reader, context } = this.#parts;
     const { instanceId: instance, firstSequence, lastSequence, creationTime: asOf } = header;
     const position = memory.position;
     if (position?.instance !== instance) throw new Resync('the agent was restarted');
     // An agent that overran us may go on with what it has.
     const isGone = firstSequence > position.next && !observations.some(({ sequence }) => sequence < firstSequence);
     if (isGone) {
-      const current = await this.#agent.current(this.#deviceName, signal);
+      const current = await this.#current();
       if (current.header.instanceId !== instance) throw new Resync('the agent was restarted');
       this.#fill(current, position, firstSequence);
     }
@@ -351,7 +371,8 @@ function deviceOf(devices: readonly Device[], { device, url }: MtconnectOptions)
   if (device !== null) {
     const found = devices.find(({ name, uuid }) => name === device || uuid === device);
     if (found !== undefined) return found;
-    throw new MillwrightError('not_found', `${url} has no device ${device}; it has ${names === '' ? 'none' : names}`);
+    const text = `${url} has no device ${device}; it has ${names === '' ? 'none' : names}`;
+    throw new MillwrightError('config_invalid', text);
   }
   const machines = devices.filter(({ isAgent }) => !isAgent);
   const [only] = machines;

@@ -22,6 +22,7 @@ import { FoundMarks, mark } from './marks.ts';
 export interface ReaderContext {
   readonly machineId: string;
   emit(reading: Reading): void;
+  problem(item: string, reason: string | null): void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -101,6 +102,11 @@ export class ObservationReader {
     };
   }
 
+  /** Before the first document of each run. */
+  begin(): void {
+    this.#faults.begin();
+  }
+
   /** Of an agent that was restarted nothing is known. */
   forget(): void {
     this.#words = {};
@@ -109,6 +115,7 @@ export class ObservationReader {
 
   /** What was observed, as a stream tells it: every change. */
   read(instance: string, observations: readonly Observation[], context: ReaderContext): void {
+    this.#faults.calm(context);
     let run: Run | undefined;
     for (const observation of inOrder(observations)) {
       const plan = this.#mapping.plans.get(observation.dataItemId);

@@ -111,7 +111,7 @@ test('pings on connecting, then as often as the adapter asks, and gives it up af
   assert.deepEqual(adapter.heard, ['* PING']);
   assert.equal(gateway.connections, 1);
   adapter.newest.write('* PONG 2000\n');
-  await until(() => gateway.signs === 1);
+  await until(() => gateway.nextWithinMs === 2_000);
   await clock.step(2_000);
   await until(() => adapter.heard.length === 2);
   // A line is a sign of life as good as an answer.
@@ -147,7 +147,7 @@ test('lines cut anywhere into packets are read whole', async () => {
   for (const byte of Buffer.from('2026-01-02T07:00:00Z|tool|Fräser Ø 8\r\n* PONG\n')) {
     await new Promise<void>((resolve) => adapter.newest.write(Buffer.of(byte), () => resolve()));
   }
-  await until(() => gateway.signs === 1);
+  await until(() => gateway.nextWithinMs !== undefined);
   assert.deepEqual(gateway.readings, [{ machine_id: 'M-1', timestamp: '2026-01-02T07:00:00Z', tool: 'Fräser Ø 8' }]);
   stop.abort();
   await run;
@@ -247,10 +247,18 @@ test('counts bad lines, and warns of them once a minute with an example', async 
   await until(() => gateway.readings.length === 1);
   assert.equal(gateway.logged.length, 1);
   assert.equal(gateway.logged[0]?.example, 'hello');
+  assert.deepEqual(
+    [...gateway.problems],
+    [
+      ['a line without a pipe', 'for example "hello"'],
+      ['item Srpm is not a number', 'for example "fast"'],
+    ],
+  );
   await clock.step(WARNING_INTERVAL_MS);
   adapter.newest.write('again\n|Srpm|2\n');
   await until(() => gateway.readings.length === 2);
   assert.equal(gateway.logged.length, 2);
+  assert.deepEqual([...gateway.problems.keys()], ['a line without a pipe'], 'what has not come again is over');
   assert.equal(gateway.logged[1]?.since_last_warning, 3);
   assert.equal(gateway.logged[1]?.total, 4);
   stop.abort();
@@ -264,7 +272,7 @@ test('makes the adapter wait while the gateway has no room, and does not take th
   const run = create(options).run(gateway, stop.signal);
   await until(() => adapter.heard.length === 1);
   adapter.newest.write('* PONG 2000\n');
-  await until(() => gateway.signs === 1);
+  await until(() => gateway.nextWithinMs !== undefined);
   const { promise, resolve: makeRoom } = Promise.withResolvers<void>();
   gateway.roomWait = promise;
   adapter.newest.write('2026-01-02T07:00:00Z|Srpm|0\n');

@@ -115,6 +115,8 @@ class Connection {
   #read(bytes: Uint8Array): boolean {
     if (this.#end.signal.aborted) return false;
     this.#lastHeardMs = this.#context.clock.monotonicMs();
+    // Also where nothing in it is wanted, or new.
+    this.#context.alive();
     try {
       this.#splitter.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), (line) => {
         const command = this.#reader.readLine(line, this.#context);
@@ -139,10 +141,10 @@ class Connection {
   }
 
   #pong(value: string): void {
-    this.#context.alive();
     const asked = /^\d{1,9}$/.test(value) ? Number(value) : this.#options.heartbeatMs;
     const isFirst = this.#heartbeatMs === undefined;
     this.#heartbeatMs = Math.min(Math.max(asked, HEARTBEAT_MS_MIN), HEARTBEAT_MS_MAX);
+    this.#context.alive(this.#heartbeatMs);
     if (isFirst) void this.#keepHeartbeat();
   }
 

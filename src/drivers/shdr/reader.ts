@@ -32,6 +32,7 @@ import { LineTimes } from './times.ts';
 export interface ReaderContext {
   readonly machineId: string;
   emit(reading: Reading): void;
+  problem(item: string, reason: string | null): void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -79,6 +80,7 @@ export class ShdrReader {
     this.#parser = this.#newParser();
     this.#times = new LineTimes(this.#options.assumeZone);
     this.#words = {};
+    this.#faults.begin();
   }
 
   /** @returns what a command says; undefined for every other line */
@@ -101,6 +103,7 @@ export class ShdrReader {
         }
         if (line.fault !== undefined) this.#faults.count(line.fault, text, context);
         this.#readEntries(line.entries, timestamp, line.stamp.durationSeconds, context);
+        this.#faults.calm(context);
         return undefined;
       }
     }

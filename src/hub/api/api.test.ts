@@ -318,6 +318,39 @@ test('what an edge of any version tells of itself reaches the page unchanged', a
   assert.deepEqual(reports.find((report) => report.status.gateway_id === 'newer')?.status, status);
 });
 
+test('how its sources fare is told of a machine, in the words of any version', async () => {
+  const at = timestampOf(Date.now() * 1000);
+  const put = async (gateway_id: string, sources: object[]): Promise<void> => {
+    const status = { gateway_id, state: 'degraded', sent_at: at, log: {}, sinks: [], sources };
+    const answer = await ask(`${api}/edges/${gateway_id}/status`, { method: 'PUT', body: JSON.stringify(status) });
+    assert.equal(answer.status, 204, answer.text);
+  };
+  // The first as an edge of last month tells it, the last as one of next month may.
+  await put('month-ago', [{ machine_id: 'W-OLD', state: 'failing', last_error: 'refused', last_contact: null }]);
+  await put('today', [
+    { machine_id: 'W-SILENT', state: 'silent', last_error: 'no sign of life for 42 s', last_contact: at },
+    { machine_id: 'W-WRONG', state: 'misconfigured', last_error: 'illegal data address', last_contact: null },
+    { machine_id: 'W-TWO', state: 'misconfigured', last_error: 'illegal data address', last_contact: null },
+    { machine_id: 'W-TWO', state: 'ok', last_error: 'was silent for 9 s', last_contact: at, problems: [{}] },
+  ]);
+  await put('in-a-month', [{ machine_id: 'W-NEW', state: 'calibrating', last_error: 'warm-up', last_contact: at }]);
+  for (const id of ['W-OLD', 'W-SILENT', 'W-WRONG', 'W-TWO', 'W-NEW']) {
+    assert.equal((await ask(`${api}/machines`, { method: 'POST', body: JSON.stringify({ id }) })).status, 201);
+  }
+  const fleet = await get<MachineNow[]>('fleet');
+  const told = fleet.filter(({ id }) => id.startsWith('W-'));
+  assert.deepEqual(
+    Object.fromEntries(told.map(({ id, source_state, source_error }) => [id, [source_state, source_error]])),
+    {
+      'W-OLD': ['failing', 'refused'],
+      'W-SILENT': ['silent', 'no sign of life for 42 s'],
+      'W-WRONG': ['misconfigured', 'illegal data address'],
+      'W-TWO': ['ok', 'illegal data address'],
+      'W-NEW': [null, 'warm-up'],
+    },
+  );
+});
+
 test('dead letters, status, health and metrics', async () => {
   const body = `{"machine_id":"${'bad'.repeat(40)}"}`;
   await ask(`${api}/ingest`, { method: 'POST', body });

@@ -1,4 +1,5 @@
 /** JSON schemas of `model/api.ts`, for the OpenAPI document. They describe; `parse.ts` decides. */
+import { SOURCE_STATES } from '../../model/status.ts';
 
 type Schema = { readonly [key: string]: unknown };
 
@@ -73,7 +74,7 @@ export const machineNow: Schema = object({
   state_reason: textOrNull,
   last_seen: timeOrNull,
   last_measurement: timeOrNull,
-  source_state: { type: ['string', 'null'], enum: ['ok', 'connecting', 'failing', 'stopped', null] },
+  source_state: { type: ['string', 'null'], enum: [...SOURCE_STATES, null] },
   source_error: textOrNull,
   gateway_id: textOrNull,
   values: { type: 'object', additionalProperties: object({ value: {}, time }) },

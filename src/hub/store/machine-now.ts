@@ -46,7 +46,7 @@ export function machineNow(row: FleetRow, edges: readonly EdgeReport[], now: Tim
 }
 
 /** A machine with several sources is reached as soon as one of them is. */
-const STATES_BY_REACH = ['ok', 'connecting', 'failing', 'stopped'] as const;
+const STATES_BY_REACH = ['ok', 'silent', 'connecting', 'failing', 'misconfigured', 'stopped'] as const;
 
 interface SourceView {
   readonly gatewayId: string;

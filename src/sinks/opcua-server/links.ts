@@ -74,10 +74,11 @@ export class Links {
     { state, last_error, last_contact }: SourceStatus,
     { micros, pollIntervalMs }: { micros: number; pollIntervalMs: number | undefined },
   ): Source['link'] {
-    if (state === 'failing' || state === 'stopped') return 'down';
+    if (state === 'failing' || state === 'misconfigured' || state === 'stopped') return 'down';
     // A try that is under way after one that failed is still no connection.
     if (state === 'connecting') return last_error === null ? 'unknown' : 'down';
-    if (last_contact === null || pollIntervalMs === undefined) return 'up';
+    // Of a source that is polled the clients are told as late as this sink's own settings have it.
+    if (last_contact === null || pollIntervalMs === undefined) return state === 'silent' ? 'down' : 'up';
     const silentMs = Math.max(this.#silentAfterMs, INTERVALS_MAX * pollIntervalMs);
     return micros - microsOf(last_contact) > silentMs * 1000 ? 'down' : 'up';
   }

@@ -249,7 +249,12 @@ test('links: by status, by events that come sooner, and by silence beyond three 
     source('new', 'connecting', null),
     { ...source('again', 'connecting', 5), last_error: 'refused' },
     source('gone', 'failing', 5),
+    source('a little quiet', 'silent', 12),
+    source('far too quiet', 'silent', 31),
+    source('silent on change', 'silent', 12),
+    source('wrong', 'misconfigured', 1),
   ];
+  for (const name of ['a little quiet', 'far too quiet']) intervals.set(name, 100);
   links.takeStatus({ sources, sent_at }, intervals);
   assert.deepEqual(Object.fromEntries(links.byMachine()), {
     'of a': 'up',
@@ -259,6 +264,11 @@ test('links: by status, by events that come sooner, and by silence beyond three 
     'of new': 'unknown',
     'of again': 'down',
     'of gone': 'down',
+    // By the settings of this sink where the source is polled, by those of the sensor where it is not.
+    'of a little quiet': 'up',
+    'of far too quiet': 'down',
+    'of silent on change': 'down',
+    'of wrong': 'down',
   });
   const event = (item: string, connected: boolean, timestamp: string): MachineEvent => {
     return {

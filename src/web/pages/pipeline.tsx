@@ -8,7 +8,7 @@ import { Empty } from '../components/panel.tsx';
 import { StateMark } from '../components/state-mark.tsx';
 import { useShell } from '../context.ts';
 import { formatCount, formatRate } from '../format.ts';
-import { HOP_MARKS, type Hop, hopsOf, verdictOf } from '../pipeline.ts';
+import { edgeHop, HOP_MARKS, type Hop, hopsOf, verdictOf, worstFirst } from '../pipeline.ts';
 
 export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element {
   const { store, stream } = useShell();
@@ -22,8 +22,8 @@ export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element
     <div class="pipeline">
       <h1 class="visually-hidden">Pipeline</h1>
       <section class="way card" aria-label="The way of a reading">
-        <p class={verdict.ok ? 'verdict ink-running' : 'verdict ink-hold'}>
-          <StateMark state={verdict.ok ? 'running' : 'hold'} size={20} /> <span>{verdict.sentence}</span>
+        <p class={`verdict ink-${HOP_MARKS[verdict.state]}`}>
+          <StateMark state={HOP_MARKS[verdict.state]} size={20} /> <span>{verdict.sentence}</span>
         </p>
         <ol class="hops">
           {hopsOf(facts, nowMs).map((hop) => (
@@ -45,7 +45,9 @@ export function PipelinePage({ query }: { query: URLSearchParams }): JSX.Element
           </p>
         </Empty>
       ) : (
-        edges.map((edge) => <EdgeCard key={edge.status.gateway_id} edge={edge} />)
+        worstFirst(edges, (edge) => edgeHop(edge, nowMs)).map((edge) => (
+          <EdgeCard key={edge.status.gateway_id} edge={edge} />
+        ))
       )}
       <HubCard status={status} lettersOpen={query.get('dead_letters') === '1'} />
     </div>
