@@ -153,19 +153,19 @@ export class Sources {
   #start(source: Source, driver: Driver): void {
     const before = this.#retired.get(source.sensor.name);
     if (readsOnce(driver)) this.#options.holds.set(source.sensor.name, 0);
-    source.ended = this.#run(source, driver, before);
+    source.ended = this.#run(source, driver);
     if (before !== undefined) void this.#takeOver(source, before);
   }
 
-  async #run({ sensor, runner, stop }: Source, driver: Driver, before: Source | undefined): Promise<void> {
+  async #run({ sensor, runner, stop }: Source, driver: Driver): Promise<void> {
     const { batcher, files, log, logFolder, holds } = this.#options;
     if (readsOnce(driver)) {
       const kept = (): Promise<void> => {
         runner.flush();
         return batcher.kept();
       };
-      // What the one before has read must be in the log, where it is found again.
-      if (before !== undefined && !(await unlessAborted(batcher.kept(), stop.signal))) return;
+      // What one of the same name has read before must be in the log, where it is found again.
+      if (!(await unlessAborted(batcher.kept(), stop.signal))) return;
       driver.useMemory(readMemory({ source: sensor.name, logFolder, files, log, holds, kept }));
     }
     await runner.run(stop.signal);

@@ -1,7 +1,6 @@
 /** Sinks that come and go, and limits that change, while the log is open. */
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '../../test/support/until.ts';
 import { ManualClock } from '../base/manual-clock.test-support.ts';
