@@ -51,6 +51,9 @@ program
   .argument('<file>', 'configuration (YAML)')
   .action(check);
 
+// For a running edge that reads its configuration again (decision 028).
+program.command('settings', { hidden: true }).argument('<file>').action(printSettings);
+
 const simulate = program.command('simulate').description('stand-ins for machines, to try things without hardware');
 
 simulate
@@ -319,6 +322,8 @@ async function up(options: { data?: string; port: number; config?: string; simul
  * process id: what parsed YAML would otherwise stay in memory for years (decision 003).
  */
 async function edge(options: { config: string }): Promise<void> {
+  const { stateOfFile } = await import('./base/file-watch.ts');
+  const state = await stateOfFile(options.config);
   const { settings, warnings } = await readEdge(options.config);
   const logger = processLogger(settings.logLevel);
   for (const warning of warnings) logger.warn(`${options.config}: ${warning}`);
@@ -336,7 +341,19 @@ async function edge(options: { config: string }): Promise<void> {
   }
   const { edgeNodeFlags } = await import('./edge/flags.ts');
   const main = siblingFile('./edge/main');
-  process.execve?.(process.execPath, [process.execPath, ...edgeNodeFlags(settings), main, file], process.env);
+  const args = [...edgeNodeFlags(settings), main, file, options.config, state];
+  process.execve?.(process.execPath, [process.execPath, ...args], process.env);
+}
+
+async function printSettings(file: string): Promise<void> {
+  let read: import('./edge/reload/configuration-file.ts').ReadConfiguration;
+  try {
+    read = await readEdge(file);
+  } catch (error) {
+    if (!(error instanceof MillwrightError)) throw error;
+    read = { errors: messageOf(error).split('\n') };
+  }
+  await say(JSON.stringify(read));
 }
 
 async function hub(options: { config: string }): Promise<void> {

@@ -21,16 +21,18 @@ export interface Logger {
 }
 
 export interface LoggerOptions {
-  readonly level: LogLevel;
+  /** A function where it may change. */
+  readonly level: LogLevel | (() => LogLevel);
   readonly pretty: boolean;
   readonly write: (line: string) => void;
   readonly now: () => string;
 }
 
 export function createLogger(options: LoggerOptions, bound: LogFields = {}): Logger {
-  const least = LOG_LEVELS.indexOf(options.level);
+  const { level: least } = options;
   const log = (level: LogLevel, message: string, fields: LogFields = {}): void => {
-    if (LOG_LEVELS.indexOf(level) < least) return;
+    const leastLevel = typeof least === 'function' ? least() : least;
+    if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(leastLevel)) return;
     const all = { ...bound, ...fields };
     options.write(
       options.pretty ? prettyLine(options.now(), level, message, all) : jsonLine(options.now(), level, message, all),
@@ -46,7 +48,7 @@ export function createLogger(options: LoggerOptions, bound: LogFields = {}): Log
 }
 
 /** To standard error; pretty when that is a terminal, or when only a person will read it. */
-export function processLogger(level: LogLevel, pretty: boolean = process.stderr.isTTY): Logger {
+export function processLogger(level: LoggerOptions['level'], pretty: boolean = process.stderr.isTTY): Logger {
   return createLogger({
     level,
     pretty,

@@ -55,10 +55,14 @@ export interface Appendable {
   refuses(kind: ReadingKind): boolean;
 }
 
-export interface BatcherOptions {
-  readonly log: Appendable;
+export interface BatchLimits {
   readonly readingsMax: number;
+  /** Longest wait of a reading for its batch. */
   readonly delayMs: number;
+}
+
+export interface BatcherOptions extends BatchLimits {
+  readonly log: Appendable;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -78,6 +82,7 @@ interface ClosedBatch {
 export class Batcher {
   readonly #options: BatcherOptions;
   readonly #backoff: Backoff;
+  #limits: BatchLimits;
   readonly #latency: Histogram = new Histogram(LATENCY_BOUNDS);
 
   #buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES_FIRST);
@@ -110,7 +115,14 @@ export class Batcher {
 
   constructor(options: BatcherOptions) {
     this.#options = options;
+    this.#limits = options;
     this.#backoff = new Backoff(RETRY_LIMITS, options.random);
+  }
+
+  /** For batches from now on; the first of them may still wait for as long as one did before. */
+  setLimits(limits: BatchLimits): void {
+    this.flush();
+    this.#limits = limits;
   }
 
   /** Readings taken. */
@@ -148,7 +160,7 @@ export class Batcher {
       return;
     }
     this.#emittedMs.push(this.#options.clock.monotonicMs());
-    if (this.#emittedMs.length >= this.#options.readingsMax) this.flush();
+    if (this.#emittedMs.length >= this.#limits.readingsMax) this.flush();
     else if (kind === 'event') this.#flushSoon();
     else if (!this.#timing) void this.#flushInTime();
   }
@@ -264,11 +276,11 @@ export class Batcher {
   }
 
   async #flushInTime(): Promise<void> {
-    const { clock, delayMs } = this.#options;
+    const { clock } = this.#options;
     this.#timing = true;
     let firstMs = this.#emittedMs[0];
     while (firstMs !== undefined && !this.#life.signal.aborted) {
-      const leftMs = firstMs + delayMs - clock.monotonicMs();
+      const leftMs = firstMs + this.#limits.delayMs - clock.monotonicMs();
       if (leftMs <= 0) {
         this.flush();
         break;

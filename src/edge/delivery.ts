@@ -5,7 +5,7 @@
  * waits; what the far end refuses for good goes to the dead letters first. A sink that is down delays nobody else.
  */
 import { Backoff } from '../base/backoff.ts';
-import { aborted, type Clock } from '../base/clock.ts';
+import { aborted, type Clock, unlessAborted } from '../base/clock.ts';
 import { MillwrightError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
@@ -92,6 +92,8 @@ export class Delivery {
   #backlogEndedMs = Number.NEGATIVE_INFINITY;
   /** A live call that had no call of the backlog beside it, and has taken too long all the same. */
   #slowAlone: Call | undefined;
+  /** No call is started any more. */
+  #isFinishing = false;
   #resumeAtMs = Number.NEGATIVE_INFINITY;
   #backlogResumeAtMs = Number.NEGATIVE_INFINITY;
   #round = 0;
@@ -153,6 +155,13 @@ export class Delivery {
     while (!signal.aborted && this.#cursor.position < goal) await clock.sleep(20, signal);
   }
 
+  /** Starts no more calls. Resolves when those under way have ended, or the signal is aborted. */
+  async finish(signal: AbortSignal): Promise<void> {
+    this.#isFinishing = true;
+    const calls = Promise.all(this.#calls.values()).then(() => {});
+    await unlessAborted(calls, signal);
+  }
+
   get name(): string {
     return this.#options.name;
   }
@@ -187,6 +196,7 @@ export class Delivery {
   #nextStep(): Step {
     const { log, clock, sink } = this.#options;
     const nowMs = clock.monotonicMs();
+    if (this.#isFinishing) return {};
     if (nowMs < this.#resumeAtMs) return { ms: this.#resumeAtMs - nowMs };
     // After a failure one call finds out whether the far end takes batches again.
     if (this.#calls.size >= (this.#lastError === null ? sink.window : 1)) return {};
@@ -281,7 +291,7 @@ export class Delivery {
       return;
     }
     const startedMs = clock.monotonicMs();
-    if (lot === undefined || signal.aborted || startedMs < this.#resumeAtMs) return;
+    if (lot === undefined || signal.aborted || this.#isFinishing || startedMs < this.#resumeAtMs) return;
     const call = {
       ...lot,
       readings: readingsOf(lot.batches),

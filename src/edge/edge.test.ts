@@ -7,15 +7,13 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { HubStandIn } from '../../test/support/hub-stand-in.ts';
 import { until } from '../../test/support/until.ts';
 import { systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
-import { decodeBatches } from '../model/batch.ts';
 import { decodeMessage } from '../model/frame.ts';
-import type { MachineEvent } from '../model/reading.ts';
-import { samplingFactorOf } from '../model/merge.ts';
 import type { EdgeStatus } from '../model/status.ts';
 import { runEdge } from './edge.ts';
 import { EDGE_NODE_FLAGS } from './flags.ts';
@@ -23,66 +21,6 @@ import type { EdgeSettings } from './settings.ts';
 import { ROOMY } from '../log/options.test-support.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;
-
-/** Answers as a hub does, refusing the batches it is told to; can be closed and opened again on the same port. */
-class HubStandIn {
-  readonly sequences: number[] = [];
-  readonly timestamps = new Map<string, string[]>();
-  readonly reports: EdgeStatus[] = [];
-  readonly refuses = new Set<number>();
-  readings = 0;
-  readonly gaps: MachineEvent[] = [];
-  factorMax = 1;
-  port = 0;
-  #server: http.Server | undefined;
-
-  async open(): Promise<void> {
-    this.#server = http.createServer((request, response) => {
-      const parts: Buffer[] = [];
-      request.on('data', (part: Buffer) => parts.push(part));
-      request.on('end', () => this.#answer(request.url ?? '', Buffer.concat(parts), response));
-    });
-    await new Promise<void>((resolve) => this.#server?.listen(this.port, '127.0.0.1', resolve));
-    this.port = (this.#server.address() as AddressInfo).port;
-  }
-
-  async close(): Promise<void> {
-    this.#server?.closeAllConnections();
-    await new Promise((resolve) => this.#server?.close(resolve));
-  }
-
-  #answer(url: string, body: Buffer, response: http.ServerResponse): void {
-    if (url !== '/api/v1/ingest') {
-      this.reports.push(JSON.parse(body.toString()));
-      response.writeHead(204).end();
-      return;
-    }
-    const { batches } = decodeBatches(body);
-    if (batches.some(({ batch }) => this.refuses.has(batch.sequence))) {
-      response.writeHead(400, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ error: { code: 'bad_request', message: 'refused by the test' } }));
-      return;
-    }
-    for (const { batch } of batches) this.#store(batch.sequence, batch.payload);
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ stored: 1, duplicate_batches: 0, dead_letters: 0, refused: [] }));
-  }
-
-  #store(sequence: number, payload: Uint8Array): void {
-    this.sequences.push(sequence);
-    const { readings, faults } = decodeMessage(payload);
-    assert.equal(faults.length, 0);
-    this.readings += readings.length;
-    for (const reading of readings) {
-      if (reading.kind === 'event' && reading.event_type === 'gap') this.gaps.push(reading);
-      if (reading.kind === 'event' || reading.kind === 'measurement') continue;
-      this.factorMax = Math.max(this.factorMax, samplingFactorOf(reading));
-      const times = this.timestamps.get(reading.machine_id) ?? [];
-      this.timestamps.set(reading.machine_id, times);
-      times.push(reading.timestamp);
-    }
-  }
-}
 
 function temporaryFolder(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'millwright-edge-'));

@@ -2,36 +2,35 @@
  * The running edge: puts its parts together, and takes them apart in the right order.
  *
  *     driver ─▶ source runner ─▶ pipeline ─▶ batcher ─▶ log ─▶ one delivery per sink
+ *
+ * While it runs it takes other settings, and changes only the parts that they change (decision 028).
  */
 import { aborted, type Clock, now } from '../base/clock.ts';
-import { MillwrightError } from '../base/errors.ts';
+import { messageOf, MillwrightError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metric } from '../base/prometheus.ts';
 import type { Random } from '../base/random.ts';
 import { Rate } from '../base/rate.ts';
 import { VERSION } from '../base/version.ts';
-import { DRIVERS } from '../drivers/registry.ts';
 import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
-import type { EdgeStatus } from '../model/status.ts';
-import { readsOnce } from '../ports/driver.ts';
-import { isServing, type Sink } from '../ports/sink.ts';
-import { SINKS } from '../sinks/registry.ts';
+import type { ConfigurationStatus, EdgeStatus } from '../model/status.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
-import { createSink } from './configured-sink.ts';
-import { DeadLetters } from './dead-letters.ts';
-import { Delivery } from './delivery.ts';
+import { Deliveries, startFromOf } from './deliveries.ts';
 import { tellGaps } from './gap-teller.ts';
 import { edgeMetrics, wearMetrics } from './metrics.ts';
-import { createStage, Pipeline } from './pipeline.ts';
-import { Holds, readMemory } from './read-memory.ts';
+import { type ConfiguredStage, Pipeline, stagesFor } from './pipeline.ts';
+import { Holds } from './read-memory.ts';
+import { isSame, reloaded } from './reload/changes.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
-import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
-import { SourceRunner, watchSources } from './source-runner.ts';
+import type { EdgeSettings, SinkSettings } from './settings.ts';
+import { type SourceRunner, watchSources } from './source-runner.ts';
+import { Sources } from './sources.ts';
 import { edgeState, unhealthyReason } from './state.ts';
 import { StatusServer, type StatusSource } from './status-server.ts';
+import { within } from './within.ts';
 
 /** How long each step of a graceful stop may take; together less than ten seconds. */
 export const STOP_LIMITS = { sourcesMs: 1_500, logMs: 2_500, sinksMs: 3_000, closeMs: 1_000 } as const;
@@ -45,6 +44,18 @@ export interface EdgeParts {
   readonly log: Logger;
   /** Told the port of the status page once it answers; for who asked for port 0. */
   readonly onListening?: (port: number) => void;
+  /** Absent: the settings stay as they are for as long as the edge runs. */
+  readonly configuration?: Configuration;
+}
+
+/** Where a running edge gets other settings from (decision 028). */
+export interface Configuration {
+  /** Resolves when they are to be read again; also when the signal is aborted. */
+  changed(signal: AbortSignal): Promise<void>;
+  /** @throws MillwrightError config_invalid with every problem, one a line */
+  read(signal: AbortSignal): Promise<EdgeSettings>;
+  /** These are in force now. Must not throw. */
+  applied(settings: EdgeSettings): void;
 }
 
 /**
@@ -62,7 +73,7 @@ export async function runEdge(settings: EdgeSettings, parts: EdgeParts, signal: 
       await edge.close();
       throw error;
     }
-    await aborted(signal);
+    await edge.follow(signal);
     await edge.stop();
   } finally {
     await log.close();
@@ -71,122 +82,138 @@ export async function runEdge(settings: EdgeSettings, parts: EdgeParts, signal: 
 
 /** The parts between the log and the outside, while they run. */
 class Edge implements StatusSource, PressureSource {
-  readonly #settings: EdgeSettings;
+  readonly #atStart: EdgeSettings;
   readonly #parts: EdgeParts;
   readonly #log: DurableLog;
   readonly #holds: Holds;
   readonly #batcher: Batcher;
+  readonly #pipeline: Pipeline;
+  readonly #sources: Sources;
+  readonly #deliveries: Deliveries;
   readonly #rate = new Rate();
   readonly #statusServer: StatusServer = new StatusServer(this);
   readonly #startedAt: string;
   readonly #startedMs: number;
-  readonly #stopSources = new AbortController();
-  readonly #stopDeliveries = new AbortController();
-  #sources: readonly SourceRunner[] = [];
-  #control: SamplingControl | undefined;
-  #sinks: readonly Sink[] = [];
-  #deliveries: readonly Delivery[] = [];
-  #runningSources: Promise<unknown> = Promise.resolve();
-  #runningDeliveries: Promise<unknown> = Promise.resolve();
+  readonly #stopping = new AbortController();
+  /** What is in force. */
+  #settings: EdgeSettings;
+  #configuration: ConfigurationStatus;
+  /** When there were other sources last: new ones need a while until their first reading. */
+  #changedMs: number;
+  #stages: readonly ConfiguredStage[] = [];
+  #control: SamplingControl;
+  #stopControl = new AbortController();
   #tellingGaps: Promise<unknown> = Promise.resolve();
 
   constructor(settings: EdgeSettings, parts: EdgeParts, { log, holds }: { log: DurableLog; holds: Holds }) {
-    const { clock, random } = parts;
+    const { clock, random, files, log: logger } = parts;
+    const logFolder = settings.log.folder;
+    this.#atStart = settings;
     this.#settings = settings;
     this.#parts = parts;
     this.#log = log;
     this.#holds = holds;
     this.#startedAt = now(clock);
     this.#startedMs = clock.monotonicMs();
-    this.#batcher = new Batcher({ ...settings.batching, log, clock, random, logger: parts.log });
+    this.#changedMs = this.#startedMs;
+    this.#configuration = { loaded_at: this.#startedAt, refused: null, needs_restart: [] };
+    this.#batcher = new Batcher({ ...settings.batching, log, clock, random, logger });
+    this.#pipeline = new Pipeline([], this.#batcher);
+    const outside = { logFolder, log, clock, random, files, logger };
+    const accept = (reading: Reading): void => this.#accept(reading);
+    this.#sources = new Sources({ ...outside, accept, batcher: this.#batcher, holds });
+    const status = (): EdgeStatus => this.status();
+    const pollIntervalsMs = (): ReadonlyMap<string, number> => this.#sources.pollIntervalsMs();
+    this.#deliveries = new Deliveries({ ...outside, gatewayId: settings.gatewayId, status, pollIntervalsMs });
+    this.#control = this.#openControl();
   }
 
   async start(): Promise<void> {
     const { gatewayId, sensors, processors, sinks, status } = this.#settings;
-    const { clock, random, log: logger } = this.#parts;
-    const pipeline = new Pipeline(await Promise.all(processors.map(createStage)), this.#batcher);
-    const accept = (reading: Reading): void => {
-      this.#rate.add(1, this.#parts.clock.monotonicMs());
-      pipeline.accept(reading);
-    };
-    this.#sources = await Promise.all(sensors.map((sensor) => this.#openSource(sensor, accept)));
-    this.#holds.sourcesAreKnown();
-    this.#control = this.#openControl();
-    this.#sinks = await Promise.all(
-      sinks.map((sink) => {
-        const backlogReadings = (): number => this.#log.backlog(sink.name).readings;
-        return createSink(sink, { gatewayId, clock, random, log: logger, backlogReadings });
-      }),
-    );
-    this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
-    const port = await this.#statusServer.listen(status.host, status.port);
+    const { clock, log: logger } = this.#parts;
+    this.#stages = await stagesFor(processors, []);
+    this.#pipeline.use(this.#stages);
+    const sources = await this.#sources.plan(sensors);
+    const deliveries = await this.#deliveries.plan(sinks);
+    let port: number;
+    try {
+      port = await this.#statusServer.listen(status.host, status.port);
+    } catch (error) {
+      await this.#deliveries.drop(deliveries);
+      throw error;
+    }
     const page = `http://${status.host}:${port}/status`;
-    this.#parts.log.info('the edge runs', {
+    logger.info('the edge runs', {
       gateway_id: gatewayId,
       status: page,
       sources: sensors.length,
       sinks: sinks.length,
     });
     this.#parts.onListening?.(port);
-    this.#serve();
-    const deliveriesEnd = this.#stopDeliveries.signal;
-    this.#runningDeliveries = Promise.all(
-      this.#deliveries.flatMap((delivery) => [
-        delivery.run(deliveriesEnd),
-        delivery.runReports(() => this.status(), deliveriesEnd),
-      ]),
-    );
-    const machineIds = [...new Set(sensors.map(({ machineId }) => machineId))];
-    const sourcesEnd = this.#stopSources.signal;
-    this.#runningSources = Promise.all([
-      ...this.#sources.map((source) => source.run(sourcesEnd)),
-      watchSources(() => this.#sources, clock, sourcesEnd),
-      this.#control.run(sourcesEnd),
-    ]);
-    this.#tellingGaps = tellGaps({ log: this.#log, machineIds, clock, logger }, sourcesEnd);
+    this.#deliveries.admit(deliveries);
+    this.#sources.admit(sources);
+    this.#holds.sourcesAreKnown();
+    void this.#control.run(this.#stopControl.signal);
+    void watchSources(() => this.#sources.runners, clock, this.#stopping.signal);
+    const machineIds = (): readonly string[] => this.#sources.machineIds;
+    this.#tellingGaps = tellGaps({ log: this.#log, machineIds, clock, logger }, this.#stopping.signal);
+  }
+
+  /** Until the signal is aborted: takes other settings as they come, one after the other. */
+  async follow(signal: AbortSignal): Promise<void> {
+    const { configuration } = this.#parts;
+    const stop = (): void => this.#stopping.abort();
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    while (configuration !== undefined && !signal.aborted) {
+      await configuration.changed(signal);
+      if (!signal.aborted) await this.#reload(configuration, signal);
+    }
+    await aborted(signal);
   }
 
   /** From the machines' end to the far end, each step within its limit, so that all that was read is kept. */
   async stop(): Promise<void> {
-    const { log } = this.#parts;
-    this.#stopSources.abort();
-    if (!(await this.#within(STOP_LIMITS.sourcesMs, () => this.#runningSources)))
+    const { clock, log } = this.#parts;
+    this.#stopping.abort();
+    this.#stopControl.abort();
+    if (!(await within(clock, STOP_LIMITS.sourcesMs, () => this.#sources.stop())))
       log.warn('a source did not end in time');
     let lost = 0;
-    await this.#within(STOP_LIMITS.logMs, async (limit) => {
+    await within(clock, STOP_LIMITS.logMs, async (limit) => {
       await Promise.race([this.#tellingGaps, aborted(limit)]);
       lost = await this.#batcher.drain(limit);
     });
     if (lost > 0) log.error('the log did not take the last readings: they are lost', { readings: lost });
-    await this.#within(STOP_LIMITS.sinksMs, (limit) => Promise.all(this.#deliveries.map((one) => one.caughtUp(limit))));
-    this.#stopDeliveries.abort();
-    await this.#within(STOP_LIMITS.closeMs, () => this.#runningDeliveries);
+    await within(clock, STOP_LIMITS.sinksMs, (limit) => this.#deliveries.caughtUp(limit));
+    await within(clock, STOP_LIMITS.closeMs, () => this.#deliveries.stop());
     await this.close();
     log.info('the edge has stopped', { last_sequence: this.#log.lastSequence });
   }
 
   /** Gives back what `start` has opened. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#sinks.map((sink) => sink.close()));
+    await this.#deliveries.close();
     await this.#statusServer.close();
   }
 
   status(): EdgeStatus {
     const { gatewayId, location } = this.#settings;
     const { clock } = this.#parts;
-    const sources = this.#sources.map((source) => source.status());
-    const sinks = this.#deliveries.map((delivery) => delivery.status());
+    const sources = this.#sources.statuses();
+    const sinks = this.#deliveries.statuses();
     const logError = this.#logError();
     return {
       gateway_id: gatewayId,
       location,
       version: VERSION,
-      state: edgeState({ stopping: this.#stopSources.signal.aborted, sources, sinks, logWritable: logError === null }),
+      state: edgeState({ stopping: this.#stopping.signal.aborted, sources, sinks, logWritable: logError === null }),
       started_at: this.#startedAt,
       sent_at: now(clock),
       memory_bytes: process.memoryUsage.rss(),
       readings_per_second: this.#rate.perSecond(clock.monotonicMs()),
       losses: this.#batcher.losses + this.#log.status().readings_dropped,
+      configuration: this.#configuration,
       sources,
       log: { ...this.#log.status(), last_error: logError },
       sinks,
@@ -195,24 +222,25 @@ class Edge implements StatusSource, PressureSource {
 
   unhealthyReason(): string | undefined {
     const nowMs = this.#parts.clock.monotonicMs();
-    const newestMs = Math.max(this.#startedMs, ...this.#sources.map((source) => source.lastContactMs ?? 0));
+    const { runners } = this.#sources;
+    const newestMs = Math.max(this.#changedMs, ...runners.map((source) => source.lastContactMs ?? 0));
     return unhealthyReason({
-      stopping: this.#stopSources.signal.aborted,
+      stopping: this.#stopping.signal.aborted,
       logError: this.#logError(),
-      sources: this.#sources.map((source) => source.status()),
+      sources: runners.map((source) => source.status()),
       silentMs: nowMs - newestMs,
       silentMsMax: SILENT_MS_MAX,
     });
   }
 
   metrics(): readonly Metric[] {
-    const delivered = new Map(this.#deliveries.map((delivery) => [delivery.name, delivery.delivered]));
+    const delivered = new Map(this.#deliveries.all.map((delivery) => [delivery.name, delivery.delivered]));
     const uptimeSeconds = (this.#parts.clock.monotonicMs() - this.#startedMs) / 1000;
     const { cardEnduranceBytes } = this.#settings;
     return [
       ...edgeMetrics(this.status(), delivered),
       ...wearMetrics(this.#log.status(), { uptimeSeconds, cardEnduranceBytes }),
-      ...(this.#control?.metrics() ?? []),
+      ...this.#control.metrics(),
       ...this.#batcher.metrics(),
     ];
   }
@@ -237,58 +265,114 @@ class Edge implements StatusSource, PressureSource {
     return this.#batcher.lastError ?? this.#log.status().last_error;
   }
 
-  async #openSource(sensor: SensorSettings, accept: (reading: Reading) => void): Promise<SourceRunner> {
-    const { clock, random, log } = this.#parts;
-    const entry = DRIVERS[sensor.type];
-    if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${sensor.type}`);
-    const driver = (await entry.create()).create(sensor.options);
-    const room = (): Promise<void> | undefined => this.#batcher.room();
-    const runner = new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
-    if (readsOnce(driver)) {
-      const { files } = this.#parts;
-      const kept = (): Promise<void> => {
-        runner.flush();
-        return this.#batcher.kept();
-      };
-      const logFolder = this.#settings.log.folder;
-      const source = sensor.name;
-      driver.useMemory(readMemory({ source, logFolder, files, log: this.#log, holds: this.#holds, kept }));
-    }
-    return runner;
+  #accept(reading: Reading): void {
+    this.#rate.add(1, this.#parts.clock.monotonicMs());
+    this.#pipeline.accept(reading);
   }
 
-  #serve(): void {
-    const { sinks, log } = this.#settings;
-    const pollIntervalsMs = (): ReadonlyMap<string, number> => {
-      return new Map(this.#sources.flatMap(({ name, pollIntervalMs: ms }) => (ms === undefined ? [] : [[name, ms]])));
-    };
-    for (const [index, sink] of this.#sinks.entries()) {
-      const folder = `${log.folder}/sinks/${encodeURIComponent(sinks[index]!.name)}`;
-      if (isServing(sink)) sink.serve({ folder, pollIntervalsMs });
-    }
-  }
-
-  #openControl(): SamplingControl {
+  #openControl(factors: ReadonlyMap<string, number> = new Map()): SamplingControl {
     const { clock, log: logger } = this.#parts;
     const { control: settings } = this.#settings;
-    return new SamplingControl({ settings, sources: this.#sources, pressures: this, clock, logger });
+    const sources = (): readonly SourceRunner[] => this.#sources.runners;
+    return new SamplingControl({ settings, sources, factors, pressures: this, clock, logger });
   }
 
-  #openDelivery({ name, type, maxRate }: SinkSettings, sink: Sink): Delivery {
-    const { clock, random, files, log: logger } = this.#parts;
-    const { gatewayId, log } = this.#settings;
-    const deadLetters = new DeadLetters({ logFolder: log.folder, sink: name, files, clock, logger });
-    return new Delivery({ name, type, maxRate, gatewayId, sink, log: this.#log, deadLetters, clock, random, logger });
+  async #reload(configuration: Configuration, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    try {
+      const read = await configuration.read(signal);
+      if (signal.aborted) return;
+      const { settings, needsRestart } = reloaded(this.#atStart, read);
+      const isDone = await this.#apply(settings, signal);
+      if (!isDone) return;
+      if (needsRestart.length > 0) log.warn('a part of the configuration needs a restart', { keys: needsRestart });
+      this.#configuration = { loaded_at: now(clock), refused: null, needs_restart: needsRestart };
+      configuration.applied(settings);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof MillwrightError)) throw error;
+      const errors = messageOf(error).split('\n');
+      log.error('the configuration is refused; the one before stays in force', { errors });
+      this.#configuration = { ...this.#configuration, refused: { at: now(clock), errors } };
+    }
   }
 
-  /** Whether the work ended within the limit; it is handed a signal that is aborted when it did not. */
-  async #within(limitMs: number, work: (limit: AbortSignal) => Promise<unknown>): Promise<boolean> {
-    const limit = new AbortController();
-    const ended = new AbortController();
-    const timer = this.#parts.clock.sleep(limitMs, ended.signal).then(() => limit.abort());
-    const inTime = await Promise.race([work(limit.signal).then(() => true), timer.then(() => false)]);
-    ended.abort();
-    return inTime;
+  /**
+   * Only what has changed is stopped and started. What is new is opened first: if that fails, nothing has happened.
+   * @returns false when the edge is stopped meanwhile
+   */
+  async #apply(settings: EdgeSettings, signal: AbortSignal): Promise<boolean> {
+    const before = this.#settings;
+    const stages = await stagesFor(settings.processors, this.#stages);
+    const sources = await this.#sources.plan(settings.sensors);
+    const deliveries = await this.#deliveries.plan(settings.sinks);
+    try {
+      await this.#addCursors(before.sinks, settings.sinks);
+    } catch (error) {
+      await this.#deliveries.drop(deliveries);
+      throw error;
+    }
+    const [sourcesGone, sinksGone] = await Promise.all([
+      this.#sources.retire(sources),
+      this.#deliveries.retire(deliveries),
+    ]);
+    for (const sink of sinksGone) await this.#log.removeSink(sink);
+    for (const sink of settings.sinks) {
+      const isReplaced = deliveries.sinks.has(sink.name) && before.sinks.some(({ name }) => name === sink.name);
+      if (isReplaced && startFromOf(sink) === 'recent') await this.#showRecent(sink.name);
+    }
+    if (signal.aborted) {
+      await this.#deliveries.drop(deliveries);
+      return false;
+    }
+    this.#settings = settings;
+    this.#stages = stages;
+    this.#pipeline.use(stages);
+    this.#batcher.setLimits(settings.batching);
+    this.#log.setLimits(settings.log.limits, settings.log.segmentBytesMax);
+    this.#deliveries.admit(deliveries);
+    this.#sources.admit(sources);
+    if (sources.drivers.size > 0) this.#changedMs = this.#parts.clock.monotonicMs();
+    this.#renewControl(before);
+    this.#parts.log.info('the configuration was read again', {
+      sources_started: [...sources.drivers.keys()],
+      sources_gone: sourcesGone,
+      sinks_started: [...deliveries.sinks.keys()],
+      sinks_gone: sinksGone,
+    });
+    return true;
+  }
+
+  /** @throws storage_failed, and the log is as before */
+  async #addCursors(before: readonly SinkSettings[], after: readonly SinkSettings[]): Promise<void> {
+    const added: string[] = [];
+    try {
+      for (const sink of after) {
+        if (before.some(({ name }) => name === sink.name)) continue;
+        await this.#log.addSink(sink.name, startFromOf(sink));
+        added.push(sink.name);
+      }
+    } catch (error) {
+      for (const name of added) await this.#log.removeSink(name);
+      throw error;
+    }
+  }
+
+  /** What a server shows is in its memory alone: a new one is told the newest values again. */
+  async #showRecent(sink: string): Promise<void> {
+    await this.#log.removeSink(sink);
+    await this.#log.addSink(sink, 'recent');
+  }
+
+  #renewControl({ control }: EdgeSettings): void {
+    if (!isSame(control, this.#settings.control)) {
+      const { factors } = this.#control;
+      this.#stopControl.abort();
+      this.#stopControl = new AbortController();
+      this.#control = this.#openControl(this.#settings.control.enabled ? factors : new Map());
+      void this.#control.run(this.#stopControl.signal);
+    }
+    this.#control.applyFactors();
   }
 }
 
@@ -301,9 +385,7 @@ function openLog(settings: EdgeSettings, { clock, random, files, log }: EdgePart
     log,
     gatewayId: settings.gatewayId,
     sinks: settings.sinks.map((sink) => sink.name),
-    startFrom: Object.fromEntries(
-      settings.sinks.map(({ name, type, from }) => [name, SINKS[type]?.isServing === true ? 'recent' : from]),
-    ),
+    startFrom: Object.fromEntries(settings.sinks.map((sink) => [sink.name, startFromOf(sink)])),
     newId: () => newId(random),
   });
 }

@@ -49,7 +49,7 @@ function start(losing: LosingLog): { clock: ManualClock; end: () => Promise<void
   const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
   const stop = new AbortController();
   const { log } = losing;
-  const options = { log, machineIds: ['CNC-001', 'CNC-002'], clock, logger: silentLogger };
+  const options = { log, machineIds: () => ['CNC-001', 'CNC-002'], clock, logger: silentLogger };
   const running = tellGaps(options, stop.signal);
   const end = async (): Promise<void> => {
     stop.abort();

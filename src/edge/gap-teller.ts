@@ -21,7 +21,7 @@ const DESTROYED_MAX = 50;
 export interface GapTellerOptions {
   readonly log: Pick<DurableLog, 'hasLosses' | 'takeLosses' | 'lossesTold' | 'append'>;
   /** Whose readings may be in a batch that nobody can read any more. */
-  readonly machineIds: readonly string[];
+  readonly machineIds: () => readonly string[];
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -46,7 +46,7 @@ async function tellAll({ log, machineIds, clock, logger }: GapTellerOptions): Pr
   const losses = joinedBeyondMax(await log.takeLosses());
   const timestamp = now(clock);
   const events = losses.flatMap((loss) => {
-    const machines = loss.machineId === null ? machineIds : [loss.machineId];
+    const machines = loss.machineId === null ? machineIds() : [loss.machineId];
     return machines.map((machineId) => encodeFrame(gapEvent(loss, machineId, timestamp)));
   });
   for (let start = 0; start < events.length; start += EVENTS_MAX) {

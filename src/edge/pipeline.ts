@@ -4,6 +4,7 @@ import type { Reading } from '../model/reading.ts';
 import { isObserver, type Processor } from '../ports/processor.ts';
 import { PROCESSORS } from '../processors/registry.ts';
 import type { Batcher } from './batcher.ts';
+import { isSame } from './reload/changes.ts';
 import type { ProcessorSettings } from './settings.ts';
 
 /** A processor, and whose readings it is for. */
@@ -24,13 +25,41 @@ export async function createStage({ type, machines, options }: ProcessorSettings
   return { processor, machines: machines === null ? null : new Set(machines), observed };
 }
 
+/** A stage, and what it was made of. */
+export interface ConfiguredStage extends Stage {
+  readonly settings: ProcessorSettings;
+}
+
+/**
+ * The stages that the settings want. One whose settings are as before is taken over, with what it has learned.
+ * @throws config_invalid for a type that there is not
+ */
+export async function stagesFor(
+  wanted: readonly ProcessorSettings[],
+  before: readonly ConfiguredStage[],
+): Promise<ConfiguredStage[]> {
+  const left = [...before];
+  const stages: ConfiguredStage[] = [];
+  for (const settings of wanted) {
+    const place = left.findIndex((stage) => isSame(stage.settings, settings));
+    const [kept] = place < 0 ? [] : left.splice(place, 1);
+    stages.push(kept ?? { ...(await createStage(settings)), settings });
+  }
+  return stages;
+}
+
 export class Pipeline {
-  readonly #stages: readonly Stage[];
+  #stages: readonly Stage[];
   readonly #batcher: Pick<Batcher, 'accept'>;
 
   constructor(stages: readonly Stage[], batcher: Pick<Batcher, 'accept'>) {
     this.#stages = stages;
     this.#batcher = batcher;
+  }
+
+  /** For all readings from now on. */
+  use(stages: readonly Stage[]): void {
+    this.#stages = stages;
   }
 
   accept(reading: Reading): void {

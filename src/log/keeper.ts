@@ -111,6 +111,7 @@ type Change = Pick<RewriteOptions, 'thinning' | 'how' | 'bytesMax'>;
 
 export class Keeper {
   readonly #options: KeeperOptions;
+  #limits: LogLimits;
   #running: Promise<void> | undefined;
   #isNudged = false;
   #closed = false;
@@ -133,6 +134,7 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#limits = options.limits;
   }
 
   /** Bytes written by compressing and thinning. */
@@ -151,13 +153,13 @@ export class Keeper {
 
   /** How large its disk lets the log become; undefined until it was looked at, and where the system does not tell. */
   get bytesPossible(): number | undefined {
-    const { warmBytesMax } = this.#options.limits;
+    const { warmBytesMax } = this.#limits;
     return this.#bytesPossible === undefined ? undefined : Math.max(warmBytesMax, this.#bytesPossible);
   }
 
   /** How many bytes the log may have now: its limit, or less where the disk is short of space. */
   get bytesAllowed(): number {
-    const { bytesMax } = this.#options.limits;
+    const { bytesMax } = this.#limits;
     return Math.min(bytesMax, this.bytesPossible ?? bytesMax);
   }
 
@@ -180,18 +182,25 @@ export class Keeper {
     });
   }
 
+  setLimits(limits: LogLimits): void {
+    this.#limits = limits;
+    this.#isStuck = false;
+    this.#spaceLookedAtMs = Number.NEGATIVE_INFINITY;
+    this.nudge();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
   }
 
   #maybeNeeded(): boolean {
-    const { clock, segments, limits } = this.#options;
+    const { clock, segments } = this.#options;
     const nowMs = clock.monotonicMs();
     if (nowMs < this.#restUntilMs) return false;
     return (
       nowMs >= this.#spaceLookedAtMs + SPACE_INTERVAL_MS ||
-      segments.bytes > limits.warmBytesMax ||
+      segments.bytes > this.#limits.warmBytesMax ||
       this.#refusing.size > 0
     );
   }
@@ -216,22 +225,22 @@ export class Keeper {
   }
 
   async #lookAtSpace(): Promise<void> {
-    const { clock, files, folder, segments, limits } = this.#options;
+    const { clock, files, folder, segments } = this.#options;
     this.#spaceLookedAtMs = clock.monotonicMs();
     const free = await files.freeBytes(folder);
-    this.#bytesPossible = free === undefined ? undefined : segments.bytes + free - limits.reserveBytes;
+    this.#bytesPossible = free === undefined ? undefined : segments.bytes + free - this.#limits.reserveBytes;
   }
 
   /** Does one thing that is needed; false when nothing is, or nothing helps. */
   async #step(): Promise<boolean> {
-    const { segments, limits } = this.#options;
+    const { segments } = this.#options;
     const isOver = segments.bytes > this.bytesAllowed;
     this.#refusing = this.#toRefuse();
     // The newest is being written to, or is the one that the next start reads through.
     const closed = segments.all.slice(0, -1).filter((segment) => !this.#isAvoided(segment));
     const plain = closed.find(({ header }) => header.form === 'plain');
     const warmBytes = segments.all.reduce((sum, one) => (one.header.form === 'plain' ? sum + one.bytes : sum), 0);
-    if (plain !== undefined && (isOver || warmBytes > limits.warmBytesMax)) {
+    if (plain !== undefined && (isOver || warmBytes > this.#limits.warmBytesMax)) {
       await this.#rewrite(plain, { thinning: 0, how: undefined });
       return true;
     }
@@ -247,7 +256,7 @@ export class Keeper {
   }
 
   async #makeRoom(closed: readonly Segment[]): Promise<boolean> {
-    const { whenFull } = this.#options.limits;
+    const { whenFull } = this.#limits;
     const thinnable = whenFull.samples === 'thin' ? closed.filter((segment) => this.#isThinnable(segment)) : [];
     if (thinnable.length > 0) {
       const segment = this.#narrowestForItsAge(thinnable.filter((one) => this.#isAtRest(one)));
@@ -394,10 +403,11 @@ export class Keeper {
 
   /** The oldest segment, when it is too old. What is younger by the order of appends is never older. */
   #tooOld(): Segment | undefined {
-    const { limits, clock, segments } = this.#options;
+    const { clock, segments } = this.#options;
+    const { ageMsMax } = this.#limits;
     const [first, next] = segments.all;
-    if (limits.ageMsMax === null || first === undefined || next === undefined) return undefined;
-    const oldestAllowedMicros = clock.nowMicros() - limits.ageMsMax * 1000;
+    if (ageMsMax === null || first === undefined || next === undefined) return undefined;
+    const oldestAllowedMicros = clock.nowMicros() - ageMsMax * 1000;
     const endMicros = Math.max(first.header.createdAtMicros, next.header.createdAtMicros);
     // A gateway without a clock of its own starts in the past; a damaged header tells no time.
     const isOld = endMicros > CLOCK_SET_MICROS && endMicros < oldestAllowedMicros;
@@ -408,8 +418,8 @@ export class Keeper {
   }
 
   #toRefuse(): ReadonlySet<ReadingKind> {
-    const { limits, segments, log, clock } = this.#options;
-    const { whenFull } = limits;
+    const { segments, log, clock } = this.#options;
+    const { whenFull } = this.#limits;
     const share = segments.bytes / this.bytesAllowed;
     const isFull = this.#isStuck && share > 1;
     const refused = new Set<ReadingKind>();

@@ -62,7 +62,7 @@ export interface LogOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly gatewayId: string;
-  /** Names of the sinks that read the log: each has a cursor. */
+  /** Names of the sinks that read the log from the start: each has a cursor. */
   readonly sinks: readonly string[];
   /** Where a sink begins that has no cursor yet; `oldest` for those that are not named. */
   readonly startFrom?: { readonly [sink: string]: StartFrom };
@@ -103,6 +103,7 @@ interface Parts {
 
 export class DurableLog {
   readonly #options: LogOptions;
+  readonly #id: string;
   readonly #epoch: string;
   readonly #segments: Segments;
   readonly #quarantine: Quarantine;
@@ -113,6 +114,7 @@ export class DurableLog {
   readonly #keeper: Keeper;
   readonly #cursors = new Map<string, SinkCursor>();
   readonly #waiters = new Set<Waiter>();
+  #limits: LogLimits;
   #lastSequence: number;
   #telling: Quarantine['untold'] = [];
   /** What is known of destroyed ranges, learned while the batches around them are there. */
@@ -148,6 +150,8 @@ export class DurableLog {
     const { files, folder, clock, log, limits, sync } = options;
     const { segments } = recovered;
     this.#options = options;
+    this.#id = identity.id;
+    this.#limits = limits;
     this.#epoch = epoch;
     this.#segments = segments;
     this.#quarantine = quarantine;
@@ -162,7 +166,7 @@ export class DurableLog {
       log,
       epoch,
       segments,
-      segmentBytesMax: Math.min(options.segmentBytesMax, limits.bytesMax / SEGMENTS_MIN),
+      segmentBytesMax: segmentBytesMaxOf(options),
       sync,
       lastSequence: recovered.lastSequence,
       readingsTotal: recovered.readingsTotal,
@@ -193,15 +197,7 @@ export class DurableLog {
     });
     for (const sink of options.sinks) {
       const found = loaded.find((cursor) => cursor.sink === sink);
-      const { firstSequence, lastSequence } = this;
-      const start = startOf(found, { from: options.startFrom?.[sink] ?? 'oldest', firstSequence, lastSequence, log });
-      const placeOf = (sequence: number): Promise<BatchPlace | undefined> => this.#placeOf(sequence);
-      const common = { files, folder: cursorsFolder(folder), epoch: identity.id, sink, start, clock, log, placeOf };
-      const onSaved = async (): Promise<void> => {
-        await this.#deleteThrough(() => this.#settledAndSaved());
-      };
-      const onDiskFull = (): Promise<boolean> => this.#deleteThrough(() => this.#settledByAll());
-      this.#cursors.set(sink, new SinkCursor({ ...common, onSaved, onDiskFull }));
+      this.#cursors.set(sink, this.#newCursor(sink, found, options.startFrom?.[sink] ?? 'oldest'));
     }
   }
 
@@ -272,9 +268,49 @@ export class DurableLog {
     });
   }
 
-  /** @throws not_found for a sink that was not named when the log was opened */
+  /** @throws not_found for a sink that does not read the log */
   cursor(sink: string): Cursor {
     return this.#cursorOf(sink);
+  }
+
+  /**
+   * One more sink reads the log: from where its cursor stands, if it was here before.
+   * @throws storage_failed when it cannot be read whether it was
+   */
+  async addSink(sink: string, from: StartFrom): Promise<void> {
+    const { files, folder } = this.#options;
+    if (this.#cursors.has(sink)) throw new Error(`the log has a cursor for ${sink} already`);
+    let found: LoadedCursor | undefined;
+    try {
+      const loaded = from === 'recent' ? [] : await loadCursors(files, cursorsFolder(folder), this.#id);
+      found = loaded.find((cursor) => cursor.sink === sink);
+    } catch (error) {
+      throw storageFailed(folder, error);
+    }
+    const cursor = this.#newCursor(sink, found, from);
+    this.#cursors.set(sink, cursor);
+    await cursor.start();
+  }
+
+  /** The sink reads no more: nothing is kept for it from now on. Its cursor stays on the disk. Never rejects. */
+  async removeSink(sink: string): Promise<void> {
+    const cursor = this.#cursors.get(sink);
+    if (cursor === undefined) return;
+    this.#cursors.delete(sink);
+    await cursor.close();
+    try {
+      await this.#deleteThrough(() => this.#settledAndSaved());
+    } catch (error) {
+      // With the next save of another cursor it is tried again.
+      this.#options.log.warn('what was kept for a sink could not be deleted yet', { sink, error });
+    }
+  }
+
+  /** Takes effect at once; a log that is larger makes room by and by. */
+  setLimits(limits: LogLimits, segmentBytesMax: number): void {
+    this.#limits = limits;
+    this.#writer.segmentBytesMax = segmentBytesMaxOf({ limits, segmentBytesMax });
+    this.#keeper.setLimits(limits);
   }
 
   /** What the sink has not settled yet; costs nothing. @throws not_found */
@@ -317,7 +353,7 @@ export class DurableLog {
       first_sequence: this.firstSequence,
       last_sequence: this.#lastSequence,
       bytes: this.#segments.bytes,
-      bytes_max: this.#options.limits.bytesMax,
+      bytes_max: this.#limits.bytesMax,
       bytes_possible: this.#keeper.bytesPossible ?? null,
       readings_thinned: this.#keeper.readingsThinned,
       readings_dropped: this.#keeper.readingsDropped,
@@ -441,11 +477,34 @@ export class DurableLog {
     };
   }
 
+  #newCursor(sink: string, found: LoadedCursor | undefined, from: StartFrom): SinkCursor {
+    const { files, folder, clock, log } = this.#options;
+    const { firstSequence, lastSequence } = this;
+    return new SinkCursor({
+      files,
+      folder: cursorsFolder(folder),
+      epoch: this.#id,
+      sink,
+      start: startOf(found, { from, firstSequence, lastSequence, log }),
+      clock,
+      log,
+      placeOf: (sequence) => this.#placeOf(sequence),
+      onSaved: async () => {
+        await this.#deleteThrough(() => this.#settledAndSaved());
+      },
+      onDiskFull: () => this.#deleteThrough(() => this.#settledByAll()),
+    });
+  }
+
   #cursorOf(sink: string): SinkCursor {
     const cursor = this.#cursors.get(sink);
     if (cursor === undefined) throw noSuchSink(sink);
     return cursor;
   }
+}
+
+function segmentBytesMaxOf({ segmentBytesMax, limits }: Pick<LogOptions, 'segmentBytesMax' | 'limits'>): number {
+  return Math.min(segmentBytesMax, limits.bytesMax / SEGMENTS_MIN);
 }
 
 function lockPath(folder: string): string {

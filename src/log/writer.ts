@@ -67,6 +67,8 @@ export class Writer {
   readonly #options: WriterOptions;
   readonly #seed: number;
   readonly #headers: Buffer = Buffer.allocUnsafeSlow(GROUP_BATCHES_MAX * RECORD_HEADER_BYTES);
+  /** A segment is closed when it would grow beyond this. */
+  segmentBytesMax: number;
   #nextSequence: number;
   #readingsTotal: number;
   /** Of the last segment, while it may be written to: until a failure, and after the first append. */
@@ -85,6 +87,7 @@ export class Writer {
 
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.segmentBytesMax = options.segmentBytesMax;
     this.#seed = epochSeed(options.epoch);
     this.#nextSequence = options.lastSequence + 1;
     this.#readingsTotal = options.readingsTotal;
@@ -164,10 +167,10 @@ export class Writer {
 
   async #commit(group: readonly Pending[]): Promise<void> {
     const { batches, buffers, bytes } = this.#encode(group);
-    const { segments, segmentBytesMax } = this.#options;
+    const { segments } = this.#options;
     const last = segments.last;
     const isEmpty = last === undefined || last.bytes <= SEGMENT_HEADER_BYTES;
-    if (last === undefined || this.#handle === undefined || (!isEmpty && last.bytes + bytes > segmentBytesMax)) {
+    if (last === undefined || this.#handle === undefined || (!isEmpty && last.bytes + bytes > this.segmentBytesMax)) {
       await this.#writeNewSegment(buffers, bytes);
     } else {
       await this.#writeLastSegment(last, buffers, bytes);

@@ -94,6 +94,16 @@ export interface LogStatus {
   readonly last_error: string | null;
 }
 
+/** Of the edge's configuration file. */
+export interface ConfigurationStatus {
+  /** When the one in force was read. */
+  readonly loaded_at: Timestamp;
+  /** A newer one that was not taken, and why: a sentence each with file, line and key. null: there is none. */
+  readonly refused: { readonly at: Timestamp; readonly errors: readonly string[] } | null;
+  /** Keys that are changed in the file, and obeyed only after a restart. */
+  readonly needs_restart: readonly string[];
+}
+
 export interface EdgeStatus {
   readonly gateway_id: string;
   readonly location: string | null;
@@ -105,6 +115,8 @@ export interface EdgeStatus {
   readonly memory_bytes: number;
   readonly readings_per_second: number;
   readonly losses: number;
+  /** Absent from an edge of an older version. */
+  readonly configuration?: ConfigurationStatus;
   readonly sources: readonly SourceStatus[];
   readonly log: LogStatus;
   readonly sinks: readonly SinkStatus[];

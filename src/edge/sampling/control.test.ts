@@ -43,7 +43,7 @@ async function control(sources: readonly TestSource[], settings = SETTINGS, logg
     cpuMs: 0,
     memoryBytes: memory.bytes,
   });
-  const part = new SamplingControl({ settings, sources, pressures: { usage }, clock, logger });
+  const part = new SamplingControl({ settings, sources: () => sources, pressures: { usage }, clock, logger });
   const stop = new AbortController();
   const running = part.run(stop.signal);
   const intervals = async (count: number, samples: readonly number[]): Promise<void> => {

@@ -20,7 +20,10 @@ export interface ControlledSource {
 
 export interface SamplingControlOptions {
   readonly settings: ControlSettings;
-  readonly sources: readonly ControlledSource[];
+  /** Those that there are now. */
+  readonly sources: () => readonly ControlledSource[];
+  /** Sampling factors to begin with, by source; 1 where absent. */
+  readonly factors?: ReadonlyMap<string, number>;
   readonly pressures: PressureSource;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -30,23 +33,36 @@ export class SamplingControl {
   readonly #options: SamplingControlOptions;
   readonly #controller: SamplingController;
   readonly #meter: PressureMeter;
-  /** Samples in an interval at factor 1, smoothed, and the count at its end; in the order of the sources. */
-  readonly #flows: { perInterval: number; counted: number }[];
+  /** Samples in an interval at factor 1, smoothed, and the count at its end. */
+  readonly #flows = new WeakMap<ControlledSource, { perInterval: number; counted: number }>();
   #queues: readonly { readonly name: string; readonly queue: number }[] = [];
 
   constructor(options: SamplingControlOptions) {
     const { intervalMs, horizonMs, fidelityWeight } = options.settings;
+    const { factors = new Map<string, number>() } = options;
     this.#options = options;
     const probeIntervals = Math.max(DOWN_INTERVALS + 1, Math.ceil(horizonMs / intervalMs));
-    this.#controller = new SamplingController({ fidelityWeight, probeIntervals });
+    this.#controller = new SamplingController({ fidelityWeight, probeIntervals, factors });
     this.#meter = new PressureMeter(options.settings);
-    this.#flows = options.sources.map(({ samplesInFull }) => ({ perInterval: 0, counted: samplesInFull }));
+    for (const source of options.sources()) {
+      this.#flows.set(source, { perInterval: 0, counted: source.samplesInFull });
+    }
+  }
+
+  /** By source. */
+  get factors(): ReadonlyMap<string, number> {
+    return new Map(this.#options.sources().map(({ name }) => [name, this.#controller.factorOf(name)]));
+  }
+
+  /** A source that was put in the place of another goes on with its factor. */
+  applyFactors(): void {
+    for (const source of this.#options.sources()) source.setSamplingFactor(this.#controller.factorOf(source.name));
   }
 
   /** Until aborted. */
   async run(signal: AbortSignal): Promise<void> {
-    const { settings, sources, clock } = this.#options;
-    if (!settings.enabled || sources.length === 0) return;
+    const { settings, clock } = this.#options;
+    if (!settings.enabled) return;
     while (!signal.aborted) {
       await clock.sleep(settings.intervalMs, signal);
       if (!signal.aborted) this.#step();
@@ -72,31 +88,34 @@ export class SamplingControl {
 
   #step(): void {
     const { pressures, clock } = this.#options;
-    const sensors = this.#sensors();
+    const sources = this.#options.sources();
+    if (sources.length === 0) return;
+    const sensors = this.#loadsOf(sources);
     const load = this.#controller.load(sensors);
     const measured = this.#meter.measure(pressures.usage(), load, clock.monotonicMs());
     this.#queues = measured.map((pressure) => ({ name: pressure.name, queue: queueOf(pressure, load) }));
     const before = sensors.map(({ name }) => this.#controller.factorOf(name));
     this.#controller.step(sensors, measured);
-    for (const [index, factor] of before.entries()) this.#apply(index, factor, measured);
+    for (const [index, factor] of before.entries()) this.#apply(sources[index]!, factor, measured);
   }
 
   /** The sources' shares of the load; equal ones while nothing is known. */
-  #sensors(): SensorLoad[] {
-    const { sources } = this.#options;
-    for (const [index, { samplesInFull }] of sources.entries()) {
-      const flow = this.#flows[index]!;
+  #loadsOf(sources: readonly ControlledSource[]): SensorLoad[] {
+    const flows = sources.map((source) => {
+      const { samplesInFull } = source;
+      const flow = this.#flows.get(source) ?? { perInterval: 0, counted: 0 };
       flow.perInterval += (samplesInFull - flow.counted - flow.perInterval) / WINDOW_INTERVALS;
       flow.counted = samplesInFull;
-    }
-    const all = this.#flows.reduce((sum, { perInterval }) => sum + perInterval, 0);
+      this.#flows.set(source, flow);
+      return flow.perInterval;
+    });
+    const all = flows.reduce((sum, perInterval) => sum + perInterval, 0);
     return sources.map(({ name, priority }, index) => {
-      return { name, priority, share: all > 0 ? this.#flows[index]!.perInterval / all : 1 / sources.length };
+      return { name, priority, share: all > 0 ? flows[index]! / all : 1 / sources.length };
     });
   }
 
-  #apply(index: number, before: number, measured: readonly Pressure[]): void {
-    const source = this.#options.sources[index]!;
+  #apply(source: ControlledSource, before: number, measured: readonly Pressure[]): void {
     const factor = this.#controller.factorOf(source.name);
     if (factor === before) return;
     source.setSamplingFactor(factor);

@@ -40,6 +40,8 @@ export interface ControllerOptions {
    * a link can carry is seen only by giving it more.
    */
   readonly probeIntervals: number;
+  /** To begin with, by sensor; 1 where absent. */
+  readonly factors?: ReadonlyMap<string, number>;
 }
 
 interface Held {
@@ -54,6 +56,7 @@ export class SamplingController {
 
   constructor(options: ControllerOptions) {
     this.#options = options;
+    for (const [name, factor] of options.factors ?? []) this.#held.set(name, { factor, lowerWanted: 0 });
   }
 
   factorOf(sensor: string): number {
