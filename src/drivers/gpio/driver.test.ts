@@ -85,8 +85,17 @@ test('parts are counted on over a connection that was lost', async () => {
   }
   assert.deepEqual(
     gateway.events.map(({ event_type, item, details }) => [event_type, item, details]),
-    [1, 2].map((count) => ['part', 'parts', { count }]),
+    [1, 2].map((count) => ['part', 'parts', { part_count: count }]),
   );
+});
+
+test('it can be looked at once, without watching', async () => {
+  const pins = new MemoryPins(true, false);
+  const lines = [...DOOR.lines, { line: 18, lamp: 'red', active_low: true }];
+  const driver = new GpioDriver(schema.parse({ lines }), pins.open);
+  const found = await driver.check(new AbortController().signal);
+  assert.equal(found, '2 lines of gpiochip0; active: door_open, lamp_red');
+  assert.equal(pins.isWatched, false);
 });
 
 async function board(version: 1 | 2, lines: BoardLine[]): Promise<Board> {

@@ -6,6 +6,7 @@
  * edge. So now and then watching is interrupted and the levels are read again: what was missed is then found.
  */
 import type { MillwrightError } from '../../base/errors.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateDriver, Driver, DriverContext } from '../../ports/driver.ts';
 import { openGpioTools } from './gpio-tools.ts';
 import { Lines, type Now } from './lines.ts';
@@ -19,7 +20,7 @@ export const EDGES_MAX = 100_000;
 
 export const create: CreateDriver<GpioOptions> = (options) => new GpioDriver(options, openGpioTools);
 
-export class GpioDriver implements Driver {
+export class GpioDriver implements Driver, Checkable {
   readonly #options: GpioOptions;
   readonly #open: OpenPins;
   /** Parts by name, since the edge has started. */
@@ -28,6 +29,15 @@ export class GpioDriver implements Driver {
   constructor(options: GpioOptions, open: OpenPins) {
     this.#options = options;
     this.#open = open;
+  }
+
+  /** Reads the levels once: a source may have nothing to say for hours. */
+  async check(signal: AbortSignal): Promise<string> {
+    const pins = await this.#open(this.#options, signal);
+    const levels = await pins.levels(signal);
+    const active = this.#options.lines.filter(({ isActiveLow }, index) => levels[index] !== isActiveLow);
+    const names = active.map(({ name }) => name).join(', ');
+    return `${levels.length} lines of ${this.#options.chip}; active: ${names === '' ? 'none' : names}`;
   }
 
   async run(context: DriverContext, signal: AbortSignal): Promise<void> {

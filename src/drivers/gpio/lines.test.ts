@@ -255,7 +255,7 @@ test('each part is an event and a number; one that comes too soon is none', () =
   const source = new Source('lines: [{ line: 0, part_counter: parts, min_interval: 2s }]').start(false);
   for (const ms of [1000, 2000, 5000, 6999, 7000]) source.edge(ms, 0, true).edge(ms + 100, 0, false);
   source.until(8000);
-  const part = (count: number) => ({ event_type: 'part', item: 'parts', details: { count } });
+  const part = (count: number) => ({ event_type: 'part', item: 'parts', details: { part_count: count } });
   assert.deepEqual(source.said, [
     [1000, part(1)],
     [1000, { parts: 1 }],

@@ -129,7 +129,7 @@ export class Lines {
   #count(name: string, timestamp: Timestamp): void {
     const count = (this.#counts.get(name) ?? 0) + 1;
     this.#counts.set(name, count);
-    this.#emitEvent({ event_type: 'part', item: name, details: { count } }, timestamp);
+    this.#emitEvent({ event_type: 'part', item: name, details: { part_count: count } }, timestamp);
     this.#emit({ [name]: count }, timestamp);
   }
 
