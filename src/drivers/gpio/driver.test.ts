@@ -10,7 +10,7 @@ import { microsOf } from '../../model/time.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
 import { Board, type BoardLine } from './board.test-support.ts';
 import { schema } from './config.ts';
-import { create, GpioDriver } from './driver.ts';
+import { create, EDGES_MAX, GpioDriver } from './driver.ts';
 import { MemoryPins } from './pins.test-support.ts';
 
 const cleanup: (() => unknown)[] = [];
@@ -87,6 +87,15 @@ test('parts are counted on over a connection that was lost', async () => {
     gateway.events.map(({ event_type, item, details }) => [event_type, item, details]),
     [1, 2].map((count) => ['part', 'parts', { part_count: count }]),
   );
+});
+
+test('a line that flutters without end is told, and not let fill the memory', async () => {
+  const pins = new MemoryPins(false);
+  const running = run(DOOR, pins);
+  await until(() => pins.isWatched);
+  for (let count = 0; count <= EDGES_MAX; count += 1) pins.set(0, count % 2 === 0);
+  const failure = await running.failure();
+  assert.ok(hasCode(failure, 'limit_exceeded'), messageOf(failure));
 });
 
 test('it can be looked at once, without watching', async () => {

@@ -5,7 +5,7 @@
  * Levels are read first, then edges are watched; what changes between the two, some ten milliseconds, is not told by an
  * edge. So now and then watching is interrupted and the levels are read again: what was missed is then found.
  */
-import type { MillwrightError } from '../../base/errors.ts';
+import { MillwrightError } from '../../base/errors.ts';
 import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateDriver, Driver, DriverContext } from '../../ports/driver.ts';
 import { openGpioTools } from './gpio-tools.ts';
@@ -110,6 +110,8 @@ class Watching {
       edge: (edge: Edge): void => {
         if (this.#edges.length < EDGES_MAX) {
           this.#edges.push({ ...edge, atMs: context.clock.monotonicMs() - edge.agoMs });
+        } else {
+          this.#failure ??= new MillwrightError('limit_exceeded', `more than ${EDGES_MAX} edges wait: a line flutters`);
         }
         this.#nap.abort();
       },
