@@ -149,9 +149,12 @@ probeTool
 
 simulate
   .command('mtconnect')
-  .description('a recorded MTConnect adapter log as an agent tells it: probe, current, sample, streams')
-  .requiredOption('--file <file>', 'recorded log, one SHDR line each')
-  .option('--device <name>', 'name of the device (default: that of the file)')
+  .description(
+    'simulated machines, or a recorded adapter log, as an MTConnect agent tells them: probe, current, sample',
+  )
+  .option('--machines <number>', 'simulated machines, a device each: M1, M2 and so on', numberWithin(1, 100), 1)
+  .option('--file <file>', 'instead: a recorded log, one SHDR line each')
+  .option('--device <name>', 'name of its device (default: that of the file)')
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--port <number>', 'port to listen on', portNumber, 5000)
   .option('--speed <factor>', 'times the original pace, or "max"', speed, 1)

@@ -12,7 +12,8 @@ import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
 import { startModbusMachines } from './sim/modbus.ts';
 import { MtconnectAgent } from './sim/mtconnect-agent.ts';
-import { playRecording, recordedAgent } from './sim/recorded-agent.ts';
+import { machineDevices, playMachines } from './sim/machine-agent.ts';
+import { playRecording, type RecordedAgent, recordedAgent } from './sim/recorded-agent.ts';
 import { playShdr } from './sim/shdr-player.ts';
 
 /** From a measurement to the hub and to the MES, while neither is behind. */
@@ -147,7 +148,9 @@ export async function cmm(options: CmmArguments): Promise<void> {
 }
 
 export interface MtconnectArguments {
-  readonly file: string;
+  /** Left out: simulated machines. */
+  readonly file?: string;
+  readonly machines: number;
   readonly device?: string;
   readonly host: string;
   readonly port: number;
@@ -156,13 +159,16 @@ export interface MtconnectArguments {
   readonly buffer: number;
 }
 
+/** Time between two looks at a simulated machine. */
+const MACHINE_INTERVAL_MS = 100;
+
 export async function mtconnect(options: MtconnectArguments): Promise<void> {
-  const { file, host, port, buffer, speed, loop } = options;
+  const { file, machines, host, port, buffer, speed, loop } = options;
   const log = processLogger('info');
-  const { device, sayings } = recordedAgent(await textOf(file), options.device ?? path.parse(file).name);
-  if (sayings.length === 0) throw new MillwrightError('config_invalid', `${file} holds no line of an adapter`);
+  const recording = file === undefined ? undefined : await recordingOf(file, options.device);
+  const devices = recording === undefined ? machineDevices(machines) : [recording.device];
   const agent = new MtconnectAgent({
-    devices: [device],
+    devices,
     bufferSize: buffer,
     instanceId: Math.floor(systemClock.nowMicros() / 1e6),
     version: '2.0',
@@ -174,14 +180,25 @@ export async function mtconnect(options: MtconnectArguments): Promise<void> {
   await runProcess(log, async (signal) => {
     log.info('the agent answers', {
       url: `http://${host}:${listening}`,
-      device: device.name,
-      items: device.items.length,
+      device: devices.map(({ name }) => name).join(', '),
+      items: devices.reduce((sum, { items }) => sum + items.length, 0),
     });
-    const said = await playRecording({ agent, sayings, speed, loop, clock: systemClock }, signal);
-    if (!signal.aborted) log.info('the recording has ended; the agent still answers', { observations: said });
+    if (recording === undefined) {
+      await playMachines({ agent, machines, intervalMs: MACHINE_INTERVAL_MS, clock: systemClock }, signal);
+    } else {
+      const { sayings } = recording;
+      const said = await playRecording({ agent, sayings, speed, loop, clock: systemClock }, signal);
+      if (!signal.aborted) log.info('the recording has ended; the agent still answers', { observations: said });
+    }
     await aborted(signal);
     await agent.close();
   });
+}
+
+async function recordingOf(file: string, device: string | undefined): Promise<RecordedAgent> {
+  const recording = recordedAgent(await textOf(file), device ?? path.parse(file).name);
+  if (recording.sayings.length > 0) return recording;
+  throw new MillwrightError('config_invalid', `${file} holds no line of an adapter`);
 }
 
 async function textOf(file: string): Promise<string> {

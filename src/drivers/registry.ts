@@ -15,6 +15,8 @@ export interface DriverEntry {
 
 export const DRIVERS: { readonly [type: string]: DriverEntry } = {
   files: { schema: () => import('./files/config.ts'), create: () => import('./files/driver.ts') },
+  gpio: { schema: () => import('./gpio/config.ts'), create: () => import('./gpio/driver.ts') },
+  i2c: { schema: () => import('./i2c/config.ts'), create: () => import('./i2c/driver.ts') },
   modbus: { schema: () => import('./modbus/config.ts'), create: () => import('./modbus/driver.ts') },
   mtconnect: { schema: () => import('./mtconnect/config.ts'), create: () => import('./mtconnect/driver.ts') },
   shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },

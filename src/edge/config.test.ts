@@ -171,3 +171,26 @@ test('the section nats of older files is a sink named nats', async () => {
     });
   }
 });
+
+test('a sensor of the air is no sensor of a part', async () => {
+  const text = (chip: string) => `
+agent: { machine_id: CMM-1 }
+sensors:
+  - { name: air, type: i2c, chip: ${chip}, names: { temperature_c: part_c } }
+  - { name: scale, type: i2c, chip: TMP117, names: { temperature_c: scale_c } }
+processors:
+  - type: thermal
+    part: { material: steel_1020 }
+    scale: { material: granite }
+    part_temperature: { machine_id: CMM-1, signal: part_c, uncertainty: 0.1 }
+    scale_temperature: { machine_id: CMM-1, signal: scale_c, uncertainty: 0.1 }
+    cmm: { constant: 1.7 }
+`;
+  const warningsFor = async (chip: string): Promise<string[]> => {
+    const { warnings } = await readEdgeConfig({ file: 'edge.yaml', text: text(chip), environment: {} });
+    return warnings.filter((one) => one.startsWith('processors'));
+  };
+  const fit = 'which measures the air; a TMP117 or MCP9808 is fit for it';
+  assert.deepEqual(await warningsFor('BME280'), [`processors[0].part_temperature: is that of a BME280, ${fit}`]);
+  assert.deepEqual(await warningsFor('MCP9808'), []);
+});

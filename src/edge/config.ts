@@ -396,10 +396,36 @@ function warningsOf(config: EdgeYaml, sinks: readonly SinkSettings[]): string[] 
     const unread = machines.filter((machine) => enabled && !read.has(machine));
     if (unread.length > 0) warnings.push(`processors[${index}].machines: no sensor is of ${unread.join(', ')}`);
   }
+  warnings.push(...airSensorWarnings(config));
   if (buffering.cold_buffer.path !== undefined) {
     warnings.push(`buffering.cold_buffer.path: is not used; there is one log, in ${logFolder(config)}`);
   }
   return warnings;
+}
+
+/** A sensor of the air's temperature where the processor `thermal` wants that of a part or a scale. */
+function airSensorWarnings({ agent, sensors, processors }: EdgeYaml): string[] {
+  const ofAir = sensors.flatMap(({ enabled, type, chip, names, machine_id = agent.machine_id }) => {
+    if (!enabled || type !== 'i2c' || chip !== 'BME280') return [];
+    return [{ machine: machine_id, signal: textAt(names, 'temperature_c') ?? 'temperature_c' }];
+  });
+  return processors.flatMap((processor, index) => {
+    if (!processor.enabled || processor.type !== 'thermal') return [];
+    return ['part_temperature', 'scale_temperature'].flatMap((key) => {
+      const [machine, signal] = ['machine_id', 'signal'].map((inner) => textAt(processor[key], inner));
+      const isOfAir = ofAir.some((one) => one.machine === machine && one.signal === signal);
+      return isOfAir
+        ? [
+            `processors[${index}].${key}: is that of a BME280, which measures the air; a TMP117 or MCP9808 is fit for it`,
+          ]
+        : [];
+    });
+  });
+}
+
+function textAt(section: unknown, key: string): string | undefined {
+  const value = (section as { readonly [key: string]: unknown } | null | undefined)?.[key];
+  return typeof value === 'string' ? value : undefined;
 }
 
 function startFrom(): ReturnType<typeof scalar<'oldest' | 'now' | number>> {

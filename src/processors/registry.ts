@@ -16,6 +16,11 @@ export interface ProcessorEntry {
 }
 
 export const PROCESSORS: { readonly [type: string]: ProcessorEntry } = {
+  plausibility: {
+    schema: () => import('./plausibility/config.ts'),
+    create: () => import('./plausibility/processor.ts'),
+    onceForMachine: true,
+  },
   thermal: {
     schema: () => import('./thermal/config.ts'),
     create: () => import('./thermal/processor.ts'),
