@@ -3,7 +3,7 @@
  * work; it is given Latin-1 text, in which a character is a byte, so its positions are the file's.
  */
 import type Papa from 'papaparse';
-import { type OpenFile, READ_BYTES } from './folder.ts';
+import { READ_BYTES } from './folder.ts';
 import { BYTE_ORDER_MARK, isUtf16, NotUnderstood } from './rows.ts';
 
 /** Line ends within one row, in quoted fields. With more its quote is taken for one that is not closed. */
@@ -27,11 +27,17 @@ export interface CsvForm {
   readonly takeLastLine: boolean;
 }
 
+/** A file of which parts can be read; as many of the bytes as there are. */
+export interface ByteSource {
+  readonly size: number;
+  read(position: number, length: number): Promise<Buffer>;
+}
+
 /**
  * The rows from that offset on, which is where one begins; blank lines are passed over.
  * @throws NotUnderstood
  */
-export async function* csvRows(file: OpenFile, from: number, form: CsvForm): AsyncGenerator<CsvRow> {
+export async function* csvRows(file: ByteSource, from: number, form: CsvForm): AsyncGenerator<CsvRow> {
   const { default: papa } = await import('papaparse');
   const beginning = await file.read(0, 3);
   if (isUtf16(beginning)) throw new NotUnderstood('it is UTF-16; a CSV file is read as UTF-8 or Latin-1');
