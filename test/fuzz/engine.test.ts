@@ -42,8 +42,8 @@ test('a coded error is a refusal, any other is found, made short and can be repe
 
 test('an input that takes too long is found', async () => {
   const codec = codecThat(() => {
-    const endMs = performance.now() + 1_100;
-    while (performance.now() < endMs);
+    const startedMs = process.cpuUsage().user;
+    while (process.cpuUsage().user - startedMs < 1_100_000);
     return [];
   });
   assert.equal((await feed(codec, Buffer.alloc(1), () => 0))?.what, 'the input takes too long');

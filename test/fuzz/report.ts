@@ -44,7 +44,7 @@ format, and real ones that were changed: bits flipped, parts cut, doubled, excha
 huge, negative or none, storms of delimiters, long runs, deep nesting, what is no UTF-8. What streams is read in one piece
 and in pieces, and must give the same. An input is read, or refused with a coded error or by the codec's own word for a
 fault. A finding is all else: another error, a reading that the hub would refuse or that no frame holds, an input that
-takes longer than ${HANG_MS} ms (after ${STUCK_MS / 1000} s its process is ended), and memory that grows by more than
+takes more than ${HANG_MS} ms of the processor (after ${STUCK_MS / 1000} s its process is ended), and memory that grows by more than
 ${GROWTH_BYTES_MAX / 1024 / 1024} MiB from the first quarter to the end, after garbage collection.
 
     npm run fuzz -- --inputs ${inputs} --seed ${seed}
