@@ -7,7 +7,7 @@ import { textReport } from './report.ts';
 import { startWatchdog } from './watchdog.ts';
 
 const SEED = 20261126;
-const INPUTS = 2_000;
+const INPUTS = 1_500;
 /** Others in each run. */
 const FRESH_SEED = Date.now() % 1_000_000;
 
