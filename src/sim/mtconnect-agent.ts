@@ -179,12 +179,9 @@ export class MtconnectAgent {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://agent');
-    const [what = '', device] = url.pathname
-      .split('/')
-      .filter((part) => part !== '')
-      .map(decodeURIComponent)
-      .reverse();
+    const question = questionOf(request.url ?? '/');
+    if (question === undefined) return this.#refuse(response, 400, 'INVALID_URI', 'that is no address');
+    const { what, device, query } = question;
     const { devices } = this.#options;
     if (device !== undefined && !devices.some(({ name, uuid }) => name === device || uuid === device)) {
       return this.#refuse(response, 404, 'NO_DEVICE', `Could not find the device '${device}'`);
@@ -193,7 +190,7 @@ export class MtconnectAgent {
     if (what === 'probe') return this.#send(response, 200, this.#devices(chosen));
     if (what === 'current') return this.#send(response, 200, this.#current(chosen));
     if (what !== 'sample') return this.#refuse(response, 404, 'INVALID_URI', `${what} is no request`);
-    const asked = (name: string, otherwise: number): number => Number(url.searchParams.get(name) ?? otherwise);
+    const asked = (name: string, otherwise: number): number => Number(query.get(name) ?? otherwise);
     const from = asked('from', this.firstSequence);
     const count = asked('count', COUNT_DEFAULT);
     if (!(from >= this.firstSequence && from <= this.#next)) {
@@ -201,8 +198,11 @@ export class MtconnectAgent {
       return this.#refuse(response, 404, 'OUT_OF_RANGE', `'from' must be between ${range}`);
     }
     if (!(count >= 1)) return this.#refuse(response, 400, 'QUERY_ERROR', "'count' must be greater than 0");
-    if (!url.searchParams.has('interval')) return this.#send(response, 200, this.#sample(chosen, from, count).text);
+    if (!query.has('interval')) return this.#send(response, 200, this.#sample(chosen, from, count).text);
     const times = { intervalMs: asked('interval', 0), heartbeatMs: asked('heartbeat', HEARTBEAT_MS_DEFAULT) };
+    if (!(times.intervalMs >= 0 && times.heartbeatMs > 0)) {
+      return this.#refuse(response, 400, 'QUERY_ERROR', "'interval' and 'heartbeat' are milliseconds");
+    }
     await this.#stream(response, chosen, { from, count, ...times });
   }
 
@@ -312,6 +312,25 @@ export class MtconnectAgent {
       return `<DeviceStream${attributes({ name, uuid })}>${components.join('')}</DeviceStream>`;
     });
     return this.#document('MTConnectStreams', sequences, `<Streams>${inner.join('')}</Streams>`);
+  }
+}
+
+interface Question {
+  readonly what: string;
+  readonly device: string | undefined;
+  readonly query: URLSearchParams;
+}
+
+/** Of `/device/current?…`; undefined for what is no address. */
+function questionOf(address: string): Question | undefined {
+  const url = URL.parse(address, 'http://agent');
+  if (url === null) return undefined;
+  try {
+    const parts = url.pathname.split('/').filter((part) => part !== '');
+    const [what = '', device] = parts.map(decodeURIComponent).reverse();
+    return { what, device, query: url.searchParams };
+  } catch {
+    return undefined;
   }
 }
 

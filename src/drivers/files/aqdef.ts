@@ -109,7 +109,7 @@ function findings(
   const measured = numberIn(written);
   if (measured === undefined) throw new NotUnderstood(`line ${line}: the value "${written}" is no number`);
   const time = fields.get('K0004');
-  const timestamp = time === undefined ? context.fileTime : readTime?.(time.replace(/#.*$/, ''));
+  const timestamp = time === undefined ? context.fileTime : readTime?.(time.split('#', 1)[0] ?? '');
   if (timestamp === undefined) throw new NotUnderstood(`line ${line}: "${time}" is no time dd.mm.yyyy/hh:mm:ss`);
   const about = (key: string): string | undefined => {
     const value = head.get(`${key}/${characteristic}`) ?? head.get(`${key}/0`);

@@ -111,6 +111,7 @@ function valueIn(
 
 /** Never half a number: `20,5` is none where decimals follow a point. */
 function strictNumber(text: string, decimal: '.' | ','): number | undefined {
-  const pattern = decimal === '.' ? /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/ : /^[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?$/;
+  const pattern =
+    decimal === '.' ? /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/ : /^[+-]?(\d+(,\d*)?|,\d+)([eE][+-]?\d+)?$/;
   return pattern.test(text) ? Number(text.replace(',', '.')) : undefined;
 }

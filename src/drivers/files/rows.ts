@@ -43,7 +43,8 @@ export interface ParseContext {
 /** A number with a point or a comma; undefined for anything else. */
 export function numberIn(text: string): number | undefined {
   const plain = text.trim().replace(',', '.');
-  return /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(plain) ? Number(plain) : undefined;
+  // Each digit can be taken in one way only: else a long run of them that is no number would take for ever.
+  return /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(plain) ? Number(plain) : undefined;
 }
 
 /** UTF-16 by its mark, UTF-8 where it is, else Latin-1, which older programs write. */

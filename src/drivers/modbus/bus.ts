@@ -14,7 +14,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { encodeRtu, encodeTcp, RtuAnswer, rtuBytes, type TcpFrame, TcpFrames } from './framing.ts';
 import { decodeAnswer, encodeRequest, type ReadRequest } from './pdu.ts';
-import type { BytePort, OpenPort } from './port.ts';
+import type { BytePort, OpenPort, PortEvents } from './port.ts';
 
 /** Silence between two frames, in characters (MODBUS over Serial Line V1.02, 2.5.1.1), and where it is fixed. */
 const SILENCE_CHARACTERS = 3.5;
@@ -84,6 +84,8 @@ export class Bus {
   /** From its opening on. */
   #port: Promise<BytePort> | undefined;
   #closing: Promise<void> = Promise.resolve();
+  /** Ends the opening that is under way. */
+  #opening = new AbortController();
   readonly #waiting: Pending[] = [];
   readonly #asked = new Map<number, Pending>();
   /** By transaction, the oldest first. */
@@ -147,6 +149,7 @@ export class Bus {
   async close(): Promise<void> {
     const port = this.#port;
     this.#port = undefined;
+    this.#opening.abort();
     if (port !== undefined) this.#closing = closed(port);
     this.#failAll(new MillwrightError('connection_failed', `${this.place} was closed`));
     await this.#closing;
@@ -206,17 +209,21 @@ export class Bus {
     this.#frames = new TcpFrames();
     this.#givenUp.clear();
     this.#hasOpened = false;
+    const opening = new AbortController();
+    const events: PortEvents = {
+      data: (bytes) => {
+        if (isCurrent()) this.#take(bytes);
+      },
+      closed: (error) => {
+        if (!isCurrent()) return;
+        this.#port = undefined;
+        this.#failAll(error);
+      },
+    };
     try {
-      const port = await this.#parts.open({
-        data: (bytes) => {
-          if (isCurrent()) this.#take(bytes);
-        },
-        closed: (error) => {
-          if (!isCurrent()) return;
-          this.#port = undefined;
-          this.#failAll(error);
-        },
-      });
+      if (isCurrent()) this.#opening = opening;
+      else opening.abort();
+      const port = await this.#parts.open(events, opening.signal);
       this.#hasOpened = true;
       return port;
     } catch (error) {

@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { Bus } from './bus.ts';
 import type { BusSettings } from './options.ts';
-import type { PortEvents } from './port.ts';
+import type { OpenPort } from './port.ts';
 import { openSerialPort } from './serial-port.ts';
 import { openTcpPort } from './tcp-port.ts';
 
@@ -53,10 +53,10 @@ export function placeOf(settings: BusSettings): string {
 export function createBus(settings: BusSettings, clock: Clock): Bus {
   const place = placeOf(settings);
   if (settings.kind === 'serial') {
-    const open = (events: PortEvents) => openSerialPort(settings, events);
+    const open: OpenPort = (events) => openSerialPort(settings, events);
     return new Bus({ place, open, framing: 'rtu', parallel: 1, baudRate: settings.baudRate, clock });
   }
   const { framing } = settings;
-  const open = (events: PortEvents) => openTcpPort(settings, events);
+  const open: OpenPort = (events, signal) => openTcpPort(settings, events, signal);
   return new Bus({ place, open, framing, parallel: framing === 'rtu' ? 1 : settings.parallel, baudRate: null, clock });
 }

@@ -93,3 +93,9 @@ test('what makes no sense is refused with its line and what is allowed', () => {
   refuses({ address_base: 1 }, /registers\[0\]\.address: found 0; allowed: a number from 1 on, by address_base/);
   refuses({ max_registers: 1, registers: [{ ...REGISTER, type: 'int64' }] }, /type: found "int64"; allowed: a type of/);
 });
+
+test('unit 0 is one behind a gateway, and none on a line', () => {
+  assert.equal(read({ host: 'plc', unit_id: 0, registers: [REGISTER] }).unit, 0);
+  refuses({ framing: 'rtu', unit_id: 0 }, /edge\.yaml.*unit_id.*allowed: 1 to 255 on a serial line/s);
+  refuses({ host: undefined, serial: { path: '/dev/ttyUSB0' }, unit_id: 0 }, /allowed: 1 to 255 on a serial line/);
+});

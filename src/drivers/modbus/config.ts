@@ -242,6 +242,10 @@ function faultsOf(options: Written): Fault[] {
   if ((options.host === undefined) === (options.serial === undefined)) {
     faults.push({ path: ['host'], message: 'one of host and serial' });
   }
+  const isLine = options.serial !== undefined || options.framing === 'rtu';
+  if (isLine && options.unit_id === 0) {
+    faults.push({ path: ['unit_id'], message: '1 to 255 on a serial line: 0 is for all units, and none answers' });
+  }
   if (options.registers.length === 0 && options.profile === undefined) {
     faults.push({ path: ['registers'], message: 'one register at least, or a profile' });
   }

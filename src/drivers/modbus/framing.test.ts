@@ -84,3 +84,15 @@ test('an answer must fit its request', () => {
   const isTwo = (error: unknown): boolean => error instanceof ModbusException && error.exception === 2;
   assert.throws(() => decodeAnswer(REQUEST, Buffer.from('8302', 'hex')), isTwo);
 });
+
+test('an RTU answer is found with any noise before and after it, in one piece or byte by byte', () => {
+  const answer = encodeRtu(17, ANSWER);
+  // The beginning of an answer again and again, and more of it than a line holds between two answers.
+  for (const noise of [Buffer.alloc(3_000, Buffer.from([17, 3, 6])), Buffer.alloc(3_000, 17), Buffer.alloc(3_000, 0)]) {
+    const line = Buffer.concat([noise, answer, noise]);
+    assert.deepEqual(new RtuAnswer(17, REQUEST).push(line), ANSWER);
+    const finder = new RtuAnswer(17, REQUEST);
+    const found = [...line].map((byte) => finder.push(Buffer.from([byte]))).find(Boolean);
+    assert.deepEqual(found, ANSWER);
+  }
+});

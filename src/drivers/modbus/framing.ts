@@ -7,14 +7,15 @@
  * (MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3; MODBUS over Serial Line V1.02, 2.5.1)
  */
 import { MillwrightError } from '../../base/errors.ts';
-import { answerBytes, type ReadRequest } from './pdu.ts';
+import { answerBytes, EXCEPTION_FLAG, type ReadRequest } from './pdu.ts';
 
 const HEADER_BYTES = 7;
 /** Of a PDU: what a serial line carries, and so TCP too. */
 const PDU_BYTES_MAX = 253;
 const CRC_BYTES = 2;
-/** Bytes of a serial line that are kept while an answer is looked for: more than an answer with noise before it. */
-const LINE_BYTES_MAX = 1024;
+/** Of a frame on a line: an exception, and an answer without its data. */
+const EXCEPTION_BYTES = 5;
+const ANSWER_BYTES = 5;
 
 /** One answer of Modbus TCP. */
 export interface TcpFrame {
@@ -81,7 +82,8 @@ export function rtuBytes(request: ReadRequest): number {
 export class RtuAnswer {
   readonly #unit: number;
   readonly #request: ReadRequest;
-  #bytes: Buffer = Buffer.alloc(0);
+  /** From the first byte on with which the answer may still begin. */
+  #rest: Buffer = Buffer.alloc(0);
 
   constructor(unit: number, request: ReadRequest) {
     this.#unit = unit;
@@ -90,25 +92,28 @@ export class RtuAnswer {
 
   /** The PDU, once it is there whole and its checksum fits. */
   push(chunk: Buffer): Buffer | undefined {
-    this.#bytes = Buffer.concat([this.#bytes, chunk]).subarray(-LINE_BYTES_MAX);
-    const bytes = this.#bytes;
+    const bytes = Buffer.concat([this.#rest, chunk]);
+    let open = bytes.length;
     for (let start = bytes.indexOf(this.#unit); start !== -1; start = bytes.indexOf(this.#unit, start + 1)) {
-      const length = this.#lengthAt(start);
+      const length = this.#lengthAt(bytes, start);
       const end = start + length;
+      if (end > bytes.length) open = Math.min(open, start);
       if (length === 0 || end > bytes.length) continue;
       const crcAt = end - CRC_BYTES;
       if (crc16(bytes.subarray(start, crcAt)) !== bytes.readUInt16LE(crcAt)) continue;
       return Buffer.from(bytes.subarray(start + 1, crcAt));
     }
+    this.#rest = bytes.subarray(open);
     return undefined;
   }
 
-  /** Of the frame that begins there; 0 where none does that is awaited. */
-  #lengthAt(start: number): number {
-    const code = this.#bytes[start + 1];
-    if (code === (this.#request.function | 0x80)) return 5;
+  /** Of the frame that begins there, as far as it is to be seen; 0 where none does that is awaited. */
+  #lengthAt(line: Buffer, start: number): number {
+    const code = line[start + 1];
     const bytes = answerBytes(this.#request);
-    return code === this.#request.function && this.#bytes[start + 2] === bytes ? 5 + bytes : 0;
+    if (code === (this.#request.function | EXCEPTION_FLAG)) return EXCEPTION_BYTES;
+    const isAwaited = (code ?? this.#request.function) === this.#request.function;
+    return isAwaited && (line[start + 2] ?? bytes) === bytes ? ANSWER_BYTES + bytes : 0;
   }
 }
 

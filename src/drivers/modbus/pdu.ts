@@ -17,7 +17,8 @@ export const REGISTERS_MAX = 125;
 export const BITS_MAX = 2000;
 export const ADDRESS_MAX = 0xffff;
 
-const EXCEPTION_FLAG = 0x80;
+/** In the function code of an answer. */
+export const EXCEPTION_FLAG = 0x80;
 
 /** One request. */
 export interface ReadRequest {

@@ -14,5 +14,8 @@ export interface PortEvents {
   closed(error: MillwrightError): void;
 }
 
-/** @throws connection_failed; config_invalid where trying again does not help */
-export type OpenPort = (events: PortEvents) => Promise<BytePort>;
+/**
+ * Ends soon after the signal is aborted, before it is open; then the port is closed.
+ * @throws connection_failed; config_invalid where trying again does not help
+ */
+export type OpenPort = (events: PortEvents, signal: AbortSignal) => Promise<BytePort>;

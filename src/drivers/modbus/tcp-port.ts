@@ -13,7 +13,11 @@ export interface TcpPlace {
   readonly connectTimeoutMs: number;
 }
 
-export function openTcpPort({ host, port, connectTimeoutMs }: TcpPlace, events: PortEvents): Promise<BytePort> {
+export function openTcpPort(
+  { host, port, connectTimeoutMs }: TcpPlace,
+  events: PortEvents,
+  signal: AbortSignal,
+): Promise<BytePort> {
   const net = process.getBuiltinModule('node:net');
   const peer = `${host}:${port}`;
   return new Promise((resolve, reject) => {
@@ -40,7 +44,11 @@ export function openTcpPort({ host, port, connectTimeoutMs }: TcpPlace, events: 
       () => fail(`cannot connect to ${peer}: no answer within ${connectTimeoutMs} ms`),
       connectTimeoutMs,
     );
+    const giveUp = (): void => fail(`connecting to ${peer} was given up`);
+    signal.addEventListener('abort', giveUp);
+    if (signal.aborted) giveUp();
     socket.on('connect', () => {
+      signal.removeEventListener('abort', giveUp);
       isConnected = true;
       clearTimeout(timer);
       resolve({

@@ -57,3 +57,12 @@ test('a state without a name is not known', () => {
   assert.equal(fieldValue({ ...FIELD, states }, Buffer.from([0, 2]), 10), 'running');
   assert.equal(fieldValue({ ...FIELD, states }, Buffer.from([0, 9]), 10), null);
 });
+
+test('a value that is too large once it is scaled is none', () => {
+  const data = Buffer.alloc(8);
+  data.writeDoubleBE(1e300);
+  const field = { ...FIELD, type: 'float64', address: 0 } as const;
+  assert.equal(fieldValue({ ...field, scale: 10 }, data, 0), 1e301);
+  assert.equal(fieldValue({ ...field, scale: 1e15 }, data, 0), null);
+  assert.equal(fieldValue({ ...field, scale: -1e15 }, data, 0), null);
+});

@@ -86,7 +86,7 @@ function shortFloat32(value: number): number {
   return Number(value.toPrecision(FLOAT32_DIGITS_MAX));
 }
 
-/** What a field says: null for a float that is none (NaN, infinite), or a state that has no name. */
+/** What a field says: null for a float that is none (NaN, infinite, also after scaling), or a state that has no name. */
 export type FieldValue = number | boolean | string | null;
 
 /**
@@ -101,6 +101,7 @@ export function fieldValue(field: FieldSettings, data: Buffer, from: number): Fi
   if (!Number.isFinite(raw)) return null;
   const { scale, offset } = field;
   const value = scale === 1 && offset === 0 ? raw : Number((raw * scale + offset).toPrecision(SCALED_DIGITS));
+  if (!Number.isFinite(value)) return null;
   if (!field.isInteger) return value;
   const whole = Math.round(value);
   return Math.abs(whole) <= INTEGER_MAX ? whole : null;

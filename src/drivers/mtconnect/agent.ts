@@ -7,6 +7,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { HttpClient, type OpenAnswer } from '../../base/http-client.ts';
 import { type AgentDocument, type AgentErrorEntry, parseDocument } from './document.ts';
+import { GrowingBytes } from './growing-bytes.ts';
 import { boundaryOf, MultipartParser } from './multipart.ts';
 import type { MtconnectOptions } from './options.ts';
 
@@ -70,7 +71,7 @@ export class Agent {
     const answer = await this.#open(path, signal);
     const boundary = boundaryOf(answer.headers['content-type']);
     if (boundary === undefined) {
-      await this.#read(path, answer);
+      await this.#readInTime(path, answer, signal);
       throw this.#violation(path, 'the agent does not stream: what it answered has no parts');
     }
     return new SampleStream(answer, new MultipartParser(boundary), (body) => this.#parse(path, body));
@@ -81,7 +82,11 @@ export class Agent {
   }
 
   async #document(path: string, signal: AbortSignal): Promise<AgentDocument> {
-    const answer = await this.#open(path, signal);
+    return await this.#readInTime(path, await this.#open(path, signal), signal);
+  }
+
+  /** However slowly it comes, it ends. */
+  async #readInTime(path: string, answer: OpenAnswer, signal: AbortSignal): Promise<AgentDocument> {
     const ended = new AbortController();
     const close = (): void => answer.close();
     signal.addEventListener('abort', close, { signal: ended.signal });
@@ -99,20 +104,18 @@ export class Agent {
   }
 
   async #read(path: string, answer: OpenAnswer): Promise<AgentDocument> {
-    const pieces: Buffer[] = [];
-    let bytes = 0;
+    const whole = new GrowingBytes();
     for await (const piece of answer.body) {
-      pieces.push(piece);
-      bytes += piece.length;
-      if (bytes <= DOCUMENT_BYTES_MAX) continue;
+      whole.push(piece);
+      if (whole.length <= DOCUMENT_BYTES_MAX) continue;
       answer.close();
       throw this.#violation(path, `an answer of more than ${DOCUMENT_BYTES_MAX} bytes`);
     }
     try {
-      return await this.#parse(path, Buffer.concat(pieces, bytes));
+      return await this.#parse(path, whole.bytes);
     } catch (error) {
-      // A page that says "not found" is no document either.
-      if (answer.status < 400 || error instanceof AgentRefusal) throw error;
+      // A page that says "not found", or "look elsewhere", is no document either.
+      if (answer.status < 300 || error instanceof AgentRefusal) throw error;
       const text = `${this.#where(path)} answered ${answer.status}: is there an MTConnect agent at this address?`;
       throw new MillwrightError('protocol_violation', text, { cause: error });
     }

@@ -130,3 +130,18 @@ test('what is no document of an agent is refused', async () => {
     await assert.rejects(parseDocument(text), (error) => hasCode(error, 'protocol_violation'), text.slice(0, 80));
   }
 });
+
+test('entries belong to their own observation, whatever they are called', async () => {
+  const set = (key: string, value: string): string => `<Entry key="${key}">${value}</Entry>`;
+  const document = await parseDocument(
+    '<MTConnectStreams><Header instanceId="1" firstSequence="1" lastSequence="3" nextSequence="4"/><Streams>' +
+      '<DeviceStream><ComponentStream>' +
+      `<Odd><X sequence="1">${set('a', '1')}<Cell key="c">1</Cell></X></Odd>` +
+      `<Events><V dataItemId="v" sequence="2">5</V><W sequence="3">${set('__proto__', '<Cell key="__proto__">2</Cell>')}` +
+      `</W></Events></ComponentStream></DeviceStream></Streams></MTConnectStreams>`,
+  );
+  assert.ok(document.kind === 'streams');
+  const [first, second] = document.observations;
+  assert.equal(first?.entries, undefined);
+  assert.equal(JSON.stringify(second?.entries), '{"__proto__":{"__proto__":2}}');
+});

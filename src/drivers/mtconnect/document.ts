@@ -16,6 +16,8 @@ import { setValue } from '../../model/mtconnect/values.ts';
 import type { JsonValue } from '../../model/reading.ts';
 
 const DEPTH_MAX = 100;
+/** Of what the header says in words. */
+const HEADER_WORD_MAX = 64;
 
 export interface AgentHeader {
   /** Of the agent's life: another one means that it was restarted. */
@@ -131,8 +133,9 @@ class DocumentReader {
   readonly #observations: Observation[] = [];
   readonly #devices: (Device & { readonly dataItems: DataItem[] })[] = [];
   readonly #errors: AgentErrorEntry[] = [];
-  #entries: { [key: string]: JsonValue } | undefined;
-  #cells: { [key: string]: JsonValue } | undefined;
+  /** Maps, since a key may be called `__proto__`. */
+  #entries: Map<string, JsonValue> | undefined;
+  #cells: Map<string, JsonValue> | undefined;
 
   open({ name, attributes }: SaxesTagPlain): void {
     const element = localName(name);
@@ -182,7 +185,8 @@ class DocumentReader {
   #agentHeader(): AgentHeader {
     const { instanceId = '', creationTime = '', version = '' } = this.#header ?? {};
     if (!/^\d{1,20}$/.test(instanceId)) throw violation(`its instanceId is "${instanceId.slice(0, 60)}"`);
-    return { instanceId, creationTime, version };
+    const short = (word: string): string => word.slice(0, HEADER_WORD_MAX);
+    return { instanceId, creationTime: short(creationTime), version: short(version) };
   }
 
   #openInDevices({ element, attributes }: Opened, depth: number): void {
@@ -215,14 +219,20 @@ class DocumentReader {
     const text = closed.text.trim();
     if (depth > OBSERVATION_DEPTH) {
       const value = attributes['removed'] === 'true' ? null : setValue(text);
-      if (element === 'Cell') (this.#cells ??= {})[attributes['key'] ?? ''] = value;
+      if (element === 'Cell') (this.#cells ??= new Map()).set(attributes['key'] ?? '', value);
       if (element !== 'Entry') return;
-      (this.#entries ??= {})[attributes['key'] ?? ''] = this.#cells ?? value;
+      const row = this.#cells === undefined ? value : Object.fromEntries(this.#cells);
+      (this.#entries ??= new Map()).set(attributes['key'] ?? '', row);
       this.#cells = undefined;
       return;
     }
+    if (depth !== OBSERVATION_DEPTH) return;
+    // Also of what is no observation: the next one is not to have them.
+    const entries = this.#entries;
+    this.#entries = undefined;
+    this.#cells = undefined;
     const category = CATEGORIES[this.#path[CATEGORY_DEPTH]?.element ?? ''];
-    if (depth !== OBSERVATION_DEPTH || category === undefined) return;
+    if (category === undefined) return;
     const device = this.#path[DEVICE_DEPTH]?.attributes ?? {};
     const { dataItemId = '', name = '', timestamp = '' } = attributes;
     this.#observations.push({
@@ -236,9 +246,8 @@ class DocumentReader {
       element,
       text,
       attributes,
-      entries: this.#entries,
+      entries: entries && Object.fromEntries(entries),
     });
-    this.#entries = undefined;
   }
 
   #closeInError({ element, attributes, text }: Opened): void {

@@ -4,8 +4,9 @@
  *
  *     probe ─▶ current ─▶ { gap event, what holds } ─▶ sample stream from the next observation ─▶ …
  *
- * The stream begins anew at `current` when the agent was restarted (another instanceId) or no longer has what is wanted
- * (OUT_OF_RANGE, or its firstSequence is beyond it). What is lost for good is told by a `gap` event.
+ * The stream begins anew at `current` when the agent no longer has what is wanted (OUT_OF_RANGE, or its firstSequence is
+ * beyond it); so does a run after the agent was restarted (another instanceId). What is lost for good is told by a `gap`
+ * event.
  */
 import { now } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
@@ -94,9 +95,6 @@ interface SessionParts {
   readonly signal: AbortSignal;
 }
 
-/** The stream cannot go on from where it is: ask for `current`. */
-class Resync extends Error {}
-
 /** One run: from the first question to the loss of the connection. */
 class Session {
   readonly #parts: SessionParts;
@@ -136,7 +134,6 @@ class Session {
     signal.addEventListener('abort', close);
     try {
       while (!signal.aborted) {
-        // Again after a resync: an agent that was restarted may have other devices.
         await this.#probe();
         await this.#resync(await this.#current());
         if (signal.aborted) return;
@@ -144,8 +141,7 @@ class Session {
           await this.#readStream();
         } catch (error) {
           this.#chases += 1;
-          const isToBeAskedAnew = error instanceof Resync || isOutOfRange(error);
-          if (!isToBeAskedAnew || this.#chases > CHASES_MAX) throw error;
+          if (!isOutOfRange(error) || this.#chases > CHASES_MAX) throw error;
           context.log.info('the agent is asked anew for what holds', { reason: messageOf(error) });
         }
       }
@@ -178,7 +174,8 @@ class Session {
     const device = deviceOf(devices, options);
     const isAlone = devices.filter(({ isAgent }) => !isAgent).length === 1;
     this.#device = device;
-    this.#deviceName = isAlone && options.device === null ? null : device.name;
+    const inPath = device.name === '' ? device.uuid : device.name;
+    this.#deviceName = isAlone && options.device === null ? null : inPath;
     const mapping = mappingOf(device, options);
     reader.setMapping(mapping);
     const missing = new Set(mapping.missing);
@@ -323,16 +320,21 @@ class Session {
     }
   }
 
+  /** The runner waits before it asks again: behind one address there may be two agents that answer by turns. */
+  #restarted(): MillwrightError {
+    return new MillwrightError('connection_failed', `${this.#parts.options.url}: the agent was restarted`);
+  }
+
   async #take({ header, observations }: StreamsDocument): Promise<void> {
     const { memory, reader, context } = this.#parts;
     const { instanceId: instance, firstSequence, lastSequence, creationTime: asOf } = header;
     const position = memory.position;
-    if (position?.instance !== instance) throw new Resync('the agent was restarted');
+    if (position?.instance !== instance) throw this.#restarted();
     // An agent that overran us may go on with what it has.
     const isGone = firstSequence > position.next && !observations.some(({ sequence }) => sequence < firstSequence);
     if (isGone) {
       const current = await this.#current();
-      if (current.header.instanceId !== instance) throw new Resync('the agent was restarted');
+      if (current.header.instanceId !== instance) throw this.#restarted();
       this.#fill(current, position, firstSequence);
     }
     const own = this.#own(observations).filter(({ sequence }) => sequence >= position.next);
@@ -358,7 +360,11 @@ class Session {
 
   #own(observations: readonly Observation[]): readonly Observation[] {
     const { name, uuid } = this.#device ?? {};
-    return observations.filter(({ deviceName, deviceUuid }) => deviceName === name || deviceUuid === uuid);
+    // An agent may change the uuid of a device, as its adapter tells it. What is blank is the same of all.
+    return observations.filter(
+      ({ deviceName, deviceUuid }) =>
+        (deviceName !== '' && deviceName === name) || (deviceUuid !== '' && deviceUuid === uuid),
+    );
   }
 }
 

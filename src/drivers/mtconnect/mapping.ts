@@ -1,6 +1,6 @@
 /** Which data item of a device becomes which field: as configured, or by the items' types. Pure. */
 import { STATE_ROLES, type StateRole } from '../../model/mtconnect/state.ts';
-import type { FieldSettings } from '../../model/mtconnect/values.ts';
+import { type FieldSettings, storableText } from '../../model/mtconnect/values.ts';
 import { isSignalKey, NAME_LENGTH_MAX } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
 import type { DataItem, Device } from './document.ts';
@@ -9,7 +9,7 @@ import type { MtconnectOptions } from './options.ts';
 /** What becomes of the observations of one data item. */
 export interface ItemPlan {
   readonly item: DataItem;
-  /** As it is told in events: its name, else its id. */
+  /** As it is told in events: its name, or its id where it has none or shares it with another. */
   readonly name: string;
   readonly fields: readonly FieldSettings[];
   readonly roles: readonly StateRole[];
@@ -50,9 +50,13 @@ export function mappingOf(device: Device, options: MappingOptions): Mapping {
   add(roles.controller_mode, [{ ...ownField('controller_mode'), type: 'text' }]);
   const conditions = options.conditions === 'all' ? null : new Set(options.conditions.map((name) => find(name)?.id));
   const plans = new Map<string, ItemPlan>();
+  const named = Map.groupBy(items, ({ name }) => name);
+  const taken = new Set([...fields.values()].flat().map(({ name }) => name));
   for (const item of items) {
-    const name = item.name === '' ? item.id : item.name;
-    const own = fields.get(item.id) ?? (options.extra === 'all' && isValue(item) ? [ownField(freeName(name))] : []);
+    const isOnly = item.name !== '' && named.get(item.name)?.length === 1;
+    const name = storableText(isOnly ? item.name : item.id);
+    const own =
+      fields.get(item.id) ?? (options.extra === 'all' && isValue(item) ? [ownField(freeName(name, taken))] : []);
     const itemRoles = STATE_ROLES.filter((role) => roles[role]?.id === item.id);
     const isProgram = program?.id === item.id;
     const isEvent = item.category === 'condition' ? (conditions?.has(item.id) ?? true) : item.type === 'MESSAGE';
@@ -113,10 +117,13 @@ function ownField(name: string): FieldSettings {
   return { name, type: signalNamed(name)?.type ?? 'auto', scale: 1, offset: 0, index: null };
 }
 
-/** A data item may be called what a reading's keys are called. */
-function freeName(name: string): string {
-  const isFree = isSignalKey(name) && signalNamed(name) === undefined && name !== '__proto__';
-  return (isFree ? name : `item_${name}`).slice(0, NAME_LENGTH_MAX);
+/** A data item may have no name at all, or that of a reading's key or of another item. */
+function freeName(name: string, taken: Set<string>): string {
+  const isFree =
+    name !== '' && isSignalKey(name) && signalNamed(name) === undefined && name !== '__proto__' && !taken.has(name);
+  const free = (isFree ? name : `item_${name}`).slice(0, NAME_LENGTH_MAX).toWellFormed();
+  taken.add(free);
+  return free;
 }
 
 /** What a value in the agent's unit is multiplied by for a signal in that unit. */

@@ -80,3 +80,34 @@ test('what is too long, or has no boundary, is refused', () => {
   refused('no boundary\r\n'.repeat(HEADER_BYTES_MAX / 4));
   refused(`--b1\r\n${'X-Header: 1234567890\r\n'.repeat(HEADER_BYTES_MAX / 16)}`);
 });
+
+test('blank lines without end are no parts to come', () => {
+  const refused = (bytes: string, size: number) => (): void => {
+    const parser = new MultipartParser('b1');
+    const all = Buffer.from(bytes);
+    for (let at = 0; at < all.length; at += size) parser.push(all.subarray(at, at + size));
+  };
+  for (const size of [100, HEADER_BYTES_MAX * 3]) {
+    assert.throws(refused('\r\n'.repeat(HEADER_BYTES_MAX + 1), size), { code: 'protocol_violation' });
+    assert.throws(refused(`${' '.repeat(HEADER_BYTES_MAX + 1)}\n`, size), { code: 'protocol_violation' });
+    assert.throws(refused(`--b1\nx: ${' '.repeat(HEADER_BYTES_MAX)}\n`, size), { code: 'protocol_violation' });
+  }
+});
+
+test('a long part may come byte by byte, with its length or without, and is held once', () => {
+  const body = 'x'.repeat(1024 * 1024);
+  for (const header of [`Content-length: ${body.length}\r\n`, '']) {
+    const parser = new MultipartParser('b1');
+    parser.push(Buffer.from(`--b1\r\n${header}\r\n`));
+    const before = process.memoryUsage();
+    const byte = Buffer.from('x');
+    const bodies: Buffer[] = [];
+    // A new piece each, as the connection gives them.
+    for (let at = 0; at < body.length; at += 1) bodies.push(...parser.push(Buffer.from(byte)));
+    const { heapUsed, external } = process.memoryUsage();
+    assert.ok(heapUsed + external - before.heapUsed - before.external < 40 * body.length);
+    bodies.push(...parser.push(Buffer.from('\r\n--b1\r\n')));
+    assert.equal(bodies.length, 1);
+    assert.equal(bodies[0]?.toString().trimEnd(), body);
+  }
+});

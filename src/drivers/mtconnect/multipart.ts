@@ -8,6 +8,7 @@
  * Content-length ends where the next boundary begins. Sources: RFC 2046, 5.1; MTConnect Part 1, streaming; cppagent.
  */
 import { MillwrightError } from '../../base/errors.ts';
+import { GrowingBytes } from './growing-bytes.ts';
 
 /** Longest part: an agent puts `count` observations into one. */
 export const PART_BYTES_MAX: number = 32 * 1024 * 1024;
@@ -28,14 +29,15 @@ type Place = 'before' | 'header' | 'body' | 'ended';
 
 export class MultipartParser {
   readonly #boundary: Buffer;
-  #pieces: Buffer[] = [];
-  #bytes = 0;
+  readonly #held = new GrowingBytes();
   /** With fewer bytes there is nothing to be done. */
   #bytesWanted = 1;
   #place: Place = 'before';
   #passedOver = 0;
   #headerBytes = 0;
   #length: number | undefined;
+  /** Of a part without a length: so far it has no boundary. */
+  #searched = 0;
 
   constructor(boundary: string) {
     this.#boundary = Buffer.from(`--${boundary}`, 'latin1');
@@ -43,18 +45,18 @@ export class MultipartParser {
 
   /** @returns the bodies that are whole now @throws protocol_violation */
   push(piece: Buffer): Buffer[] {
-    this.#pieces.push(piece);
-    this.#bytes += piece.length;
     const bodies: Buffer[] = [];
-    if (this.#bytes < this.#bytesWanted || this.#place === 'ended') return bodies;
-    let rest = this.#pieces.length === 1 ? piece : Buffer.concat(this.#pieces, this.#bytes);
+    if (this.#place === 'ended') return bodies;
+    this.#held.push(piece);
+    if (this.#held.length < this.#bytesWanted) return bodies;
+    const bytes = this.#held.bytes;
+    let at = 0;
     for (;;) {
-      const taken = this.#take(rest, bodies);
+      const taken = this.#take(bytes.subarray(at), bodies);
       if (taken === 0) break;
-      rest = rest.subarray(taken);
+      at += taken;
     }
-    this.#pieces = [rest];
-    this.#bytes = rest.length;
+    this.#held.drop(at);
     return bodies;
   }
 
@@ -81,6 +83,7 @@ export class MultipartParser {
       if (bytes.length > HEADER_BYTES_MAX) throw violation(`a line of more than ${HEADER_BYTES_MAX} bytes`);
       return 0;
     }
+    if (end > HEADER_BYTES_MAX) throw violation(`a line of more than ${HEADER_BYTES_MAX} bytes`);
     use(bytes.toString('latin1', 0, end).trimEnd());
     return end + 1;
   }
@@ -94,7 +97,8 @@ export class MultipartParser {
       this.#headerBytes = 0;
       this.#length = undefined;
     }
-    this.#passedOver += line.length;
+    // Blank lines too: an agent that sends nothing else says nothing.
+    this.#passedOver += line.length + 1;
     if (this.#passedOver > HEADER_BYTES_MAX) throw violation('no boundary where the next part should begin');
   }
 
@@ -115,19 +119,21 @@ export class MultipartParser {
     this.#bytesWanted = length;
     if (bytes.length < length) return 0;
     this.#place = 'before';
-    bodies.push(bytes.subarray(0, length));
+    bodies.push(Buffer.from(bytes.subarray(0, length)));
     // A part may be empty, and the line end after it is not there yet: "nothing taken" would end the loop.
     return length === 0 ? this.#take(bytes, bodies) : length;
   }
 
   #takeUntilBoundary(bytes: Buffer, bodies: Buffer[]): number {
-    const end = bytes.indexOf(this.#boundary);
+    // What was searched before is not searched again, however small the pieces are.
+    const end = bytes.indexOf(this.#boundary, this.#searched);
+    this.#searched = end < 0 ? Math.max(0, bytes.length - this.#boundary.length + 1) : 0;
     if (end < 0) {
       if (bytes.length > PART_BYTES_MAX) throw violation(`a part of more than ${PART_BYTES_MAX} bytes`);
       return 0;
     }
     this.#place = 'before';
-    bodies.push(bytes.subarray(0, end));
+    bodies.push(Buffer.from(bytes.subarray(0, end)));
     return end === 0 ? this.#take(bytes, bodies) : end;
   }
 }

@@ -22,18 +22,19 @@ export function describeAgent({ url, probe, current }: Probed, device: string | 
   const isNew = header.lastSequence < header.firstSequence;
   const kept = isNew ? 'no observations' : `observations ${header.firstSequence} to ${header.lastSequence}`;
   const version = header.version === '' ? '' : `, version ${header.version}`;
-  const lines = [`${url}: instance ${header.instanceId}${version}, ${kept}`, ''];
+  // Joined part by part: a device may have more items than a call may have arguments.
+  const parts = [[`${url}: instance ${header.instanceId}${version}, ${kept}`, '']];
   const devices = probe.devices.filter(({ name, uuid }) => device === null || name === device || uuid === device);
   for (const one of devices) {
     const own = current.observations.filter(({ deviceName, deviceUuid }) =>
       one.uuid === '' ? deviceName === one.name : deviceUuid === one.uuid,
     );
     const kind = one.isAgent ? "the agent's own device" : 'device';
-    lines.push(`${kind} ${one.name}${one.uuid === '' ? '' : ` (${one.uuid})`}`, ...table(one.dataItems, own), '');
+    parts.push([`${kind} ${one.name}${one.uuid === '' ? '' : ` (${one.uuid})`}`], table(one.dataItems, own), ['']);
   }
   const machines = devices.filter(({ isAgent }) => !isAgent);
-  if (machines.length > 0) lines.push(...configurationOf(machines, { url, isAlone: isAlone(probe) }), '');
-  return lines.join('\n');
+  if (machines.length > 0) parts.push(configurationOf(machines, { url, isAlone: isAlone(probe) }), ['']);
+  return parts.flat().join('\n');
 }
 
 /** YAML that reads these devices. */
@@ -61,7 +62,8 @@ function table(items: readonly DataItem[], observations: readonly Observation[])
     (now.get(item.id) ?? []).map(valueText).join(', '),
   ]);
   const all = [[...COLUMNS], ...rows];
-  const widths = COLUMNS.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  const widthOf = (column: number): number => all.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), 0);
+  const widths = COLUMNS.map((_, column) => widthOf(column));
   return all.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd());
 }
 
@@ -84,7 +86,7 @@ function sensorOf(device: Device, { url, isAlone }: { readonly url: string; read
     const unit = item.units === '' ? '' : `, ${item.units}`;
     return { key: yamlText(keyOf(item)), target: targetOf(fields), comment: `${item.type}${unit}` };
   });
-  const width = Math.max(0, ...map.map(({ key, target }) => key.length + target.length));
+  const width = map.reduce((most, { key, target }) => Math.max(most, key.length + target.length), 0);
   const rows = map.map(({ key, target, comment }) => {
     return `      ${key}: ${target}${' '.repeat(width - key.length - target.length)}  # ${comment}`;
   });

@@ -7,7 +7,7 @@
 import { type Clock, now } from '../../base/clock.ts';
 import { FaultCounter } from '../../base/fault-counter.ts';
 import type { Logger } from '../../base/logger.ts';
-import { type ActiveConditions, Conditions } from '../../model/mtconnect/conditions.ts';
+import { type ActiveConditions, codeKept, Conditions } from '../../model/mtconnect/conditions.ts';
 import { type Decision, decideState, type StateWords } from '../../model/mtconnect/state.ts';
 import { fieldValue, isUnavailable, seriesValues, storableText } from '../../model/mtconnect/values.ts';
 import type { JsonValue, MachineEvent, Reading } from '../../model/reading.ts';
@@ -32,6 +32,8 @@ export interface ReaderContext {
  * six bytes of JSON, so a reading stays within a frame.
  */
 export const SAMPLE_CHARS_MAX: number = 128 * 1024;
+/** Of a word that decides the state: the longest that means something is shorter. */
+const WORD_CHARS_MAX = 64;
 
 /** What must be known to go on with the next observation. */
 export interface ReaderState {
@@ -227,12 +229,13 @@ export class ObservationReader {
       put({ event_type: 'message', item: plan.name, ...nativeCode, text: storableText(text) }, 'm');
     }
     this.#putFields(instance, observation, plan, run, context);
-    if (plan.isProgram && !isUnavailable(text) && text !== this.#program) {
-      this.#program = storableText(text);
-      put({ event_type: 'program', item: plan.name, text: this.#program }, 'p');
+    const program = plan.isProgram && !isUnavailable(text) ? storableText(text) : this.#program;
+    if (program !== undefined && program !== this.#program) {
+      this.#program = program;
+      put({ event_type: 'program', item: plan.name, text: program }, 'p');
     }
     for (const role of plan.roles) {
-      this.#words[role] = isUnavailable(text) ? null : text.toUpperCase();
+      this.#words[role] = isUnavailable(text) ? null : text.slice(0, WORD_CHARS_MAX).toUpperCase();
       run.stateSequence = sequence;
     }
   }
@@ -245,6 +248,10 @@ export class ObservationReader {
       if (value === undefined) {
         const expected = field.type === 'integer' ? 'a whole number' : 'a number';
         this.#faults.count(`item ${plan.name} is not ${expected}`, text, context);
+        continue;
+      }
+      if (charsOf(value) > SAMPLE_CHARS_MAX) {
+        this.#faults.count(`item ${plan.name} says more than a reading can hold`, text, context);
         continue;
       }
       this.#put(instance, run, sequence, field.name, value, context);
@@ -327,7 +334,7 @@ export class ObservationReader {
       if (plan === undefined || observation.category !== 'condition') continue;
       const { level, conditionId, nativeCode } = conditionEntry(observation, plan);
       const codes = active.get(plan.name) ?? new Set();
-      if (/^(warning|fault)$/i.test(level)) codes.add(conditionId ?? nativeCode);
+      if (/^(warning|fault)$/i.test(level)) codes.add(codeKept(conditionId ?? nativeCode));
       active.set(plan.name, codes);
     }
     let isCleared = false;
@@ -354,11 +361,14 @@ function inOrder(observations: readonly Observation[]): Observation[] {
   return [...observations].sort((a, b) => a.sequence - b.sequence);
 }
 
-/** Undefined for text that is not of the field's type. */
+/** Undefined for what is not of the field's type. */
 function valueOf(field: ItemPlan['fields'][number], { text, entries, attributes }: Observation): JsonValue | undefined {
-  if (entries !== undefined) return isUnavailable(text) ? null : { ...entries };
-  if (attributes['sampleCount'] === undefined) return fieldValue(field, text);
+  const isSet = entries !== undefined;
+  if (!isSet && attributes['sampleCount'] === undefined) return fieldValue(field, text);
   if (isUnavailable(text)) return null;
+  // A set or a series is none of the standard signals' values, whatever the configuration maps it to.
+  if (field.type === 'number' || field.type === 'integer') return undefined;
+  if (isSet) return entries;
   const values = seriesValues(text);
   const rate = Number(attributes['sampleRate']);
   return values === undefined ? undefined : { rate: rate > 0 && Number.isFinite(rate) ? rate : null, values };

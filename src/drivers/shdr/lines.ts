@@ -4,6 +4,8 @@ import { MillwrightError } from '../../base/errors.ts';
 
 /** Longest line, in bytes, without its end. */
 export const LINE_BYTES_MAX: number = 1024 * 1024;
+/** An adapter that sends byte by byte would have one object for each; so many are joined into one. */
+const PARTS_MAX = 1_024;
 
 export interface Line {
   readonly text: string;
@@ -37,6 +39,7 @@ export class LineSplitter {
     this.#checkLength(chunk.length - start);
     this.#parts.push(Buffer.from(chunk.subarray(start)));
     this.#bytes += chunk.length - start;
+    if (this.#parts.length >= PARTS_MAX) this.#parts = [Buffer.concat(this.#parts)];
   }
 
   #checkLength(bytes: number): void {

@@ -333,5 +333,5 @@ function wholeFingerprint(entry: Entry): { id: string; text: string } {
 }
 
 function isStorableName(name: string): boolean {
-  return name !== '__proto__' && !name.includes('\0') && name.isWellFormed();
+  return name !== '' && name !== '__proto__' && !name.includes('\0') && name.isWellFormed();
 }

@@ -5,10 +5,15 @@ import { storableText } from './values.ts';
 
 /** Codes of one item that are remembered as active; the oldest is forgotten first. */
 export const ACTIVE_CODES_MAX = 256;
+/** As {@link ACTIVE_CODES_MAX}, of all items together. */
+export const ACTIVE_CODES_ALL_MAX = 4_096;
 /** Condition items that are remembered. */
 export const CONDITION_ITEMS_MAX = 4_096;
-/** Of a text that is saved, in UTF-16 units. */
-const SAVED_TEXT_MAX = 120;
+/** Of a code and of a text that are remembered, in UTF-16 units. */
+const CODE_CHARS_MAX = 128;
+const TEXT_CHARS_MAX = 120;
+/** Of all that is saved, as JSON: what holds it has room for twice as much. */
+export const SAVED_BYTES_MAX: number = 512 * 1024;
 
 /** What an item said; blank for what it did not say. */
 export interface ConditionEntry {
@@ -25,10 +30,10 @@ export interface ConditionEntry {
 }
 
 /** To be kept where a source need not say again what is active. */
-export type ActiveConditions = readonly (readonly [
-  item: string,
-  codes: readonly (readonly [code: string, isFault: boolean, text: string])[],
-])[];
+export type ActiveConditions = readonly (readonly [item: string, codes: readonly SavedCode[]])[];
+type SavedCode = readonly [code: string, isFault: boolean, text: string];
+/** What stands around a code or an item in JSON. */
+const SEPARATOR_BYTES = 8;
 
 interface ActiveCode {
   readonly isFault: boolean;
@@ -38,6 +43,8 @@ interface ActiveCode {
 export class Conditions {
   /** By item, then by native code (blank for none); an item whose state is known stands here, be it without a code. */
   readonly #items = new Map<string, Map<string, ActiveCode>>();
+  /** Codes that are active, of all items. */
+  #active = 0;
 
   /**
    * Takes what an item said: NORMAL without a code clears all of its codes, with a code that one; UNAVAILABLE makes the
@@ -89,6 +96,7 @@ export class Conditions {
       };
     });
     this.#items.clear();
+    this.#active = 0;
     return events;
   }
 
@@ -97,49 +105,86 @@ export class Conditions {
     return [...(this.#items.get(item)?.keys() ?? [])];
   }
 
-  /** What a person reads of each code is kept short. */
+  /** Up to {@link SAVED_BYTES_MAX}: where that is not enough the faults are, which decide the state. */
   saved(): ActiveConditions {
-    return [...this.#items].map(([item, codes]) => [
-      item,
-      [...codes].map(([code, { isFault, text }]) => [code, isFault, text.slice(0, SAVED_TEXT_MAX)] as const),
-    ]);
+    const saved = new Map<string, SavedCode[]>();
+    let bytes = 0;
+    const fits = (part: string | SavedCode): boolean => {
+      bytes += Buffer.byteLength(JSON.stringify(part)) + SEPARATOR_BYTES;
+      return bytes <= SAVED_BYTES_MAX;
+    };
+    for (const isWanted of [true, false]) {
+      for (const [item, codes] of this.#items) {
+        const own: SavedCode[] = [];
+        for (const [code, { isFault, text }] of codes) {
+          const entry = [code, isFault, text] as const;
+          if (isFault === isWanted && fits(entry)) own.push(entry);
+        }
+        const before = saved.get(item);
+        if (before !== undefined) before.push(...own);
+        else if ((own.length > 0 || !isWanted) && fits(item)) saved.set(item, own);
+      }
+    }
+    return [...saved];
   }
 
   restore(saved: ActiveConditions): void {
     this.#items.clear();
+    this.#active = 0;
     for (const [item, codes] of saved) {
       this.#items.set(item, new Map(codes.map(([code, isFault, text]) => [code, { isFault, text }])));
+      this.#active += codes.length;
     }
   }
 
   #remember(entry: ConditionEntry, level: ConditionLevel): void {
+    const key = storableText(entry.key);
+    const codes = this.#items.get(key) ?? new Map<string, ActiveCode>();
     if (level === 'unavailable') {
-      this.#items.delete(entry.key);
+      this.#forget(codes);
+      this.#items.delete(key);
       return;
     }
-    let codes = this.#items.get(entry.key);
-    if (codes === undefined) {
-      codes = new Map();
-      dropOldest(this.#items, CONDITION_ITEMS_MAX);
-      this.#items.set(entry.key, codes);
+    if (!this.#items.has(key)) {
+      const oldest = this.#items.size < CONDITION_ITEMS_MAX ? undefined : this.#items.entries().next().value;
+      if (oldest !== undefined) {
+        this.#forget(oldest[1]);
+        this.#items.delete(oldest[0]);
+      }
+      this.#items.set(key, codes);
     }
-    const code = entry.conditionId ?? entry.nativeCode;
-    if (level === 'normal' && code === '') codes.clear();
-    else if (level === 'normal') codes.delete(code);
+    const code = codeKept(entry.conditionId ?? entry.nativeCode);
+    if (level === 'normal' && code === '') this.#forget(codes);
+    else if (level === 'normal') this.#forget(codes, code);
     else {
-      if (!codes.has(code)) dropOldest(codes, ACTIVE_CODES_MAX);
-      codes.set(code, { isFault: level === 'fault', text: entry.text });
+      if (!codes.has(code)) this.#makeRoom(codes);
+      this.#active += codes.has(code) ? 0 : 1;
+      codes.set(code, { isFault: level === 'fault', text: entry.text.slice(0, TEXT_CHARS_MAX) });
     }
   }
+
+  /** That code of the item, or all. */
+  #forget(codes: Map<string, ActiveCode>, code?: string): void {
+    this.#active -= code === undefined ? codes.size : Number(codes.has(code));
+    if (code === undefined) codes.clear();
+    else codes.delete(code);
+  }
+
+  /** For one more code of the item. */
+  #makeRoom(codes: Map<string, ActiveCode>): void {
+    let full = codes.size >= ACTIVE_CODES_MAX ? codes : undefined;
+    if (this.#active >= ACTIVE_CODES_ALL_MAX) full ??= this.#items.values().find(({ size }) => size > 0);
+    const oldest = full?.keys().next().value;
+    if (full !== undefined && oldest !== undefined) this.#forget(full, oldest);
+  }
+}
+
+/** As it is remembered: two codes that are alike for so long are one. */
+export function codeKept(code: string): string {
+  return code.slice(0, CODE_CHARS_MAX);
 }
 
 function levelOf(written: string): ConditionLevel | undefined {
   const word = written.toLowerCase();
   return CONDITION_LEVELS.find((level) => level === word);
-}
-
-function dropOldest(map: Map<string, unknown>, sizeMax: number): void {
-  if (map.size < sizeMax) return;
-  const oldest = map.keys().next();
-  if (oldest.done !== true) map.delete(oldest.value);
 }

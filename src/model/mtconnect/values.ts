@@ -19,7 +19,8 @@ export function isUnavailable(text: string): boolean {
   return text.length === 11 && text.toUpperCase() === 'UNAVAILABLE';
 }
 
-const NUMBER = /^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$/;
+/** Each digit can be taken in one way only: else a long run of them that is no number would take for ever. */
+const NUMBER = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?$/;
 /** A number that loses nothing when it is kept as one: no leading zero (`0012` is a name), not too many digits. */
 const PLAIN_NUMBER = /^-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?:[eE][-+]?\d{1,3})?$/;
 const INTEGER_MAX = 0x7fffffff;
@@ -84,7 +85,8 @@ export function dataSet(text: string): { [key: string]: JsonValue } {
 /** A value in a set: null for none. */
 export function setValue(text: string): JsonValue {
   if (text === '' || isUnavailable(text)) return null;
-  return PLAIN_NUMBER.test(text) ? Number(text) : text;
+  const number = PLAIN_NUMBER.test(text) ? Number(text) : Number.NaN;
+  return Number.isFinite(number) ? number : text;
 }
 
 /** Longest time series that is kept, in values, so that a sample stays within a frame. */
@@ -93,5 +95,7 @@ export const SERIES_VALUES_MAX = 16_384;
 /** The values of a time series, `1 2 3`; undefined when one of them is not a number, or they are too many. */
 export function seriesValues(text: string): number[] | undefined {
   const parts = text.split(/\s+/).filter((part) => part !== '');
-  return parts.length <= SERIES_VALUES_MAX && parts.every((part) => NUMBER.test(part)) ? parts.map(Number) : undefined;
+  if (parts.length > SERIES_VALUES_MAX || !parts.every((part) => NUMBER.test(part))) return undefined;
+  const values = parts.map(Number);
+  return values.every(Number.isFinite) ? values : undefined;
 }
