@@ -15,7 +15,7 @@ import { DRIVERS } from '../drivers/registry.ts';
 import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { EdgeStatus } from '../model/status.ts';
-import { readsOnce } from '../ports/driver.ts';
+import { keepsFiles, readsOnce } from '../ports/driver.ts';
 import { isServing, type Sink } from '../ports/sink.ts';
 import { SINKS } from '../sinks/registry.ts';
 import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
@@ -243,6 +243,7 @@ class Edge implements StatusSource, PressureSource {
     const entry = DRIVERS[sensor.type];
     if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${sensor.type}`);
     const driver = (await entry.create()).create(sensor.options);
+    if (keepsFiles(driver)) driver.useFolder(`${this.#settings.log.folder}/drivers/${sensor.type}`);
     const room = (): Promise<void> | undefined => this.#batcher.room();
     const runner = new SourceRunner({ sensor, driver, accept, room, clock, random, logger: log });
     if (readsOnce(driver)) {

@@ -179,9 +179,11 @@ export class OpcuaServer {
   }
 
   #storeIn(rootFolder: string, who: 'client' | 'user'): OPCUACertificateManager {
-    return certificateStore(rootFolder, (rejected) =>
-      this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` }),
-    );
+    return certificateStore({
+      rootFolder,
+      isWatched: true,
+      onRejected: (rejected) => this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` }),
+    });
   }
 
   async #logIn(
