@@ -12,6 +12,7 @@ import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
 import { startModbusMachines } from './sim/modbus.ts';
 import { MtconnectAgent } from './sim/mtconnect-agent.ts';
+import { runOpcuaMachines } from './sim/opcua.ts';
 import { playRecording, recordedAgent } from './sim/recorded-agent.ts';
 import { playShdr } from './sim/shdr-player.ts';
 
@@ -181,6 +182,25 @@ export async function mtconnect(options: MtconnectArguments): Promise<void> {
     if (!signal.aborted) log.info('the recording has ended; the agent still answers', { observations: said });
     await aborted(signal);
     await agent.close();
+  });
+}
+
+export interface OpcuaArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly machines: number;
+  readonly pki: string;
+  readonly file?: string;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+}
+
+export async function opcua({ file, machines, pki, speed, loop, ...address }: OpcuaArguments): Promise<void> {
+  const log = processLogger('info');
+  const shown =
+    file === undefined ? machines : { recorded: recordedAgent(await textOf(file), path.parse(file).name), speed, loop };
+  await runProcess(log, async (signal) => {
+    await runOpcuaMachines({ ...address, pkiFolder: pki, machines: shown, clock: systemClock, log }, signal);
   });
 }
 
