@@ -193,7 +193,6 @@ test('what only a person can mend is told as such: password, anonymous, policy, 
   for (const [keys, message] of [
     [{ ...login, password: 'wrong' }, /does not let in user operator \(BadUserAccessDenied\)/],
     [{}, /does not take anonymous: true over Basic256Sha256 with SignAndEncrypt; it takes user and password, user_c/],
-    [{ ...login, ...open }, /does not take user and password over None; it takes none of ours$/],
     [
       { ...login, policy: 'Aes256_Sha256_RsaPss' },
       /does not offer Aes256_Sha256_RsaPss with SignAndEncrypt; it offers None; Basic256Sha256 with SignAndEncrypt$/,
