@@ -9,6 +9,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from './base/clock.ts';
 import { MillwrightError, messageOf } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
+import { POLICIES } from './base/opcua-policies.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED, isDiskTrouble, runProcess } from './base/process.ts';
 import { VERSION } from './base/version.ts';
 import { EDGE_SUBJECT_PREFIX } from './model/nats-wire.ts';
@@ -170,6 +171,46 @@ probeTool
   .option('--token <token>', 'sent as Authorization: Bearer, for a proxy before the agent')
   .option('--timeout <duration>', 'longest wait for an answer', durationMs, 10_000)
   .action(async (...given: ProbeArguments<'mtconnect'>) => (await probeCommands()).mtconnect(...given));
+
+simulate
+  .command('opcua')
+  .description('machines behind an OPC UA server, or a recorded MTConnect adapter log as one')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--port <number>', 'port to listen on', portNumber, 4840)
+  .option('--machines <number>', 'how many: CNC-001, CNC-002 and so on', numberWithin(1, 100), 1)
+  .option('--pki <dir>', 'folder of certificates; made if it is not there', '.millwright/simulate-opcua/pki')
+  .option('--file <file>', 'instead of them: recorded log, one SHDR line each')
+  .option('--speed <factor>', 'of the recording: times the original pace, or "max"', speed, 1)
+  .option('--loop', 'begin the recording anew at the end', false)
+  .action(async (...given: SimulateArguments<'opcua'>) => (await simulateCommands()).opcua(...given));
+
+probeTool
+  .command('opcua')
+  .description('endpoints of an OPC UA server, its nodes with their values now, and a configuration to be pasted')
+  .argument('<url>', 'the server, such as opc.tcp://192.168.10.9:4840')
+  .option('--browse <path>', 'where to look: a path or a node id', 'Objects')
+  .option('--user <name>', 'log in as this user; default: as nobody')
+  .option('--password-file <file>', 'whose first line is the password')
+  .addOption(
+    new Option('--policy <name>', 'default: None where it is offered and nobody logs in, else the strongest').choices([
+      ...POLICIES,
+      'None',
+    ]),
+  )
+  .addOption(new Option('--mode <name>', 'of the policy').choices(['SignAndEncrypt', 'Sign']).default('SignAndEncrypt'))
+  .option('--pki <dir>', 'folder of certificates; that of an edge is in its log folder', '.millwright/opcua/pki')
+  .option('--timeout <duration>', 'longest wait for an answer', durationMs, 10_000)
+  .action(async (...given: Parameters<OpcuaCommands['probe']>) => (await opcuaCommands()).probe(...given));
+
+program
+  .command('trust')
+  .description('decide whom to trust')
+  .command('opcua')
+  .description('list the certificates that were refused; with a thumbprint, trust that one')
+  .argument('<dir>', 'folder of certificates, as the message says')
+  .argument('[thumbprint]', 'of the certificate')
+  .option('--yes', 'without being asked', false)
+  .action(async (...given: Parameters<OpcuaCommands['trustOpcua']>) => (await opcuaCommands()).trustOpcua(...given));
 
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
@@ -406,6 +447,12 @@ type ProbeArguments<Name extends keyof ProbeCommands> = Parameters<ProbeCommands
 
 function probeCommands(): Promise<ProbeCommands> {
   return import('./probe-commands.ts');
+}
+
+type OpcuaCommands = typeof import('./opcua-commands.ts');
+
+function opcuaCommands(): Promise<OpcuaCommands> {
+  return import('./opcua-commands.ts');
 }
 
 type SimulateCommands = typeof import('./simulate-commands.ts');

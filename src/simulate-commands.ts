@@ -13,6 +13,7 @@ import { startMes } from './sim/mes.ts';
 import { startModbusMachines } from './sim/modbus.ts';
 import { MtconnectAgent } from './sim/mtconnect-agent.ts';
 import { machineDevices, playMachines } from './sim/machine-agent.ts';
+import { runOpcuaMachines } from './sim/opcua.ts';
 import { playRecording, type RecordedAgent, recordedAgent } from './sim/recorded-agent.ts';
 import { playShdr } from './sim/shdr-player.ts';
 
@@ -199,6 +200,24 @@ async function recordingOf(file: string, device: string | undefined): Promise<Re
   const recording = recordedAgent(await textOf(file), device ?? path.parse(file).name);
   if (recording.sayings.length > 0) return recording;
   throw new MillwrightError('config_invalid', `${file} holds no line of an adapter`);
+}
+
+export interface OpcuaArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly machines: number;
+  readonly pki: string;
+  readonly file?: string;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+}
+
+export async function opcua({ file, machines, pki, speed, loop, ...address }: OpcuaArguments): Promise<void> {
+  const log = processLogger('info');
+  const shown = file === undefined ? machines : { recorded: await recordingOf(file, undefined), speed, loop };
+  await runProcess(log, async (signal) => {
+    await runOpcuaMachines({ ...address, pkiFolder: pki, machines: shown, clock: systemClock, log }, signal);
+  });
 }
 
 async function textOf(file: string): Promise<string> {

@@ -19,6 +19,7 @@ export const DRIVERS: { readonly [type: string]: DriverEntry } = {
   i2c: { schema: () => import('./i2c/config.ts'), create: () => import('./i2c/driver.ts') },
   modbus: { schema: () => import('./modbus/config.ts'), create: () => import('./modbus/driver.ts') },
   mtconnect: { schema: () => import('./mtconnect/config.ts'), create: () => import('./mtconnect/driver.ts') },
+  opcua: { schema: () => import('./opcua/config.ts'), create: () => import('./opcua/driver.ts') },
   shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },
   simulator: { schema: () => import('./simulator/config.ts'), create: () => import('./simulator/driver.ts') },
 };

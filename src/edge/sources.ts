@@ -12,7 +12,7 @@ import { DRIVERS } from '../drivers/registry.ts';
 import type { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { SourceStatus } from '../model/status.ts';
-import { type Driver, readsOnce } from '../ports/driver.ts';
+import { type Driver, keepsFiles, readsOnce } from '../ports/driver.ts';
 import type { Batcher } from './batcher.ts';
 import { KnownValues } from './known-values.ts';
 import { type Holds, readMemory } from './read-memory.ts';
@@ -159,6 +159,7 @@ export class Sources {
 
   async #run({ sensor, runner, stop }: Source, driver: Driver): Promise<void> {
     const { batcher, files, log, logFolder, holds } = this.#options;
+    if (keepsFiles(driver)) driver.useFolder(`${logFolder}/drivers/${sensor.type}`);
     if (readsOnce(driver)) {
       const kept = (): Promise<void> => {
         runner.flush();

@@ -75,7 +75,17 @@ export function readsOnce(driver: Driver): driver is Driver & ReadsOnce {
   return 'useMemory' in driver;
 }
 
-/** What such a driver has to know of the log, and where it may keep what it remembers. */
+/** An optional ability: the driver keeps files that are of no single source, such as the certificate of this gateway. */
+export interface KeepsFiles {
+  /** Called once, before the first `run`. The folder is that of all drivers of its type, beside the log; they make it. */
+  useFolder(folder: string): void;
+}
+
+export function keepsFiles(driver: Driver): driver is Driver & KeepsFiles {
+  return 'useFolder' in driver;
+}
+
+/** What a driver that reads once has to know of the log, and where it may keep what it remembers. */
 export interface ReadMemory {
   /** Name of the source, as it stands in each mark. */
   readonly source: string;

@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { microsOf, parseTimestamp, timestampOf } from '../model/time.ts';
-import type { AgentDevice, AgentItem, MtconnectAgent, Saying } from './mtconnect-agent.ts';
+import type { AgentDevice, AgentItem, Saying } from './mtconnect-agent.ts';
 
 /** By the item's name in small letters. */
 const TYPES: { readonly [name: string]: readonly [type: string, units?: string] | undefined } = {
@@ -92,7 +92,8 @@ const PAUSE_MS_MAX = 10_000;
 const AT_ONCE = 200;
 
 export interface Playing {
-  readonly agent: MtconnectAgent;
+  /** Who tells it. */
+  readonly agent: { observe(saying: Saying): unknown };
   readonly sayings: readonly Saying[];
   /** Times the original pace. */
   readonly speed: number | 'max';

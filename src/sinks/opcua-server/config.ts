@@ -1,11 +1,8 @@
 /** What a sink of type `opcua_server` may be told. */
 import { z } from 'zod';
 import { choice, duration, flag, integer, name, port, scalar, section, text } from '../../base/config.ts';
+import { POLICIES, type Policy } from '../../base/opcua-policies.ts';
 import { hashPassword, isPasswordHash } from './passwords.ts';
-
-/** All of them sign and encrypt. Basic128Rsa15 and Basic256 are withdrawn by the OPC Foundation, and not offered. */
-export const POLICIES = ['Aes256_Sha256_RsaPss', 'Aes128_Sha256_RsaOaep', 'Basic256Sha256'] as const;
-export type Policy = (typeof POLICIES)[number];
 
 const list = <Item extends z.ZodType>(item: Item, what: string): z.ZodArray<Item> =>
   z.array(item, { error: () => `allowed: a list of ${what}` });

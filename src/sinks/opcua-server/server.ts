@@ -5,7 +5,7 @@
 import {
   type AddressSpace,
   MessageSecurityMode,
-  OPCUACertificateManager,
+  type OPCUACertificateManager,
   OPCUAServer,
   SecurityPolicy,
 } from 'node-opcua';
@@ -13,10 +13,11 @@ import { Backoff } from '../../base/backoff.ts';
 import { aborted, type Clock } from '../../base/clock.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
 import type { LogFields, LogLevel } from '../../base/logger.ts';
+import { type Rejected, timeTrouble } from '../../base/opcua-certificates.ts';
+import { certificateStore } from '../../base/opcua-store.ts';
 import type { Random } from '../../base/random.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Trouble } from '../../ports/sink.ts';
-import { Rejected, timeTrouble } from './certificates.ts';
 import type { OpcuaServerOptions } from './config.ts';
 import { Logins } from './logins.ts';
 import { Space } from './space.ts';
@@ -177,17 +178,12 @@ export class OpcuaServer {
     }
   }
 
-  /** The library tells nobody when it refuses one, and keeps all that it has refused. */
   #storeIn(rootFolder: string, who: 'client' | 'user'): OPCUACertificateManager {
-    const manager = new OPCUACertificateManager({ rootFolder });
-    const rejected = new Rejected(rootFolder);
-    const reject = manager.rejectCertificate.bind(manager);
-    manager.rejectCertificate = async (certificate: Buffer): Promise<void> => {
-      await reject(certificate);
-      await rejected.prune();
-      await this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` });
-    };
-    return manager;
+    return certificateStore({
+      rootFolder,
+      isWatched: true,
+      onRejected: (rejected) => this.#tellRejected(rejected, { who, to: `${rootFolder}/trusted/certs/` }),
+    });
   }
 
   async #logIn(

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { OPCUACertificateManager } from 'node-opcua';
-import { Rejected, REJECTED_MAX, timeTrouble } from './certificates.ts';
+import { Rejected, REJECTED_MAX, timeTrouble } from './opcua-certificates.ts';
 
 test('strangers with ever new certificates fill neither the disk nor the log', async (context) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-'));

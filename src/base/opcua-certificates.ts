@@ -1,19 +1,19 @@
-/** What the server's folder of certificates has: when its own ends, and whom it has refused. */
+/** What a folder of OPC UA certificates has: when its own ends, and whom it has refused. */
 const fs: typeof import('node:fs/promises') = process.getBuiltinModule('node:fs/promises');
 const { X509Certificate } = process.getBuiltinModule('node:crypto');
 
 const DAY_MS = 86_400_000;
-/** A client that comes again and again is told so often. */
+/** One that comes again and again is told so often. */
 const TELL_AGAIN_MS = 600_000;
-/** Clients that are told in {@link TELL_AGAIN_MS}. */
+/** Certificates that are told in {@link TELL_AGAIN_MS}. */
 const TOLD_MAX = 20;
-/** Certificates that are kept: whoever reaches the port can bring as many as he likes. */
+/** Certificates that are kept: whoever reaches the port of a server can bring as many as he likes. */
 export const REJECTED_MAX = 100;
 
 /** From so many days before the certificate's end on, it is told. */
 const EXPIRY_DAYS = 60;
 
-/** What is wrong with the time of a certificate, or soon will be; undefined: nothing. `isValid`: clients take it now. */
+/** What is wrong with the time of a certificate, or soon will be; undefined: nothing. `isValid`: the other side takes it now. */
 export function timeTrouble(
   pem: string,
   nowMs: number,

@@ -1,0 +1,250 @@
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { freePort, waitUntil } from '../../../test/support/system.ts';
+import {
+  comes,
+  folderFor,
+  newest,
+  NODES,
+  read,
+  SPEED,
+  startServer,
+  STATE,
+  TEMPERATURE,
+  trustAll,
+} from './driver.test-support.ts';
+
+const open = { policy: 'None' } as const;
+
+test('nodes by path and by id fill signals, extras, parts of arrays and structures; one that is not there fails no other', async (context) => {
+  const { server, folder } = await startServer(context);
+  const machine = 'Objects/Machines/CNC-001';
+  const reader = read(context, {
+    url: server.url,
+    pki: path.join(folder, 'client'),
+    ...open,
+    nodes: [
+      ...NODES,
+      { node: `${machine}/Axes`, index: 1, signal: 'y_pos_mm' },
+      { node: `${machine}/Axes`, extra: 'axes' },
+      { node: `${machine}/Limits`, field: 'High', extra: 'limit', scale: 0.1 },
+      { node: `${machine}/Counter`, extra: 'part_count' },
+      { node: `${machine}/Program`, extra: 'program' },
+      { node: `${machine}/Door`, extra: 'door' },
+      { node: 'i=2256', field: 'BuildInfo.ProductUri', extra: 'product' },
+      { node: `${machine}/Spindel`, extra: 'missing' },
+      { node: 'nsu=urn:other;s=x', extra: 'foreign' },
+      { node: 'ns=1;s=nothing', extra: 'nothing' },
+      { node: machine, extra: 'no_variable' },
+    ],
+  });
+  await comes(reader, 'product', 'urn:test');
+  await server.set({ name: 'Counter', value: [1, 2] });
+  await server.set({ name: 'Program', value: 'O1234' });
+  await server.set({ name: 'Axes', value: [4, 5.5, 6] });
+  await server.set({ name: 'Speed', value: 1200, sourceMs: Date.now() });
+  await server.set({ name: 'State', value: 1 });
+  await comes(reader, 'machine_state', 'running');
+  await comes(reader, 'y_pos_mm', 5.5);
+  const { gateway } = reader;
+  const [first] = gateway.samples;
+  assert.deepEqual(
+    { ...first, timestamp: '', product: '' },
+    {
+      machine_id: 'M-1',
+      timestamp: '',
+      spindle_speed: 0,
+      temperature: 21.5,
+      machine_state: 'idle',
+      y_pos_mm: 2,
+      axes: [1, 2, 3],
+      limit: 25,
+      part_count: 0,
+      program: '',
+      door: false,
+      product: '',
+    },
+  );
+  assert.deepEqual(newest(reader, 'axes'), [4, 5.5, 6]);
+  await comes(reader, 'part_count', 2 ** 32 + 2);
+  await comes(reader, 'spindle_speed', 1200);
+  assert.deepEqual(
+    gateway.events.filter(({ event_type }) => event_type === 'state').map(({ state, text }) => [state, text]),
+    [
+      ['idle', `${STATE} is 0`],
+      ['running', `${STATE} is 1`],
+    ],
+  );
+  assert.deepEqual(
+    gateway.events.filter(({ event_type }) => event_type === 'program').map(({ text }) => text),
+    ['O1234'],
+  );
+  assert.match(gateway.problems.get(`${machine}/Spindel`) ?? '', /^there is no Spindel below .*CNC-001, but Spindle, /);
+  assert.match(gateway.problems.get('nsu=urn:other;s=x') ?? '', /^the server has no namespace urn:other; it has http/);
+  assert.equal(gateway.problems.get('ns=1;s=nothing'), 'the server has no such node (BadNodeIdUnknown)');
+  assert.match(gateway.problems.get(machine) ?? '', /no variable, so it has no value \(BadAttributeIdInvalid\)/);
+  assert.equal(gateway.problems.size, 4);
+  assert.equal(gateway.connections, 1);
+  assert.equal(await server.sessions(), 1);
+  await reader.running.stop();
+  assert.equal(await server.sessions(), 0);
+});
+
+test('bad is unknown, uncertain is marked until it is good, and the rest goes on', async (context) => {
+  const { server, folder } = await startServer(context);
+  const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), ...open });
+  const { gateway } = reader;
+  await comes(reader, 'temperature', 21.5);
+  await server.set({ name: 'Temperature', value: 22.25, status: 'UncertainLastUsableValue' });
+  await comes(reader, 'temperature', 22.25);
+  assert.equal(newest(reader, 'temperature_status'), 'UncertainLastUsableValue');
+  await server.set({ name: 'Temperature', value: 0, status: 'BadSensorFailure' });
+  await comes(reader, 'temperature', null);
+  assert.equal(gateway.problems.get(TEMPERATURE), 'the sensor has failed (BadSensorFailure)');
+  await server.set({ name: 'Temperature', value: 23 });
+  await comes(reader, 'temperature', 23);
+  assert.equal(gateway.problems.size, 0);
+  await server.set({ name: 'Temperature', value: 24, status: 'UncertainLastUsableValue' });
+  await server.set({ name: 'State', value: 7 });
+  await comes(reader, 'temperature', 24);
+  await comes(reader, 'machine_state', null);
+  assert.equal(gateway.problems.get(STATE), 'machine_state: 7 is in no line of states');
+  await server.set({ name: 'Temperature', value: 25 });
+  await comes(reader, 'temperature_status', 'Good');
+  await server.remove('Speed');
+  await comes(reader, 'spindle_speed', null);
+  assert.match(gateway.problems.get(SPEED) ?? '', /no such node|BadNodeIdInvalid/);
+});
+
+test("the source's time is the reading's, unless its clock is wrong: then the gateway's, with the source's beside", async (context) => {
+  const { server, folder } = await startServer(context);
+  const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), ...open });
+  await comes(reader, 'spindle_speed', 0);
+  const sourceMs = Date.now() + 5_000;
+  await server.set({ name: 'Speed', value: 1, sourceMs });
+  await comes(reader, 'spindle_speed', 1);
+  const good = reader.gateway.samples.at(-1);
+  assert.equal(Date.parse(good?.timestamp ?? ''), sourceMs);
+  assert.equal(good?.clock_quality, undefined);
+  for (const [value, wrong] of [
+    [2, '2000-01-01T00:00:07.000000Z'],
+    [3, '1970-01-02T03:04:05.000000Z'],
+    [4, '2099-01-01T00:00:00.000000Z'],
+  ] as const) {
+    const beganMs = Date.now();
+    await server.set({ name: 'Speed', value, sourceMs: Date.parse(wrong) });
+    await comes(reader, 'spindle_speed', value);
+    const sample = reader.gateway.samples.at(-1);
+    const timestamp = sample?.timestamp ?? '';
+    assert.equal(sample?.['source_time'], wrong);
+    assert.equal(sample?.clock_quality, 'unsynchronized');
+    assert.ok(Date.parse(timestamp) >= beganMs - 1 && Date.parse(timestamp) <= Date.now() + 1, timestamp);
+  }
+});
+
+test('the certificate of a server is trusted by a person, and another one is told and not taken', async (context) => {
+  const { server, folder } = await startServer(context, { policies: ['Basic256Sha256'], anonymous: false });
+  const pki = path.join(folder, 'client');
+  const reader = read(context, { url: server.url, pki, user: 'operator', password: 'secret' });
+  await waitUntil('the refusal', () => reader.running.lastError || undefined);
+  const [error] = reader.running.errors;
+  assert.equal(error?.code, 'config_invalid');
+  const command = /is not trusted yet: .*, thumbprint ([\da-f]{40})\. .* run: millwright trust opcua (\S+) \1$/;
+  const [, thumbprint = '', told = ''] = command.exec(error?.message ?? '') ?? [];
+  assert.equal(told, pki, error?.message);
+  assert.equal(await server.sessions(), 0);
+  const { rejectedCertificates, trust } = await import('../../base/opcua-trust.ts');
+  const trustIt = async (wanted: string): Promise<void> => {
+    const found = (await rejectedCertificates(pki)).find((one) => one.thumbprint === wanted);
+    assert.equal(found?.applicationUri, 'urn:test:server');
+    await trust(pki, found);
+  };
+  await trustIt(thumbprint);
+  await comes(reader, 'temperature', 21.5);
+  const own = await readdir(path.join(pki, 'own/certs'));
+
+  // The server with another certificate.
+  const before = reader.running.errors.length;
+  await server.kill();
+  await server.start({ pki: path.join(folder, 'other') });
+  const isTold = (): true | undefined => {
+    return reader.running.errors.slice(before).some(({ code }) => code === 'config_invalid') || undefined;
+  };
+  await waitUntil('the other certificate to be told', isTold);
+  assert.match(reader.running.lastError, new RegExp(`is another than the one that was trusted \\(${thumbprint}\\): `));
+  assert.equal(await server.sessions(), 0);
+  await trustIt(/thumbprint ([\da-f]{40})\./.exec(reader.running.lastError)?.[1] ?? '');
+  await server.set({ name: 'Temperature', value: 30 });
+  await comes(reader, 'temperature', 30);
+  assert.equal(await server.sessions(), 1);
+  assert.deepEqual(await readdir(path.join(pki, 'own/certs')), own, 'its own certificate stays');
+  await reader.running.stop();
+  assert.equal(await server.sessions(), 0);
+});
+
+test('what only a person can mend is told as such: password, anonymous, policy, nodes', async (context) => {
+  const { server, folder } = await startServer(context, { policies: ['None', 'Basic256Sha256'], anonymous: false });
+  const common = { url: server.url, pki: path.join(folder, 'client'), again: false };
+  const login = { user: 'operator', password: 'secret' };
+  assert.match((await read(context, { ...common, ...login }).running.failure()).message, /is not trusted yet/);
+  await trustAll(common.pki);
+  for (const [keys, message] of [
+    [{ ...login, password: 'wrong' }, /does not let in user operator \(BadUserAccessDenied\)/],
+    [{}, /does not take anonymous: true over Basic256Sha256 with SignAndEncrypt; it takes user and password, user_c/],
+    [
+      { ...login, policy: 'Aes256_Sha256_RsaPss' },
+      /does not offer Aes256_Sha256_RsaPss with SignAndEncrypt; it offers None; Basic256Sha256 with SignAndEncrypt$/,
+    ],
+    [
+      { ...login, mode: 'Sign' },
+      /does not offer Sign with .*; it offers None; .*; set policy \(and mode\) to one of them$/,
+    ],
+    [{ user: 'operator', password_file: '/nowhere/password' }, /password_file: \/nowhere\/password cannot be read/],
+    [
+      { ...login, nodes: [{ node: 'ns=1;s=x', extra: 'x' }] },
+      /: ns=1;s=x: the server has no such node \(BadNodeIdUnknown\)$/,
+    ],
+  ] as const) {
+    const error = await read(context, { ...common, ...keys }).running.failure();
+    assert.match(error.message, message);
+    assert.equal(error.code, 'config_invalid', error.message);
+    assert.equal(await server.sessions(), 0, error.message);
+  }
+});
+
+test('a user logs in by a certificate, or by the first line of a file', async (context) => {
+  const { server, folder } = await startServer(context, { policies: ['Basic256Sha256'], anonymous: false });
+  const pki = path.join(folder, 'client');
+  const passwordFile = path.join(folder, 'password');
+  await writeFile(passwordFile, 'secret\n');
+  const common = { url: server.url, pki };
+  await read(context, { ...common, user: 'operator', password: 'secret', again: false }).running.failure();
+  await trustAll(pki);
+  const certificate = {
+    user_certificate: path.join(pki, 'own/certs/certificate.pem'),
+    user_key: path.join(pki, 'own/private/private_key.pem'),
+  };
+  for (const keys of [certificate, { user: 'operator', password_file: passwordFile }]) {
+    const reader = read(context, { ...common, ...keys });
+    await comes(reader, 'temperature', 21.5);
+    await reader.running.stop();
+  }
+  assert.equal(await server.sessions(), 0);
+});
+
+test('nobody there, and one who does not answer, are told as a connection that failed', async (context) => {
+  const folder = await folderFor(context);
+  const { createServer } = await import('node:net');
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  context.after(() => silent.close());
+  const address = silent.address();
+  const silentPort = typeof address === 'object' ? address?.port : undefined;
+  for (const port of [await freePort(), silentPort]) {
+    const common = { pki: path.join(folder, 'client'), again: false, timeout: '1s', ...open };
+    const error = await read(context, { url: `opc.tcp://127.0.0.1:${port}`, ...common }).running.failure();
+    assert.equal(error.code, 'connection_failed', error.message);
+  }
+});
