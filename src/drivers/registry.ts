@@ -16,6 +16,7 @@ export interface DriverEntry {
 export const DRIVERS: { readonly [type: string]: DriverEntry } = {
   files: { schema: () => import('./files/config.ts'), create: () => import('./files/driver.ts') },
   modbus: { schema: () => import('./modbus/config.ts'), create: () => import('./modbus/driver.ts') },
+  mqtt: { schema: () => import('./mqtt/config.ts'), create: () => import('./mqtt/driver.ts') },
   mtconnect: { schema: () => import('./mtconnect/config.ts'), create: () => import('./mtconnect/driver.ts') },
   shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },
   simulator: { schema: () => import('./simulator/config.ts'), create: () => import('./simulator/driver.ts') },

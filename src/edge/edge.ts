@@ -116,7 +116,8 @@ class Edge implements StatusSource, PressureSource {
     this.#sinks = await Promise.all(
       sinks.map((sink) => {
         const backlogReadings = (): number => this.#log.backlog(sink.name).readings;
-        return createSink(sink, { gatewayId, clock, random, log: logger, backlogReadings });
+        const place = { folder: this.#sinkFolder(sink.name), files: this.#parts.files };
+        return createSink(sink, { gatewayId, place, clock, random, log: logger, backlogReadings });
       }),
     );
     this.#deliveries = this.#sinks.map((sink, index) => this.#openDelivery(sinks[index]!, sink));
@@ -259,14 +260,18 @@ class Edge implements StatusSource, PressureSource {
   }
 
   #serve(): void {
-    const { sinks, log } = this.#settings;
+    const { sinks } = this.#settings;
     const pollIntervalsMs = (): ReadonlyMap<string, number> => {
       return new Map(this.#sources.flatMap(({ name, pollIntervalMs: ms }) => (ms === undefined ? [] : [[name, ms]])));
     };
     for (const [index, sink] of this.#sinks.entries()) {
-      const folder = `${log.folder}/sinks/${encodeURIComponent(sinks[index]!.name)}`;
+      const folder = this.#sinkFolder(sinks[index]!.name);
       if (isServing(sink)) sink.serve({ folder, pollIntervalsMs });
     }
+  }
+
+  #sinkFolder(name: string): string {
+    return `${this.#settings.log.folder}/sinks/${encodeURIComponent(name)}`;
   }
 
   #openControl(): SamplingControl {
