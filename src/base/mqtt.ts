@@ -27,6 +27,17 @@ export interface BrokerSettings {
   readonly tls: TlsFiles;
 }
 
+/** For commands that are told an address only. */
+export const BROKER_DEFAULTS: Omit<BrokerSettings, 'url'> = {
+  clientId: null,
+  user: null,
+  password: null,
+  protocolVersion: 5,
+  keepAliveMs: 15_000,
+  timeoutMs: 10_000,
+  tls: { caFile: null, certFile: null, keyFile: null },
+};
+
 export type Quality = 0 | 1;
 
 export interface OutgoingMessage {

@@ -65,10 +65,10 @@ export function breaches(
   for (const [index, { topic, payload: bytes, qos, isRetained }] of messages.entries()) {
     const breach = (rule: string, what: string): void => void found.push(`${index} ${topic} ${rule}: ${what}`);
     const [namespace, group = '', type = '', name = '', device, ...rest] = topic.split('/');
+    if (group === 'STATE' || type === 'NCMD' || type === 'DCMD') continue;
     if (namespace !== 'spBv1.0' || rest.length > 0 || group === '' || name === '') {
       breach('tck-id-topic-structure-namespace-a', 'is no topic of Sparkplug B');
     }
-    if (type === 'NCMD' || type === 'DCMD' || group === 'STATE') continue;
     if (!TYPES.includes(type)) {
       breach('tck-id-topic-structure-namespace-a', `has no message type ${type}`);
       continue;

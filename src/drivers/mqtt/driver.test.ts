@@ -5,6 +5,8 @@ import { hasCode } from '../../base/errors.ts';
 import { type MqttLink, type OutgoingMessage } from '../../base/mqtt.ts';
 import { isCheckable } from '../../ports/checkable.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
+import { TcpProxy } from '../../../test/oracle/tcp-proxy.ts';
+import { freePort } from '../../../test/support/system.ts';
 import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
 import { until } from '../../../test/support/until.ts';
 import { schema } from './config.ts';
@@ -223,4 +225,19 @@ test('a check leaves the running edge alone, and says what it found', async () =
   assert.match(said, /mqtt:\/\/127\.0\.0\.1:\d+ grants checked\/#; 1 topics were heard in 2 s/);
   assert.equal(running.errors.length, 0);
   await running.stop();
+});
+
+test('a connection that is there no more, though nobody said so, is noticed', async () => {
+  const port = await freePort();
+  const proxy = new TcpProxy({ port, targetPort: broker.port });
+  await proxy.start();
+  const keys = { url: `mqtt://127.0.0.1:${port}`, keep_alive: '1s', topics: [{ filter: 'half/#', extra: 'all' }] };
+  const running = await started(keys);
+  const go = await proxy.add({ kind: 'hold' });
+  assert.match(
+    (await running.failure()).message,
+    /was silent for \d+ ms|has ended the connection|closed the connection/,
+  );
+  await go();
+  await proxy.stop();
 });

@@ -103,9 +103,7 @@ export class HostSession {
 
   #askRebirth(link: MqttLink, node: NodeId): void {
     const timestampMs = this.#clock === undefined ? 0 : nowMs(this.#clock);
-    const command = { name: REBIRTH, timestampMs, datatype: DATATYPES.Boolean, value: true };
-    const payload = this.#parts.codec.encodePayload({ timestampMs, metrics: [command] });
-    void link.publish({ topic: topicOf('NCMD', node), payload, qos: 0, retain: false }).catch(() => {});
+    void link.publish(rebirthOrder(this.#parts.codec, node, timestampMs)).catch(() => {});
   }
 
   #state(online: boolean, timestamp: number): OutgoingMessage {
@@ -116,6 +114,13 @@ export class HostSession {
   #now(clock: Clock): { readonly timestamp: Timestamp; readonly monotonicMs: number } {
     return { timestamp: now(clock), monotonicMs: clock.monotonicMs() };
   }
+}
+
+/** NCMD: the node is to tell all anew. */
+export function rebirthOrder(codec: HostSessionParts['codec'], node: NodeId, timestampMs: number): OutgoingMessage {
+  const command = { name: REBIRTH, timestampMs, datatype: DATATYPES.Boolean, value: true };
+  const payload = codec.encodePayload({ timestampMs, metrics: [command] });
+  return { topic: topicOf('NCMD', node), payload, qos: 0, retain: false };
 }
 
 function nowMs(clock: Clock): number {

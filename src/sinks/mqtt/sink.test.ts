@@ -1,9 +1,11 @@
 /** The sink against a real broker; what it publishes as an edge node is judged by the rules of the specification. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { parse } from 'yaml';
 import { systemClock } from '../../base/clock.ts';
 import { hasCode } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
@@ -266,4 +268,11 @@ test('the rules find what breaks them', async () => {
   for (const rule of ['ddata-mqtt', 'ddata-timestamp', 'sequence-num-always-included', 'nbirth-wait']) {
     assert.match(found, new RegExp(rule));
   }
+});
+
+test('the examples of the docs can be read', () => {
+  const page = readFileSync(new URL('../../../docs/sinks/mqtt.md', import.meta.url), 'utf8');
+  const examples = [...page.matchAll(/```yaml\n([^`]*)```/g)].map(([, text = '']) => parse(text).sinks[0]);
+  const kinds = examples.map(({ type: _type, ...keys }) => schema.parse(keys).target.kind);
+  assert.deepEqual(kinds, ['plain', 'sparkplug']);
 });
