@@ -1,6 +1,6 @@
 /** The keys by which a configuration names an MQTT broker and how to log in there: the same for driver and sink. */
 import { z } from 'zod';
-import { choice, duration, scalar, text } from './config.ts';
+import { duration, scalar, text } from './config.ts';
 import { tlsFilesOf } from './http-config.ts';
 import type { BrokerSettings } from './mqtt.ts';
 
@@ -14,7 +14,7 @@ export const brokerKeys: {
   readonly client_id: Optional;
   readonly user: Optional;
   readonly password: Optional;
-  readonly protocol: z.ZodPrefault<z.ZodEnum<{ '5': '5'; '3.1.1': '3.1.1' }>>;
+  readonly protocol: z.ZodPrefault<ReturnType<typeof scalar<4 | 5>>>;
   readonly keep_alive: Duration;
   readonly timeout: Duration;
   readonly tls_ca_file: Optional;
@@ -33,7 +33,11 @@ export const brokerKeys: {
     ),
   user: text().optional().describe('User'),
   password: text().optional().describe('Password'),
-  protocol: choice(['5', '3.1.1']).prefault('5').describe('Version of MQTT'),
+  protocol: scalar<4 | 5>('5 or 3.1.1', (value) => {
+    return String(value) === '5' ? 5 : String(value) === '3.1.1' ? 4 : undefined;
+  })
+    .prefault('5')
+    .describe('Version of MQTT'),
   keep_alive: duration({ minMs: 1_000, maxMs: 600_000 })
     .prefault('15s')
     .describe('A broker that is silent for one and a half times as long is given up; it does the same with us'),
@@ -51,7 +55,7 @@ export function brokerOf(keys: BrokerKeys): BrokerSettings {
     clientId: keys.client_id ?? null,
     user: keys.user ?? null,
     password: keys.password ?? null,
-    protocolVersion: keys.protocol === '5' ? 5 : 4,
+    protocolVersion: keys.protocol,
     keepAliveMs: keys.keep_alive,
     timeoutMs: keys.timeout,
     tls: tlsFilesOf(keys),

@@ -1,16 +1,24 @@
 /** The driver against a real broker. */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { hasCode } from '../../base/errors.ts';
+import { hasCode, messageOf } from '../../base/errors.ts';
 import { type MqttLink, type OutgoingMessage } from '../../base/mqtt.ts';
 import { isCheckable } from '../../ports/checkable.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
+import { makeCertificates } from '../../../test/support/certificates.ts';
 import { TcpProxy } from '../../../test/oracle/tcp-proxy.ts';
 import { freePort } from '../../../test/support/system.ts';
 import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
 import { until } from '../../../test/support/until.ts';
 import { schema } from './config.ts';
 import { create } from './driver.ts';
+
+/** Of `secret`, as mosquitto_passwd makes it. */
+const PASSWORD_HASH =
+  '$7$101$zdO1D+nO1t5aCXaP$QCmnjb/o9hfGns7FdV+alGMeDyksrR7+JRJwED7KiiFFvIbevuUAtaEJe/AQrnMImaKcSJU1fqqsq+rnwNQfAw==';
 
 let broker: Mosquitto;
 let publisher: MqttLink;
@@ -203,6 +211,45 @@ test('a broker that goes makes values unknown and the machine offline, and is fo
   await until(() => gateway.connections === 2);
   await running.stop();
   await own.close();
+});
+
+test('the older protocol, and a line of TLS with a user, serve as well', async (context) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millwright-mqtt-tls-'));
+  const certificates = await makeCertificates(folder);
+  const passwords = path.join(folder, 'passwords');
+  await writeFile(passwords, `edge:${PASSWORD_HASH}\n`);
+  const secured = await startMosquitto([
+    `cafile ${certificates.caFile}`,
+    `certfile ${certificates.certFile}`,
+    `keyfile ${certificates.keyFile}`,
+    `password_file ${passwords}`,
+  ]);
+  context.after(async () => {
+    await secured.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const login = { user: 'edge', password: 'secret', tls_ca_file: certificates.caFile };
+  const topics = [{ filter: 'tls/#', extra: 'all' }];
+  const url = `mqtts://localhost:${secured.port}`;
+  for (const protocol of [5, '3.1.1']) {
+    const running = await started({
+      ...login,
+      url,
+      protocol,
+      client_id: `c${protocol}`,
+      session: { keep: true },
+      topics,
+    });
+    assert.equal(running.errors.length, 0);
+    await running.stop();
+  }
+  for (const [keys, told] of [
+    [{ password: 'wrong' }, /user or password is wrong|this user may not connect/],
+    [{ tls_ca_file: undefined }, /cannot connect to mqtts:.*certificate/],
+  ] as const) {
+    const running = new Running(create(schema.parse({ ...login, url, topics, ...keys })));
+    assert.match(messageOf(await running.failure()), told);
+  }
 });
 
 test('what only a person can mend is told as that', async () => {
