@@ -122,9 +122,8 @@ async function publishAsNode(
       }
       await clock.sleep(intervalMs, signal);
     }
-    await link.publish(node.death(bdSeq, nowMs()));
   } finally {
-    await link.close();
+    await link.close(node.death(bdSeq, nowMs()));
   }
 }
 

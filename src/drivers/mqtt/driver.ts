@@ -71,7 +71,7 @@ class MqttDriver implements Driver, Checkable {
     if (link === undefined) return;
     let leaving: Promise<void> | undefined;
     const leave = (): void => {
-      leaving ??= (this.#host?.leave(link, context.clock) ?? Promise.resolve()).then(() => link.close());
+      leaving ??= link.close(this.#host?.farewell(context.clock));
     };
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();

@@ -62,11 +62,10 @@ export class HostSession {
     if (this.#connections > 1) for (const node of this.#host.everybody(this.#now(clock))) this.#askRebirth(link, node);
   }
 
-  /** Says that we go, where the connection still stands. */
-  async leave(link: MqttLink, clock: Clock): Promise<void> {
+  /** That we go; to be published last. */
+  farewell(clock: Clock): OutgoingMessage {
     this.#isLeaving = true;
-    if (link.ended.aborted) return;
-    await link.publish(this.#state(false, nowMs(clock))).catch(() => {});
+    return this.#state(false, nowMs(clock));
   }
 
   hear({ topic, payload, isRetained }: IncomingMessage, link: MqttLink): readonly Reading[] {

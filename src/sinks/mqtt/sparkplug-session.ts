@@ -153,8 +153,7 @@ export class SparkplugSession {
     this.#connection = undefined;
     if (connection === undefined || connection.link.ended.aborted) return;
     const { link, bdSeq, isBorn } = connection;
-    if (isBorn) await link.publish(this.#parts.node.death(bdSeq, this.#nowMs())).catch(() => {});
-    await link.close();
+    await link.close(isBorn ? this.#parts.node.death(bdSeq, this.#nowMs()) : undefined);
   }
 
   /** A connection on which the node is born. */
