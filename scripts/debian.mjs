@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fillCache } from './cache.mjs';
 
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
@@ -14,6 +15,24 @@ export function debianMirrors() {
   // "bookworm" is the release itself; "bookworm-security" and the like may have servers of their own.
   const uris = targets.filter(([, component, release = '']) => component === 'main' && !/[-/]/.test(release));
   return [...new Set(uris.map(([uri]) => uri))];
+}
+
+/**
+ * Fills a folder of the cache from the first of the machine's package servers that can: `fill` is told the folder and the
+ * server, and answers the folder's name.
+ * @throws with what each of them said
+ */
+export function fillFromDebian(fill) {
+  const reasons = [];
+  for (const mirror of debianMirrors())
+    try {
+      return fillCache((unfinished) => fill(unfinished, mirror));
+    } catch (error) {
+      reasons.push(error.message);
+    }
+  throw new Error(
+    reasons.length > 0 ? reasons.join('; ') : 'this machine is no Debian, from which it could be fetched',
+  );
 }
 
 /**

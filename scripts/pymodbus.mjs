@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, fillCache } from './cache.mjs';
-import { debianMirrors, unpackPackages } from './debian.mjs';
+import { cacheFolder } from './cache.mjs';
+import { fillFromDebian, unpackPackages } from './debian.mjs';
 
 const NAME = `pymodbus-${process.arch}`;
 /** With pymodbus 3.0.0; newer ones have another way of being called. */
@@ -16,15 +16,13 @@ const PACKAGES = ['python3-pymodbus', 'python3-serial', 'python3-serial-asyncio'
 export function ensurePymodbus() {
   const folder = path.join(cacheFolder, NAME);
   if (existsSync(folder)) return folder;
-  const reasons = [];
-  for (const mirror of debianMirrors())
-    try {
-      return fillCache((unfinished) => fill(unfinished, mirror));
-    } catch (error) {
-      reasons.push(error.message);
-    }
-  const why = reasons.length > 0 ? reasons.join('; ') : 'this machine is no Debian, from which they could be fetched';
-  throw new Error(`the tests of the driver modbus need pymodbus and socat in the folder MILLWRIGHT_PYMODBUS; ${why}`);
+  try {
+    return fillFromDebian(fill);
+  } catch ({ message }) {
+    throw new Error(
+      `the tests of the driver modbus need pymodbus and socat in the folder MILLWRIGHT_PYMODBUS; ${message}`,
+    );
+  }
 }
 
 /** The folder is moved afterwards: the programs find their parts by their own place. */

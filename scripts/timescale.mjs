@@ -3,8 +3,8 @@
 import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, fillCache } from './cache.mjs';
-import { debianMirrors, must, unpackPackages } from './debian.mjs';
+import { cacheFolder } from './cache.mjs';
+import { fillFromDebian, must, unpackPackages } from './debian.mjs';
 
 const RELEASE = 'trixie';
 /** The database, the shell by which initdb calls it, and what gives up root's rights for it. */
@@ -19,15 +19,11 @@ export function ensureTimescale() {
   const folder = path.join(cacheFolder, NAME);
   if (existsSync(folder)) return folder;
   process.stderr.write('millwright: fetching TimescaleDB from Debian (once; 100 MB)\n');
-  const reasons = [];
-  for (const mirror of debianMirrors())
-    try {
-      return fillCache((unfinished) => fill(unfinished, mirror));
-    } catch (error) {
-      reasons.push(error.message);
-    }
-  const why = reasons.length > 0 ? reasons.join('; ') : 'this machine is no Debian, from which it could be fetched';
-  throw new Error(`the tests with TimescaleDB need packages of Debian ${RELEASE}: ${why}`);
+  try {
+    return fillFromDebian(fill);
+  } catch ({ message }) {
+    throw new Error(`the tests with TimescaleDB need packages of Debian ${RELEASE}: ${message}`);
+  }
 }
 
 function fill(folder, mirror) {

@@ -212,6 +212,33 @@ program
   .option('--yes', 'without being asked', false)
   .action(async (...given: Parameters<OpcuaCommands['trustOpcua']>) => (await opcuaCommands()).trustOpcua(...given));
 
+simulate
+  .command('mqtt')
+  .description(
+    'machines that publish at an MQTT broker: JSON on plain topics, or as devices of a Sparkplug B edge node',
+  )
+  .argument('[url]', 'the broker', 'mqtt://127.0.0.1:1883')
+  .option('--machines <number>', 'how many: mill-1, mill-2 and so on', numberWithin(1, 1_000), 1)
+  .option('--interval <duration>', 'time between two messages of a machine', durationMs, 1_000)
+  .option('--place <text>', 'first levels of the topics; with --sparkplug the group', 'shop')
+  .option('--sparkplug', 'as an edge node', false)
+  .option('--user <name>', 'user at the broker')
+  .option('--password <text>', 'its password')
+  .action(async (...given: SimulateArguments<'mqtt'>) => (await simulateCommands()).mqtt(...given));
+
+probeTool
+  .command('mqtt')
+  .description(
+    'what is published at a broker: topics, payloads, births of Sparkplug B, and a configuration to be pasted',
+  )
+  .argument('<url>', 'the broker, such as mqtt://192.168.10.5:1883')
+  .option('--topic <filter>', 'what to listen to', '#')
+  .option('--time <duration>', 'how long to listen', durationMs, 5_000)
+  .option('--rebirth', 'ask nodes of Sparkplug B for their births', false)
+  .option('--user <name>', 'user at the broker')
+  .option('--password <text>', 'its password')
+  .action(async (...given: ProbeArguments<'mqtt'>) => (await probeCommands()).mqtt(...given));
+
 const logTool = program.command('log').description("look into an edge's log, deliver it again, and mend it");
 
 logTool

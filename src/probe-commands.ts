@@ -3,11 +3,16 @@ import { systemClock } from './base/clock.ts';
 import { MillwrightError } from './base/errors.ts';
 import { processLogger } from './base/logger.ts';
 import { runProcess } from './base/process.ts';
+import { BROKER_DEFAULTS, connectMqtt, type IncomingMessage } from './base/mqtt.ts';
+import { isBroker, isTopicFilter } from './base/mqtt-config.ts';
 import { NoAnswer } from './drivers/modbus/bus.ts';
 import { createBus } from './drivers/modbus/buses.ts';
 import type { BusSettings } from './drivers/modbus/options.ts';
 import type { FunctionCode } from './drivers/modbus/pdu.ts';
 import { describeProbed, type Found, probe, scanUnits } from './drivers/modbus/probe.ts';
+import * as codec from './base/sparkplug/payload.ts';
+import { rebirthOrder } from './drivers/mqtt/host-session.ts';
+import { describeBroker, unbornNodes } from './drivers/mqtt/probe.ts';
 import { Agent } from './drivers/mtconnect/agent.ts';
 import { describeAgent } from './drivers/mtconnect/probe.ts';
 
@@ -136,5 +141,49 @@ export async function mtconnect(url: string, { device, token, timeout }: Mtconne
     } finally {
       agent.close();
     }
+  });
+}
+
+export interface MqttProbeOptions {
+  readonly topic: string;
+  /** In milliseconds. */
+  readonly time: number;
+  /** Whether nodes of Sparkplug B are asked to tell all anew. */
+  readonly rebirth: boolean;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+/** Messages that are remembered; who has more has seen enough. */
+const MESSAGES_MAX = 10_000;
+
+export async function mqtt(address: string, { topic, time, rebirth, user, password }: MqttProbeOptions): Promise<void> {
+  const url = address.includes('://') ? address : `mqtt://${address}`;
+  if (!isBroker(url))
+    throw new MillwrightError('config_invalid', `${url} is no broker; allowed: mqtt://host:1883, or mqtts`);
+  if (!isTopicFilter(topic)) throw new MillwrightError('config_invalid', `--topic: ${topic} is no topic filter`);
+  await runProcess(processLogger('warn', true), async (signal) => {
+    const broker = { ...BROKER_DEFAULTS, url, user: user ?? null, password: password ?? null };
+    const link = await connectMqtt({ broker, clock: systemClock, random: Math.random, signal });
+    const messages: IncomingMessage[] = [];
+    try {
+      await link.subscribe([{ filter: topic, qos: 0 }]);
+      const listening = (async (): Promise<void> => {
+        for await (const message of link.messages()) {
+          messages.push(message);
+          if (messages.length >= MESSAGES_MAX) return;
+        }
+      })();
+      await Promise.race([listening, systemClock.sleep(time / 2, signal)]);
+      if (rebirth) {
+        for (const node of unbornNodes(messages)) await link.publish(rebirthOrder(codec, node, Date.now()));
+      }
+      await Promise.race([listening, systemClock.sleep(time / 2, signal)]);
+      await link.close();
+      await listening.catch(() => {});
+    } finally {
+      await link.close();
+    }
+    process.stdout.write(describeBroker({ url, filter: topic, seconds: time / 1_000, messages }));
   });
 }

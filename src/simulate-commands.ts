@@ -11,6 +11,9 @@ import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
 import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
 import { startMes } from './sim/mes.ts';
 import { startModbusMachines } from './sim/modbus.ts';
+import { BROKER_DEFAULTS } from './base/mqtt.ts';
+import { isBroker } from './base/mqtt-config.ts';
+import { runMqttMachines } from './sim/mqtt.ts';
 import { MtconnectAgent } from './sim/mtconnect-agent.ts';
 import { machineDevices, playMachines } from './sim/machine-agent.ts';
 import { runOpcuaMachines } from './sim/opcua.ts';
@@ -217,6 +220,27 @@ export async function opcua({ file, machines, pki, speed, loop, ...address }: Op
   const shown = file === undefined ? machines : { recorded: await recordingOf(file, undefined), speed, loop };
   await runProcess(log, async (signal) => {
     await runOpcuaMachines({ ...address, pkiFolder: pki, machines: shown, clock: systemClock, log }, signal);
+  });
+}
+
+export interface MqttArguments {
+  readonly machines: number;
+  readonly interval: number;
+  readonly place: string;
+  readonly sparkplug: boolean;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+export async function mqtt(url: string, options: MqttArguments): Promise<void> {
+  const { machines, interval, place, sparkplug, user, password } = options;
+  if (!isBroker(url))
+    throw new MillwrightError('config_invalid', `${url} is no broker; allowed: mqtt://host:1883, or mqtts`);
+  const log = processLogger('info');
+  await runProcess(log, (signal) => {
+    const broker = { ...BROKER_DEFAULTS, url, user: user ?? null, password: password ?? null };
+    const parts = { clock: systemClock, random: Math.random, log };
+    return runMqttMachines({ broker, machines, intervalMs: interval, place, isSparkplug: sparkplug, ...parts }, signal);
   });
 }
 

@@ -18,6 +18,7 @@ export const DRIVERS: { readonly [type: string]: DriverEntry } = {
   gpio: { schema: () => import('./gpio/config.ts'), create: () => import('./gpio/driver.ts') },
   i2c: { schema: () => import('./i2c/config.ts'), create: () => import('./i2c/driver.ts') },
   modbus: { schema: () => import('./modbus/config.ts'), create: () => import('./modbus/driver.ts') },
+  mqtt: { schema: () => import('./mqtt/config.ts'), create: () => import('./mqtt/driver.ts') },
   mtconnect: { schema: () => import('./mtconnect/config.ts'), create: () => import('./mtconnect/driver.ts') },
   opcua: { schema: () => import('./opcua/config.ts'), create: () => import('./opcua/driver.ts') },
   shdr: { schema: () => import('./shdr/config.ts'), create: () => import('./shdr/driver.ts') },

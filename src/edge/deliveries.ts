@@ -68,7 +68,7 @@ export class Deliveries {
 
   /** Changes nothing that runs. @throws config_invalid for a type that there is not, and what a sink throws at once */
   async plan(settings: readonly SinkSettings[]): Promise<DeliveriesPlan> {
-    const { gatewayId, log, clock, random, logger } = this.#options;
+    const { gatewayId, log, clock, random, files, logger } = this.#options;
     const sinks = new Map<string, Sink>();
     const plan = { settings, sinks };
     try {
@@ -76,7 +76,8 @@ export class Deliveries {
         const { name } = own;
         if (isSame(this.#outlets.get(name)?.settings, own)) continue;
         const backlogReadings = (): number => log.backlog(name).readings;
-        sinks.set(name, await createSink(own, { gatewayId, clock, random, log: logger, backlogReadings }));
+        const place = { folder: this.#folderOf(name), files };
+        sinks.set(name, await createSink(own, { gatewayId, place, clock, random, log: logger, backlogReadings }));
       }
     } catch (error) {
       await this.drop(plan);
@@ -126,12 +127,16 @@ export class Deliveries {
   #start(settings: SinkSettings, sink: Sink): Outlet {
     const { name, type, maxRate } = settings;
     const { gatewayId, logFolder, log, status, pollIntervalsMs, clock, random, files, logger } = this.#options;
-    if (isServing(sink)) sink.serve({ folder: `${logFolder}/sinks/${encodeURIComponent(name)}`, pollIntervalsMs });
+    if (isServing(sink)) sink.serve({ folder: this.#folderOf(name), pollIntervalsMs });
     const deadLetters = new DeadLetters({ logFolder, sink: name, files, clock, logger });
     const delivery = new Delivery({ name, type, maxRate, gatewayId, sink, log, deadLetters, clock, random, logger });
     const stop = new AbortController();
     const ended = Promise.all([delivery.run(stop.signal), delivery.runReports(status, stop.signal)]);
     return { settings, sink, delivery, stop, ended };
+  }
+
+  #folderOf(name: string): string {
+    return `${this.#options.logFolder}/sinks/${encodeURIComponent(name)}`;
   }
 
   async #retire({ settings, sink, delivery, stop, ended }: Outlet): Promise<void> {

@@ -9,6 +9,7 @@
  * may come before older ones, unless the sink is `ordered`.
  */
 import type { Clock } from '../base/clock.ts';
+import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import type { Batch } from '../model/batch.ts';
@@ -83,6 +84,11 @@ export function isServing(sink: Sink): sink is Sink & ServingSink {
 
 export interface SinkContext {
   readonly gatewayId: string;
+  /**
+   * Where the sink may keep what must outlive a restart: a folder of its own beside the log, which it makes itself.
+   * Undefined where it delivers beside an edge, for a replay.
+   */
+  readonly place?: { readonly folder: string; readonly files: Files };
   /** Readings of the log that this sink has not settled yet; undefined where it delivers beside an edge, for a replay. */
   backlogReadings(): number | undefined;
   readonly clock: Clock;

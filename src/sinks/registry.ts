@@ -19,6 +19,7 @@ export const SINKS: { readonly [type: string]: SinkEntry } = {
   hub: { schema: () => import('./hub/config.ts'), create: () => import('./hub/sink.ts') },
   influx: { schema: () => import('./influx/config.ts'), create: () => import('./influx/sink.ts') },
   mes: { schema: () => import('./mes/config.ts'), create: () => import('./mes/sink.ts') },
+  mqtt: { schema: () => import('./mqtt/config.ts'), create: () => import('./mqtt/sink.ts') },
   nats: { schema: () => import('./nats/config.ts'), create: () => import('./nats/sink.ts') },
   opcua_server: {
     schema: () => import('./opcua-server/config.ts'),

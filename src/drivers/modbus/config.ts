@@ -16,6 +16,7 @@ import {
   section,
   text,
 } from '../../base/config.ts';
+import { UNIT_SCALES } from '../../base/signal-units.ts';
 import { isSignalKey, NAME_LENGTH_MAX } from '../../model/reading.ts';
 import { MACHINE_STATES, SIGNAL_NAMES, signalNamed } from '../../model/signals.ts';
 import type { BusSettings, FieldSettings, ModbusOptions } from './options.ts';
@@ -36,23 +37,6 @@ export const PROFILE_NAMES: readonly string[] = readdirSync(PROFILES)
   .filter((file) => file.endsWith('.yaml'))
   .map((file) => file.slice(0, -'.yaml'.length))
   .sort();
-
-/** Units in which a device may give a standard signal, and by what they become the signal's own. */
-const UNITS: { readonly [signal: string]: { readonly [unit: string]: { scale: number; offset?: number } } } = {
-  temperature: { '°C': { scale: 1 }, K: { scale: 1, offset: -273.15 }, '°F': { scale: 5 / 9, offset: -160 / 9 } },
-  spindle_speed: { rpm: { scale: 1 }, '1/s': { scale: 60 } },
-  x_pos_mm: { mm: { scale: 1 }, µm: { scale: 0.001 }, in: { scale: 25.4 } },
-  y_pos_mm: { mm: { scale: 1 }, µm: { scale: 0.001 }, in: { scale: 25.4 } },
-  z_pos_mm: { mm: { scale: 1 }, µm: { scale: 0.001 }, in: { scale: 25.4 } },
-  feed_rate_actual: {
-    'mm/min': { scale: 1 },
-    'mm/s': { scale: 60 },
-    'm/min': { scale: 1000 },
-    'in/min': { scale: 25.4 },
-  },
-  spindle_load_percent: { '%': { scale: 1 } },
-  total_power_kw: { kW: { scale: 1 }, W: { scale: 0.001 }, MW: { scale: 1000 } },
-};
 
 const extraName = scalar('a name of your own; standard signals go under signal', (value) => {
   const name = String(value);
@@ -216,7 +200,7 @@ function nameOf({ signal, extra }: WrittenRegister): string {
 
 function fieldOf(register: WrittenRegister, defaults: Defaults): FieldSettings {
   const name = nameOf(register);
-  const unit = UNITS[name]?.[register.unit ?? ''] ?? { scale: 1 };
+  const unit = UNIT_SCALES[name]?.[register.unit ?? ''] ?? { scale: 1 };
   return {
     name,
     function: register.function ?? defaults.code,
@@ -286,7 +270,7 @@ function meaningFaults(register: WrittenRegister, at: (string | number)[]): Faul
   if (isNumber && register.type === undefined) {
     faults.push({ path: [...at, 'signal'], message: 'an extra, as a bit is no number' });
   }
-  const units = UNITS[signal ?? ''];
+  const units = UNIT_SCALES[signal ?? ''];
   if (signal !== undefined && unit !== undefined && units?.[unit] === undefined) {
     const known = Object.keys(units ?? {}).join(', ');
     faults.push({ path: [...at, 'unit'], message: `${known === '' ? 'none' : known}, for ${signal}` });

@@ -1,0 +1,600 @@
+/**
+ * One connection to an MQTT broker, from CONNECT to its end; who wants another makes another. Packets are read and written
+ * by the library `mqtt-packet`, which is loaded with the first connection.
+ *
+ * What comes in is taken by {@link MqttLink.messages}, as fast as its reader does: while too much waits, the socket is not
+ * read and the broker has to wait. A message of quality of service 1 is acknowledged when its reader says so, and not
+ * before: the broker then sends it again to who comes back for it.
+ */
+import type { Socket } from 'node:net';
+import type { IConnackPacket, IPublishPacket, Packet } from 'mqtt-packet';
+import type { Clock } from './clock.ts';
+import { MillwrightError, messageOf } from './errors.ts';
+import type { TlsFiles } from './http-config.ts';
+import type { Random } from './random.ts';
+
+/** Checked, plain JSON; made by `mqtt-config.ts`. */
+export interface BrokerSettings {
+  readonly url: string;
+  /** null: one by chance. */
+  readonly clientId: string | null;
+  readonly user: string | null;
+  readonly password: string | null;
+  /** 4 is MQTT 3.1.1. */
+  readonly protocolVersion: 4 | 5;
+  readonly keepAliveMs: number;
+  readonly timeoutMs: number;
+  readonly tls: TlsFiles;
+}
+
+/** For commands that are told an address only. */
+export const BROKER_DEFAULTS: Omit<BrokerSettings, 'url'> = {
+  clientId: null,
+  user: null,
+  password: null,
+  protocolVersion: 5,
+  keepAliveMs: 15_000,
+  timeoutMs: 10_000,
+  tls: { caFile: null, certFile: null, keyFile: null },
+};
+
+export type Quality = 0 | 1;
+
+export interface OutgoingMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: Quality;
+  readonly retain: boolean;
+}
+
+export interface IncomingMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: Quality;
+  /** It was published before we subscribed. */
+  readonly isRetained: boolean;
+  /** The broker has sent it before, to us or to the connection before this one. */
+  readonly isDuplicate: boolean;
+  /** Of quality 1, to acknowledge it; 0 otherwise. */
+  readonly packetId: number;
+}
+
+export interface Subscription {
+  readonly filter: string;
+  readonly qos: Quality;
+  /** Of a subscription that the session has already, retained messages are not sent again (MQTT 5). */
+  readonly isKept?: boolean;
+}
+
+export interface LinkOptions {
+  readonly broker: BrokerSettings;
+  /** The session that the broker keeps for us while we are away; 0: none. In milliseconds. */
+  readonly sessionExpiryMs?: number;
+  readonly will?: OutgoingMessage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+}
+
+/** Longest packet that is taken. */
+export const PACKET_BYTES_MAX: number = 4 * 1024 * 1024;
+/** Messages of quality 1 that may be unacknowledged, either way. */
+export const UNACKNOWLEDGED_MAX = 500;
+/** Messages that wait to be taken before the socket is read no more. */
+const WAITING_MAX = 256;
+/** What may wait to be written before who publishes must wait. */
+const WRITE_BYTES_MAX: number = 1024 * 1024;
+/** How long a goodbye may take. */
+const CLOSE_MS_MAX = 800;
+const PORTS: { readonly [protocol: string]: number } = { 'mqtt:': 1883, 'mqtts:': 8883 };
+const PACKET_IDS = 65_535;
+/** Of a reason that a broker gives, in UTF-16 units. */
+const REASON_LENGTH_MAX = 200;
+
+/** What a person must mend, of CONNACK's reasons: MQTT 3.1.1, 3.2.2.3 and MQTT 5, 3.2.2.2. */
+const REFUSALS: { readonly [code: number]: string } = {
+  1: 'it does not speak this version of MQTT: set "protocol"',
+  2: 'it does not take the client id',
+  4: 'user or password is wrong',
+  5: 'this user may not connect',
+  132: 'it does not speak this version of MQTT: set "protocol"',
+  133: 'it does not take the client id',
+  134: 'user or password is wrong',
+  135: 'this user may not connect',
+  138: 'this client is banned',
+  140: 'it wants another way of logging in',
+};
+
+/** Of a publication or a subscription that the broker refuses: MQTT 5, 2.4. */
+const REASONS: { readonly [code: number]: string } = {
+  128: 'refused',
+  131: 'refused by a rule of the broker',
+  135: 'not allowed for this user',
+  143: 'no valid topic filter',
+  144: 'no valid topic',
+  149: 'too large for the broker',
+  151: 'a quota of the broker is used up',
+  153: 'the payload is not as the broker wants it',
+};
+
+/** The broker has taken a message in and refuses it; `code` of MQTT 5, 3.4.2.1. */
+export class PublishRefusal extends MillwrightError {
+  readonly reasonCode: number;
+
+  constructor(topic: string, reasonCode: number) {
+    super('connection_failed', `the broker does not take ${topic}: ${reasonOf(reasonCode)}`);
+    this.reasonCode = reasonCode;
+  }
+}
+
+type Library = typeof import('mqtt-packet');
+
+/**
+ * @throws connection_failed when the broker cannot be reached or does not take us now: try again
+ * @throws config_invalid when it will not take us before a person has mended something
+ * @throws storage_failed when a file of certificates cannot be read
+ */
+export async function connectMqtt(options: LinkOptions): Promise<MqttLink> {
+  const { broker, random, clock, signal } = options;
+  const { default: library } = await import('mqtt-packet');
+  // Else it keeps a buffer for each number of 16 bits: 17 MB, measured.
+  library.writeToStream.cacheNumbers = false;
+  const place = placeOf(broker.url);
+  const clientId = broker.clientId ?? `millwright-${Math.floor(random() * 2 ** 48).toString(36)}`;
+  const socket = await openSocket(broker, place, signal);
+  const link = new MqttLink({ library, socket, place, clientId, options });
+  const limit = new AbortController();
+  void clock.sleep(broker.timeoutMs, limit.signal).then(() => {
+    if (!limit.signal.aborted) link.fail(`${place} did not let us in within ${broker.timeoutMs} ms`);
+  });
+  const abort = (): void => link.fail('it was given up');
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await link.open();
+  } catch (error) {
+    link.destroy();
+    throw error;
+  } finally {
+    limit.abort();
+    signal.removeEventListener('abort', abort);
+  }
+  return link;
+}
+
+interface LinkParts {
+  readonly library: Library;
+  readonly socket: Socket;
+  readonly place: string;
+  readonly clientId: string;
+  readonly options: LinkOptions;
+}
+
+interface Waiting<Answer> {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: MillwrightError) => void;
+}
+
+export class MqttLink {
+  readonly clientId: string;
+  /** Aborted when the connection has ended. */
+  readonly ended: AbortSignal;
+  readonly #parts: LinkParts;
+  readonly #parser: ReturnType<Library['parser']>;
+  readonly #packetOptions: { readonly protocolVersion: 4 | 5 };
+  readonly #end = new AbortController();
+  #failure: MillwrightError | undefined;
+  /** What was received and is no whole packet yet. */
+  #rest: Buffer = Buffer.alloc(0);
+  #heardMs: number;
+  #isPaused = false;
+
+  #opening: Waiting<IConnackPacket> | undefined;
+  #isSessionPresent = false;
+  #unacknowledgedMax = UNACKNOWLEDGED_MAX;
+  readonly #publications = new Map<number, Waiting<number>>();
+  readonly #subscriptions = new Map<number, Waiting<readonly number[]>>();
+  readonly #pings: Waiting<void>[] = [];
+  readonly #slots: (() => void)[] = [];
+  #nextId = 0;
+
+  readonly #messages: IncomingMessage[] = [];
+  #onMessage: (() => void) | undefined;
+
+  constructor(parts: LinkParts) {
+    const { library, socket, options, clientId } = parts;
+    const { protocolVersion } = options.broker;
+    this.#parts = parts;
+    this.clientId = clientId;
+    this.ended = this.#end.signal;
+    this.#packetOptions = { protocolVersion };
+    this.#parser = library.parser(this.#packetOptions);
+    this.#heardMs = options.clock.monotonicMs();
+    this.#parser.on('packet', (packet) => this.#received(packet));
+    this.#parser.on('error', (error: unknown) => this.#fail(this.#violation(messageOf(error))));
+    socket.on('data', (chunk) => this.#read(chunk as Buffer));
+    socket.on('error', (error) => this.fail(`the connection to ${parts.place} broke`, error));
+    socket.on('close', () => this.fail(`${parts.place} closed the connection`));
+  }
+
+  get place(): string {
+    return this.#parts.place;
+  }
+
+  /** The broker has kept our session, with its subscriptions and what came meanwhile. */
+  get isSessionPresent(): boolean {
+    return this.#isSessionPresent;
+  }
+
+  /** For {@link connectMqtt}. */
+  async open(): Promise<void> {
+    const { broker, will, sessionExpiryMs = 0 } = this.#parts.options;
+    const { promise, resolve, reject } = Promise.withResolvers<IConnackPacket>();
+    this.#opening = { resolve, reject };
+    if (this.#failure !== undefined) throw this.#failure;
+    const isFive = broker.protocolVersion === 5;
+    this.#send({
+      cmd: 'connect',
+      protocolId: 'MQTT',
+      protocolVersion: broker.protocolVersion,
+      clientId: this.clientId,
+      clean: sessionExpiryMs === 0,
+      keepalive: Math.ceil(broker.keepAliveMs / 1000),
+      ...(broker.user !== null && { username: broker.user }),
+      ...(broker.password !== null && { password: Buffer.from(broker.password) }),
+      ...(will !== undefined && { will: { ...will, payload: Buffer.from(will.payload) } }),
+      ...(isFive && {
+        properties: {
+          sessionExpiryInterval: Math.ceil(sessionExpiryMs / 1000),
+          receiveMaximum: UNACKNOWLEDGED_MAX,
+          maximumPacketSize: PACKET_BYTES_MAX,
+        },
+      }),
+    });
+    const { returnCode, reasonCode, sessionPresent, properties } = await promise;
+    const code = (isFive ? reasonCode : returnCode) ?? returnCode ?? 0;
+    if (code !== 0) {
+      const refusal = REFUSALS[code];
+      const said = properties?.reasonString ?? `reason ${code}`;
+      throw refusal === undefined
+        ? this.#error(`${this.place} does not take us now: ${said.slice(0, REASON_LENGTH_MAX)}`)
+        : new MillwrightError('config_invalid', `${this.place} does not let us in: ${refusal} (reason ${code})`);
+    }
+    this.#isSessionPresent = sessionPresent;
+    this.#unacknowledgedMax = Math.min(UNACKNOWLEDGED_MAX, properties?.receiveMaximum ?? UNACKNOWLEDGED_MAX);
+    const keepAliveMs = Math.min(broker.keepAliveMs, (properties?.serverKeepAlive ?? Number.POSITIVE_INFINITY) * 1000);
+    void this.#keepAlive(keepAliveMs);
+  }
+
+  /**
+   * Quality 0: resolves when it is handed to the system. Quality 1: when the broker has taken it in.
+   * @throws PublishRefusal when the broker refuses it; connection_failed
+   */
+  async publish({ topic, payload, qos, retain }: OutgoingMessage): Promise<void> {
+    const packet = { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+    if (qos === 0) {
+      this.#send(packet);
+      return this.#written();
+    }
+    while (this.#publications.size >= this.#unacknowledgedMax && this.#failure === undefined) {
+      await new Promise<void>((resolve) => this.#slots.push(resolve));
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const messageId = this.#freeId();
+    this.#publications.set(messageId, { resolve, reject });
+    this.#send({ ...packet, messageId });
+    await this.#written();
+    const code = await this.#answered(promise, 'acknowledge a message');
+    if (code >= 128) throw new PublishRefusal(topic, code);
+  }
+
+  /** @throws config_invalid when the broker grants one of them not, connection_failed */
+  async subscribe(subscriptions: readonly Subscription[]): Promise<void> {
+    const messageId = this.#freeId();
+    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>();
+    this.#subscriptions.set(messageId, { resolve, reject });
+    this.#send({
+      cmd: 'subscribe',
+      messageId,
+      subscriptions: subscriptions.map(({ filter, qos, isKept }) => {
+        return { topic: filter, qos, nl: false, rap: false, rh: isKept === true ? 1 : 0 };
+      }),
+    });
+    const granted = await this.#answered(promise, 'grant the subscriptions');
+    const place = granted.findIndex((code) => code >= 128);
+    if (place < 0) return;
+    const reason = reasonOf(granted[place] ?? 128);
+    throw new MillwrightError(
+      'config_invalid',
+      `${this.place} does not grant ${subscriptions[place]?.filter}: ${reason}`,
+    );
+  }
+
+  /** Resolves when the broker has read all that was sent before. */
+  async ping(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#pings.push({ resolve, reject });
+    this.#send({ cmd: 'pingreq' });
+    await this.#answered(promise, 'answer');
+  }
+
+  /** In the order in which they came. @throws connection_failed, protocol_violation when the connection has ended */
+  async *messages(): AsyncGenerator<IncomingMessage> {
+    for (;;) {
+      const message = this.#messages.shift();
+      if (message !== undefined) {
+        if (this.#isPaused && this.#messages.length < WAITING_MAX / 2) this.#resume();
+        yield message;
+        continue;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      await new Promise<void>((resolve) => {
+        this.#onMessage = resolve;
+      });
+      this.#onMessage = undefined;
+    }
+  }
+
+  /** The broker need not send it again. Does nothing for a message of quality 0. */
+  acknowledge({ qos, packetId }: IncomingMessage): void {
+    if (qos === 1) this.#send({ cmd: 'puback', messageId: packetId, reasonCode: 0 });
+  }
+
+  /**
+   * Says goodbye; the broker then does not publish the will. `last` is published before. A broker that is not there is not
+   * waited for.
+   */
+  async close(last?: OutgoingMessage): Promise<void> {
+    const { clock } = this.#parts.options;
+    if (this.#failure === undefined) {
+      const over = new AbortController();
+      const limit = clock.sleep(CLOSE_MS_MAX, over.signal);
+      if (last !== undefined) await Promise.race([this.publish(last).catch(() => {}), limit]);
+      this.#send({ cmd: 'disconnect', reasonCode: 0 });
+      const { socket } = this.#parts;
+      const sent = new Promise<void>((resolve) => {
+        this.ended.addEventListener('abort', () => resolve(), { once: true });
+        socket.end(() => resolve());
+      });
+      await Promise.race([sent, limit]);
+      over.abort();
+    }
+    this.destroy();
+  }
+
+  destroy(): void {
+    this.fail('the connection was closed');
+  }
+
+  fail(what: string, cause?: unknown): void {
+    this.#fail(new MillwrightError('connection_failed', what, cause === undefined ? {} : { cause }));
+  }
+
+  #fail(error: MillwrightError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#parts.socket.destroy();
+    this.#end.abort();
+    this.#opening?.reject(error);
+    const all = [...this.#publications.values(), ...this.#subscriptions.values(), ...this.#pings];
+    for (const { reject } of all) reject(error);
+    for (const free of this.#slots) free();
+    this.#onMessage?.();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#heardMs = this.#parts.options.clock.monotonicMs();
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let offset = 0;
+    while (this.#failure === undefined) {
+      const end = packetEnd(this.#rest, offset);
+      if (end === 'too long')
+        return this.#fail(this.#violation(`sent a packet of more than ${PACKET_BYTES_MAX} bytes`));
+      if (end === undefined) break;
+      this.#parser.parse(this.#rest.subarray(offset, end));
+      offset = end;
+    }
+    this.#rest = Buffer.from(this.#rest.subarray(offset));
+  }
+
+  #received(packet: Packet): void {
+    switch (packet.cmd) {
+      case 'connack':
+        return this.#opening?.resolve(packet);
+      case 'publish':
+        return this.#took(packet);
+      case 'puback':
+        this.#slots.shift()?.();
+        return settle(this.#publications, packet.messageId, packet.reasonCode ?? 0);
+      case 'suback':
+        return settle(this.#subscriptions, packet.messageId, packet.granted.map(Number));
+      case 'pingresp':
+        return this.#pings.shift()?.resolve();
+      case 'disconnect': {
+        const { reasonCode = 0, properties } = packet;
+        const why = reasonCode === 142 ? 'another client has come with our client id' : `reason ${reasonCode}`;
+        return this.fail(`${this.place} has ended the connection: ${properties?.reasonString ?? why}`);
+      }
+      default:
+        return this.#fail(this.#violation(`sent ${packet.cmd}`));
+    }
+  }
+
+  #took({ topic, payload, qos, retain, dup, messageId }: IPublishPacket): void {
+    if (qos === 2) return this.#fail(this.#violation('sent a message of quality 2, which was not asked for'));
+    this.#messages.push({
+      topic,
+      payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
+      qos,
+      isRetained: retain,
+      isDuplicate: dup,
+      packetId: messageId ?? 0,
+    });
+    if (this.#messages.length >= WAITING_MAX && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#parts.socket.pause();
+    }
+    this.#onMessage?.();
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#heardMs = this.#parts.options.clock.monotonicMs();
+    this.#parts.socket.resume();
+  }
+
+  #send(packet: Packet): void {
+    if (this.#failure !== undefined) return;
+    const { library, socket } = this.#parts;
+    socket.write(library.generate(packet, this.#packetOptions));
+  }
+
+  /** @throws connection_failed */
+  async #written(): Promise<void> {
+    const { socket } = this.#parts;
+    if (socket.writableLength > WRITE_BYTES_MAX && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          socket.off('drain', done);
+          this.ended.removeEventListener('abort', done);
+          resolve();
+        };
+        socket.once('drain', done);
+        this.ended.addEventListener('abort', done, { once: true });
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** The answer, within the time that the broker may take. */
+  async #answered<Answer>(answer: Promise<Answer>, what: string): Promise<Answer> {
+    const { clock, broker } = this.#parts.options;
+    const { timeoutMs } = broker;
+    if (this.#failure !== undefined) throw this.#failure;
+    const end = new AbortController();
+    void clock.sleep(timeoutMs, end.signal).then(() => {
+      if (!end.signal.aborted) this.fail(`${this.place} did not ${what} within ${timeoutMs} ms`);
+    });
+    try {
+      return await answer;
+    } finally {
+      end.abort();
+    }
+  }
+
+  /** Half-open connections are noticed: a broker answers a ping. While we do not read we cannot know. */
+  async #keepAlive(keepAliveMs: number): Promise<void> {
+    const { clock } = this.#parts.options;
+    while (!this.ended.aborted) {
+      await clock.sleep(keepAliveMs / 2, this.ended);
+      if (this.ended.aborted) return;
+      const silentMs = clock.monotonicMs() - this.#heardMs;
+      if (silentMs > keepAliveMs * 1.5 && !this.#isPaused) {
+        return this.fail(`${this.place} was silent for ${Math.round(silentMs)} ms`);
+      }
+      this.#pings.push({ resolve: () => {}, reject: () => {} });
+      this.#send({ cmd: 'pingreq' });
+    }
+  }
+
+  #freeId(): number {
+    do this.#nextId = (this.#nextId % PACKET_IDS) + 1;
+    while (this.#publications.has(this.#nextId) || this.#subscriptions.has(this.#nextId));
+    return this.#nextId;
+  }
+
+  #violation(what: string): MillwrightError {
+    return new MillwrightError('protocol_violation', `${this.place}: ${what}`);
+  }
+
+  #error(what: string): MillwrightError {
+    return new MillwrightError('connection_failed', what);
+  }
+}
+
+function settle<Answer>(waiting: Map<number, Waiting<Answer>>, id: number | undefined, answer: Answer): void {
+  waiting.get(id ?? 0)?.resolve(answer);
+  waiting.delete(id ?? 0);
+}
+
+function reasonOf(code: number): string {
+  return `${REASONS[code] ?? 'refused'} (reason ${code})`;
+}
+
+/** Where the packet ends that begins there; undefined: it is not whole yet. MQTT 5, 2.1.4. */
+function packetEnd(bytes: Buffer, offset: number): number | 'too long' | undefined {
+  let length = 0;
+  for (let index = 1; index <= 4; index += 1) {
+    const byte = bytes[offset + index];
+    if (byte === undefined) return undefined;
+    length += (byte & 0x7f) * 128 ** (index - 1);
+    if (byte < 0x80) {
+      if (length > PACKET_BYTES_MAX) return 'too long';
+      const end = offset + index + 1 + length;
+      return end <= bytes.length ? end : undefined;
+    }
+  }
+  return 'too long';
+}
+
+/** For people, and without a password. */
+function placeOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  return `${protocol}//${hostname}:${port === '' ? PORTS[protocol] : port}`;
+}
+
+function openSocket({ url, timeoutMs, tls }: BrokerSettings, place: string, signal: AbortSignal): Promise<Socket> {
+  const { protocol, hostname, port } = new URL(url);
+  // Taken without importing them, as elsewhere at the edge.
+  const net = process.getBuiltinModule('node:net');
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const target = { host, port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) };
+  const isTls = protocol === 'mqtts:';
+  const socket = isTls
+    ? process.getBuiltinModule('node:tls').connect({
+        ...target,
+        ...(net.isIP(host) === 0 && { servername: host }),
+        ...(tls.caFile !== null && { ca: readFile(tls.caFile) }),
+        ...(tls.certFile !== null && { cert: readFile(tls.certFile) }),
+        ...(tls.keyFile !== null && { key: readFile(tls.keyFile) }),
+      })
+    : net.connect(target);
+  socket.setNoDelay(true);
+  return new Promise((resolve, reject) => {
+    const giveUp = (what: string, cause?: Error): void => {
+      end();
+      socket.on('error', () => {}).destroy();
+      reject(new MillwrightError('connection_failed', what, cause === undefined ? {} : { cause }));
+    };
+    const failed = (error: Error): void => giveUp(`cannot connect to ${place}`, error);
+    const closed = (): void => giveUp(`${place} closed the connection`);
+    const abort = (): void => giveUp('it was given up');
+    const timer = setTimeout(() => giveUp(`cannot connect to ${place}: no answer within ${timeoutMs} ms`), timeoutMs);
+    const opened = (): void => {
+      end();
+      resolve(socket);
+    };
+    const end = (): void => {
+      clearTimeout(timer);
+      socket
+        .off('error', failed)
+        .off('close', closed)
+        .off(isTls ? 'secureConnect' : 'connect', opened);
+      signal.removeEventListener('abort', abort);
+    };
+    socket
+      .on('error', failed)
+      .on('close', closed)
+      .on(isTls ? 'secureConnect' : 'connect', opened);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+  });
+}
+
+function readFile(path: string): Buffer {
+  try {
+    return process.getBuiltinModule('node:fs').readFileSync(path);
+  } catch (cause) {
+    throw new MillwrightError('storage_failed', `the file ${path} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}

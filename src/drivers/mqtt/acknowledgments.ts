@@ -1,0 +1,133 @@
+/**
+ * Which messages are in the log and not acknowledged yet, also across crashes (decision 025).
+ *
+ * Between the append to the log and the broker's knowledge of it a crash can come: the broker then sends the message
+ * again, as a duplicate with the same packet id. So each reading carries a mark, `<packet id>-<digest>/<place>`, and what
+ * is marked in the log is left out. The broker sends again only what was not acknowledged, so the newest marks are enough:
+ * they are saved every {@link SAVE_INTERVAL_MS}, and those since then are found in the log, from which nothing of that time
+ * is deleted.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { type IncomingMessage, UNACKNOWLEDGED_MAX } from '../../base/mqtt.ts';
+import { readSmallFile, saveSmallFile } from '../../base/small-files.ts';
+import type { ReadMemory } from '../../ports/driver.ts';
+
+export const SAVE_INTERVAL_MS = 60_000;
+export const SAVE_MESSAGES_MAX = 20_000;
+/** Messages whose marks are remembered: more than a broker may have sent without an acknowledgment. */
+const REMEMBERED_MAX: number = 2 * UNACKNOWLEDGED_MAX;
+/** Of messages that are in the log and whose acknowledgment did not arrive. */
+const READINGS_MAX = 5_000;
+const FILE = 'acknowledged';
+
+export class Acknowledgments {
+  readonly #memory: ReadMemory;
+  /** Of this process and of what was saved, oldest first; false: the log has it not yet, as far as is known. */
+  readonly #messages = new Map<string, boolean>();
+  /** Of single readings, found in the log at the start: a message may be there in part. */
+  #readings = new Set<string>();
+  #through = 0;
+  #isLoaded = false;
+  #isHolding = false;
+  #sinceSaved = 0;
+  #dueMs: number | undefined;
+
+  constructor(memory: ReadMemory) {
+    this.#memory = memory;
+  }
+
+  get source(): string {
+    return this.#memory.source;
+  }
+
+  /** @throws storage_failed, or the system's error: try again */
+  async load(): Promise<void> {
+    if (this.#isLoaded) return;
+    const { files, folder } = this.#memory;
+    await files.makeFolder(folder);
+    const file = await readSmallFile(files, `${folder}/${FILE}`);
+    const saved = typeof file === 'string' ? NOTHING : (file as unknown as Saved);
+    const found = new Set(saved.readings);
+    for await (const mark of this.#memory.marksAfter(saved.through)) found.add(mark);
+    for (const mark of saved.messages) this.#messages.set(mark, true);
+    this.#readings = found;
+    this.#through = saved.through;
+    this.#isLoaded = true;
+    // What was found stays held until it is remembered: a second crash must find it as well.
+    this.#isHolding = found.size > 0;
+    this.#memory.hold(this.#isHolding ? saved.through : null);
+  }
+
+  /** The marks that a message's readings are to carry; undefined for one that the log has. */
+  marksOf(message: IncomingMessage, readings: number): (string | undefined)[] {
+    const mark = markOf(message);
+    const isKnown = message.isDuplicate && this.#messages.has(mark);
+    return Array.from({ length: readings }, (_, place) => {
+      const own = `${mark}/${place}`;
+      return isKnown || (message.isDuplicate && this.#readings.has(own)) ? undefined : own;
+    });
+  }
+
+  /** Call before the message's readings are emitted: from then on the log keeps them until they are remembered. */
+  begin(message: IncomingMessage): void {
+    if (!this.#isHolding) this.#memory.hold(this.#memory.lastSequence());
+    this.#isHolding = true;
+    this.#remember(markOf(message), false);
+    this.#sinceSaved += 1;
+  }
+
+  /** Resolves when the log has these messages, all that were begun so far. */
+  async kept(messages: readonly IncomingMessage[]): Promise<void> {
+    // What is begun after this comes to lie in later batches.
+    const through = this.#memory.lastSequence();
+    await this.#memory.kept();
+    for (const message of messages) this.#remember(markOf(message), true);
+    this.#through = through;
+  }
+
+  /** Saves what must be remembered, when it is time; the file is small. */
+  async saveWhenDue(clock: Clock): Promise<void> {
+    const nowMs = clock.monotonicMs();
+    this.#dueMs ??= nowMs + SAVE_INTERVAL_MS;
+    if (!this.#isHolding || (nowMs < this.#dueMs && this.#sinceSaved < SAVE_MESSAGES_MAX)) return;
+    this.#dueMs = nowMs + SAVE_INTERVAL_MS;
+    this.#sinceSaved = 0;
+    const marks = [...this.#messages];
+    const isOpen = (reading: string): boolean => this.#messages.get(reading.slice(0, reading.indexOf('/'))) !== true;
+    this.#readings = new Set([...this.#readings].filter(isOpen).slice(-READINGS_MAX));
+    const through = this.#through;
+    const value: Saved = {
+      messages: marks.filter(([, isKept]) => isKept).map(([mark]) => mark),
+      readings: [...this.#readings],
+      through,
+    };
+    const { files, folder } = this.#memory;
+    await saveSmallFile(files, { folder, name: FILE, value: { ...value } });
+    this.#isHolding = [...this.#messages.values()].includes(false);
+    this.#memory.hold(this.#isHolding ? through : null);
+  }
+
+  #remember(mark: string, isKept: boolean): void {
+    this.#messages.delete(mark);
+    this.#messages.set(mark, isKept);
+    if (this.#messages.size <= REMEMBERED_MAX) return;
+    const [oldest = ''] = this.#messages.keys();
+    this.#messages.delete(oldest);
+  }
+}
+
+interface Saved {
+  readonly messages: readonly string[];
+  /** Of messages that have not come again yet. */
+  readonly readings: readonly string[];
+  /** The log's readings of this source up to this batch are of messages that are remembered here, or long acknowledged. */
+  readonly through: number;
+}
+
+const NOTHING: Saved = { messages: [], readings: [], through: 0 };
+
+/** 64 bits of the message's digest, and its packet id. */
+function markOf({ topic, payload, packetId }: IncomingMessage): string {
+  const hash = process.getBuiltinModule('node:crypto').createHash('sha256').update(topic).update('\0').update(payload);
+  return `${packetId}-${hash.digest('hex').slice(0, 16)}`;
+}

@@ -1,0 +1,247 @@
+/**
+ * Hears what machines, PLCs and gateways publish at an MQTT broker: plain topics with JSON or bare values, or Sparkplug B
+ * as its host application.
+ *
+ * With a session that the broker keeps, messages of quality 1 are acknowledged after the log has them, and one that comes
+ * again is left out where it is there already ({@link Acknowledgments}). Without one, what is published while the
+ * connection is away is not heard.
+ */
+import { type Clock, now } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import { connectMqtt, type IncomingMessage, type MqttLink, type Subscription } from '../../base/mqtt.ts';
+import { withReadFrom } from '../../model/read-from.ts';
+import type { Reading } from '../../model/reading.ts';
+import type { Checkable } from '../../ports/checkable.ts';
+import type { CreateDriver, Driver, DriverContext, ReadMemory, ReadsOnce } from '../../ports/driver.ts';
+import { Acknowledgments } from './acknowledgments.ts';
+import { HostSession } from './host-session.ts';
+import { Machines } from './machines.ts';
+import type { MqttOptions, PlainOptions } from './options.ts';
+import { PlainReader } from './plain.ts';
+
+export const create: CreateDriver<MqttOptions> = (options) => {
+  const driver = new MqttDriver(options);
+  const { source } = options;
+  if (source.kind === 'sparkplug' || source.sessionExpiryMs === 0) return driver;
+  return Object.assign(driver, { useMemory: driver.remember.bind(driver) } satisfies ReadsOnce);
+};
+
+/** Unacknowledged messages after which the log is asked at once; some brokers send no more than 20 before they wait. */
+const ACKNOWLEDGE_AT = 10;
+/** Else a few are gathered, so that not each costs a sync of its own. */
+const ACKNOWLEDGE_AFTER_MS = 200;
+/** How long a check listens. */
+const CHECK_MS = 2_000;
+/** Parts that cannot be read whose end is told. */
+const PROBLEMS_MAX = 100;
+
+class MqttDriver implements Driver, Checkable {
+  readonly #options: MqttOptions;
+  readonly #machines: Machines;
+  #acknowledgments: Acknowledgments | undefined;
+  #host: HostSession | undefined;
+  #context: DriverContext | undefined;
+  readonly #problems = new Map<string, string>();
+
+  constructor(options: MqttOptions) {
+    this.#options = options;
+    this.#machines = new Machines((item, fault) => this.#problem(item, fault));
+  }
+
+  remember(memory: ReadMemory): void {
+    this.#acknowledgments = new Acknowledgments(memory);
+  }
+
+  async run(context: DriverContext, signal: AbortSignal): Promise<void> {
+    this.#context = context;
+    this.#problems.clear();
+    const { source, broker } = this.#options;
+    await this.#acknowledgments?.load();
+    this.#host ??= source.kind === 'sparkplug' ? await this.#openHost(source) : undefined;
+    const link = await connectMqtt({
+      broker,
+      clock: context.clock,
+      random: context.random,
+      signal,
+      ...(source.kind === 'plain' && { sessionExpiryMs: source.sessionExpiryMs }),
+      ...(this.#host !== undefined && { will: this.#host.will(context.clock) }),
+    }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    if (link === undefined) return;
+    let leaving: Promise<void> | undefined;
+    const leave = (): void => {
+      leaving ??= link.close(this.#host?.farewell(context.clock));
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
+    try {
+      await link.subscribe(subscriptionsOf(this.#options));
+      context.connected();
+      const heard = this.#host ?? this.#plainHearer(source, context);
+      await this.#host?.opened(link, context);
+      await this.#hear(link, context, heard);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#lose(context, messageOf(error));
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', leave);
+      leave();
+      await leaving;
+    }
+  }
+
+  async check(signal: AbortSignal): Promise<string> {
+    const { broker } = this.#options;
+    // Another name: the broker would end the connection of the edge that runs.
+    const own = { ...broker, clientId: null };
+    const { systemClock } = await import('../../base/clock.ts');
+    const link = await connectMqtt({ broker: own, clock: systemClock, random: Math.random, signal });
+    try {
+      const subscriptions = subscriptionsOf(this.#options);
+      await link.subscribe(subscriptions);
+      const topics = new Set<string>();
+      const end = AbortSignal.any([AbortSignal.timeout(CHECK_MS), signal, link.ended]);
+      const hearing = (async (): Promise<void> => {
+        for await (const message of link.messages()) {
+          link.acknowledge(message);
+          topics.add(message.topic);
+        }
+      })().catch(() => {});
+      await new Promise<void>((resolve) => {
+        if (end.aborted) return resolve();
+        end.addEventListener('abort', () => resolve(), { once: true });
+      });
+      await link.close();
+      await hearing;
+      const filters = subscriptions.map(({ filter }) => filter).join(', ');
+      const heard = topics.size === 0 ? 'nothing was heard' : `${topics.size} topics were heard`;
+      return `${link.place} grants ${filters}; ${heard} in ${CHECK_MS / 1000} s`;
+    } finally {
+      await link.close();
+    }
+  }
+
+  async #openHost(options: Extract<MqttOptions['source'], { kind: 'sparkplug' }>): Promise<HostSession> {
+    const codec = await import('../../base/sparkplug/payload.ts');
+    const problem = this.#problem.bind(this);
+    return new HostSession({ options, codec, machines: this.#machines, problem });
+  }
+
+  #plainHearer(source: MqttOptions['source'], context: DriverContext): Hearer {
+    const machines = this.#machines;
+    const problem = this.#problem.bind(this);
+    const reader = new PlainReader({
+      options: source as PlainOptions,
+      machines,
+      problem,
+      machineId: context.machineId,
+    });
+    return { hear: (message) => reader.read(message, now(context.clock)) };
+  }
+
+  async #hear(link: MqttLink, context: DriverContext, hearer: Hearer): Promise<void> {
+    const acknowledging = this.#acknowledgments && new Acknowledging(this.#acknowledgments, link, context);
+    try {
+      for await (const message of link.messages()) {
+        await context.room();
+        context.alive();
+        const readings = hearer.hear(message, link);
+        if (acknowledging !== undefined && message.qos === 1) acknowledging.take(message, readings);
+        else {
+          for (const reading of readings) context.emit(reading);
+          link.acknowledge(message);
+        }
+      }
+    } finally {
+      await acknowledging?.ended();
+    }
+  }
+
+  #lose(context: DriverContext, reason: string): void {
+    const { source } = this.#options;
+    // With a session, what is missed will be told; so values stay, and only the state is not known.
+    const keepsValues = source.kind === 'plain' && source.sessionExpiryMs > 0;
+    const timestamp = now(context.clock);
+    const lost =
+      this.#host?.lose(timestamp, reason) ??
+      this.#machines.ids.flatMap((id) => this.#machines.lose(id, timestamp, reason, keepsValues));
+    for (const reading of lost) context.emit(reading);
+  }
+
+  /** Called for every value, so what stands is not told again. */
+  #problem(item: string, reason: string | null): void {
+    if ((this.#problems.get(item) ?? null) === reason) return;
+    if (reason === null) this.#problems.delete(item);
+    else if (this.#problems.size >= PROBLEMS_MAX && !this.#problems.has(item)) return;
+    else this.#problems.set(item, reason);
+    this.#context?.problem(item, reason);
+  }
+}
+
+/** What makes readings of messages. */
+interface Hearer {
+  hear(message: IncomingMessage, link: MqttLink): readonly Reading[];
+}
+
+function subscriptionsOf({ source }: MqttOptions): Subscription[] {
+  if (source.kind === 'plain') {
+    const { topics, qos, sessionExpiryMs } = source;
+    return topics.map(({ filter }) => ({ filter, qos, isKept: sessionExpiryMs > 0 }));
+  }
+  return HostSession.subscriptions(source);
+}
+
+/** Emits messages of quality 1, and acknowledges them when the log has them. */
+class Acknowledging {
+  readonly #memory: Acknowledgments;
+  readonly #link: MqttLink;
+  readonly #context: DriverContext;
+  #pending: IncomingMessage[] = [];
+  #due = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(memory: Acknowledgments, link: MqttLink, context: DriverContext) {
+    this.#memory = memory;
+    this.#link = link;
+    this.#context = context;
+  }
+
+  take(message: IncomingMessage, readings: readonly Reading[]): void {
+    const marks = this.#memory.marksOf(message, readings.length);
+    this.#memory.begin(message);
+    for (const [place, reading] of readings.entries()) {
+      const mark = marks[place];
+      if (mark !== undefined) this.#context.emit(withReadFrom(reading, { source: this.#memory.source, mark }));
+    }
+    this.#pending.push(message);
+    if (this.#pending.length >= ACKNOWLEDGE_AT) this.#due.abort();
+    this.#running ??= this.#run(this.#context.clock);
+  }
+
+  /** Resolves when nothing is done any more. */
+  async ended(): Promise<void> {
+    this.#due.abort();
+    await this.#running;
+  }
+
+  async #run(clock: Clock): Promise<void> {
+    while (this.#pending.length > 0) {
+      await clock.sleep(this.#link.ended.aborted ? 0 : ACKNOWLEDGE_AFTER_MS, this.#due.signal);
+      this.#due = new AbortController();
+      const messages = this.#pending;
+      this.#pending = [];
+      await this.#memory.kept(messages);
+      for (const message of messages) this.#link.acknowledge(message);
+      try {
+        await this.#memory.saveWhenDue(clock);
+      } catch (error) {
+        this.#context.log.warn('which messages are kept cannot be written; it is tried again', {
+          reason: messageOf(error),
+        });
+      }
+    }
+    this.#running = undefined;
+  }
+}
