@@ -91,7 +91,7 @@ test('what the configuration names is made, with its options and its machines', 
 test('a processor that there is not, a wrong key, and work that would be done twice are refused', async () => {
   await assert.rejects(createStage({ type: 'abacus', machines: null, options: {} }), { code: 'config_invalid' });
   const cases: [readonly string[], RegExp][] = [
-    [['{ type: abacus }'], /^edge\.yaml:3: processors\[0\]\.type: found "abacus"; allowed: thermal$/],
+    [['{ type: abacus }'], /^edge\.yaml:3: processors\[0\]\.type: found "abacus"; allowed: plausibility, thermal$/],
     [
       [`${THERMAL}, machines: [] }`],
       /^edge\.yaml:3: processors\[0\]\.machines: found \[\]; allowed: a list of machines$/,
