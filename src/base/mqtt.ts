@@ -447,6 +447,11 @@ export class MqttLink {
   #send(packet: Packet): void {
     if (this.#failure !== undefined) return;
     const { library, socket } = this.#parts;
+    // What is sent in one turn goes out in one write.
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
+    }
     socket.write(library.generate(packet, this.#packetOptions));
   }
 
