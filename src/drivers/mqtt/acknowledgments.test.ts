@@ -86,13 +86,19 @@ for (const protocol of ['5', '3.1.1']) {
   test(`what is not in the log is not acknowledged: MQTT ${protocol}`, async (context) => {
     const edges = new Edges(context, protocol);
     const first = await edges.start([], false);
-    await edges.publish({ a: 1 }, { a: 2 });
-    await until(() => values(first).length === 2);
+    // So many that the log is asked at once, and then one more, so that it was.
+    const many = Array.from({ length: 12 }, (_, a) => a);
+    await edges.publish(...many.map((a) => ({ a })));
+    await until(() => values(first).length === 12);
+    await edges.publish({ a: 12 });
+    await until(() => values(first).length === 13);
     await first.stop();
-    await edges.publish({ a: 3 });
+    assert.equal(edges.acknowledged, 0);
+    await edges.publish({ a: 13 });
     const second = await edges.start([], true);
-    await until(() => values(second).length === 3);
-    assert.deepEqual(values(second), [1, 2, 3]);
+    await until(() => values(second).length === 14);
+    assert.deepEqual(values(second), [...many, 12, 13]);
+    await until(() => edges.acknowledged === 14);
     // From the first reading on the log deletes nothing of it.
     assert.ok(edges.held.includes(7));
   });
