@@ -196,6 +196,7 @@ export class MqttLink {
   readonly #pings: Waiting<void>[] = [];
   readonly #slots: (() => void)[] = [];
   #nextId = 0;
+  #draining: Promise<void> | undefined;
 
   readonly #messages: IncomingMessage[] = [];
   #onMessage: (() => void) | undefined;
@@ -446,24 +447,36 @@ export class MqttLink {
   #send(packet: Packet): void {
     if (this.#failure !== undefined) return;
     const { library, socket } = this.#parts;
+    // What is sent in one turn goes out in one write.
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
+    }
     socket.write(library.generate(packet, this.#packetOptions));
   }
 
   /** @throws connection_failed */
   async #written(): Promise<void> {
-    const { socket } = this.#parts;
-    if (socket.writableLength > WRITE_BYTES_MAX && this.#failure === undefined) {
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          socket.off('drain', done);
-          this.ended.removeEventListener('abort', done);
-          resolve();
-        };
-        socket.once('drain', done);
-        this.ended.addEventListener('abort', done, { once: true });
-      });
+    if (this.#parts.socket.writableLength > WRITE_BYTES_MAX && this.#failure === undefined) {
+      this.#draining ??= this.#drain();
+      await this.#draining;
     }
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** One wait, shared by all who write. */
+  async #drain(): Promise<void> {
+    const { socket } = this.#parts;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off('drain', done);
+        this.ended.removeEventListener('abort', done);
+        resolve();
+      };
+      socket.once('drain', done);
+      this.ended.addEventListener('abort', done, { once: true });
+    });
+    this.#draining = undefined;
   }
 
   /** The answer, within the time that the broker may take. */

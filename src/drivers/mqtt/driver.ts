@@ -6,7 +6,7 @@
  * again is left out where it is there already ({@link Acknowledgments}). Without one, what is published while the
  * connection is away is not heard.
  */
-import { type Clock, now } from '../../base/clock.ts';
+import { type Clock, now, unlessAborted } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import { connectMqtt, type IncomingMessage, type MqttLink, type Subscription } from '../../base/mqtt.ts';
 import { withReadFrom } from '../../model/read-from.ts';
@@ -80,7 +80,7 @@ class MqttDriver implements Driver, Checkable {
       context.connected();
       const heard = this.#host ?? this.#plainHearer(source, context);
       await this.#host?.opened(link, context);
-      await this.#hear(link, context, heard);
+      await this.#hear(link, context, heard, signal);
     } catch (error) {
       if (signal.aborted) return;
       this.#lose(context, messageOf(error));
@@ -141,8 +141,9 @@ class MqttDriver implements Driver, Checkable {
     return { hear: (message) => reader.read(message, now(context.clock)) };
   }
 
-  async #hear(link: MqttLink, context: DriverContext, hearer: Hearer): Promise<void> {
-    const acknowledging = this.#acknowledgments && new Acknowledging(this.#acknowledgments, link, context);
+  async #hear(link: MqttLink, context: DriverContext, hearer: Hearer, signal: AbortSignal): Promise<void> {
+    const memory = this.#acknowledgments;
+    const acknowledging = memory && new Acknowledging({ memory, link, context, signal });
     try {
       for await (const message of link.messages()) {
         await context.room();
@@ -193,19 +194,28 @@ function subscriptionsOf({ source }: MqttOptions): Subscription[] {
   return HostSession.subscriptions(source);
 }
 
+interface AcknowledgingParts {
+  readonly memory: Acknowledgments;
+  readonly link: MqttLink;
+  readonly context: DriverContext;
+  readonly signal: AbortSignal;
+}
+
 /** Emits messages of quality 1, and acknowledges them when the log has them. */
 class Acknowledging {
   readonly #memory: Acknowledgments;
   readonly #link: MqttLink;
   readonly #context: DriverContext;
+  readonly #signal: AbortSignal;
   #pending: IncomingMessage[] = [];
   #due = new AbortController();
   #running: Promise<void> | undefined;
 
-  constructor(memory: Acknowledgments, link: MqttLink, context: DriverContext) {
-    this.#memory = memory;
-    this.#link = link;
-    this.#context = context;
+  constructor(parts: AcknowledgingParts) {
+    this.#memory = parts.memory;
+    this.#link = parts.link;
+    this.#context = parts.context;
+    this.#signal = parts.signal;
   }
 
   take(message: IncomingMessage, readings: readonly Reading[]): void {
@@ -232,7 +242,8 @@ class Acknowledging {
       this.#due = new AbortController();
       const messages = this.#pending;
       this.#pending = [];
-      await this.#memory.kept(messages);
+      // Of what is not known to be kept when all stops, the broker is told nothing, and sends it again.
+      if (!(await unlessAborted(this.#memory.kept(messages), this.#signal))) break;
       for (const message of messages) this.#link.acknowledge(message);
       try {
         await this.#memory.saveWhenDue(clock);

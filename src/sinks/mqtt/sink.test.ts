@@ -19,6 +19,8 @@ import { encodeFrame } from '../../model/frame.ts';
 import { timestampOf } from '../../model/time.ts';
 import { isCheckable } from '../../ports/checkable.ts';
 import { isStatusReporter, type Sink } from '../../ports/sink.ts';
+import { TcpProxy } from '../../../test/oracle/tcp-proxy.ts';
+import { freePort } from '../../../test/support/system.ts';
 import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
 import { breaches, foreign } from '../../../test/support/sparkplug-rules.ts';
 import { until } from '../../../test/support/until.ts';
@@ -154,6 +156,28 @@ test('a call is settled by the broker alone: without it nothing is, and afterwar
   const listener = await Listener.open(context, 't/#', own);
   await sink.deliver([batch(2, [{ machine_id: 'M', timestamp: now(), a: 2 }])], never);
   await until(() => listener.messages.length === 1);
+});
+
+test('on a line that is dead nothing is settled, and as soon as it lives all is', async (context) => {
+  const port = await freePort();
+  const proxy = new TcpProxy({ port, targetPort: broker.port });
+  await proxy.start();
+  context.after(() => proxy.stop());
+  const url = `mqtt://127.0.0.1:${port}`;
+  const reading = { machine_id: 'M', timestamp: now(), temperature: 1 };
+  const listener = await Listener.open(context, 'held/#');
+  for (const [sequence, keys, told] of [
+    [1, { topic: 'held/{machine_id}' }, /did not acknowledge a message within 500 ms/],
+    [2, { sparkplug: { group: 'held' } }, /did not answer within 500 ms/],
+  ] as const) {
+    const { sink } = open(context, { ...keys, timeout: '500ms' }, { url });
+    await sink.deliver([batch(1, [reading])], never);
+    const go = await proxy.add({ kind: 'hold' });
+    await assert.rejects(sink.deliver([batch(sequence, [reading])], never), told);
+    await go();
+    assert.deepEqual(await sink.deliver([batch(sequence, [reading])], never), { refused: [] });
+  }
+  await until(() => listener.messages.length >= 2);
 });
 
 test('the births, data and deaths of an edge node keep the rules', async (context) => {

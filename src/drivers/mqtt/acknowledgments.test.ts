@@ -1,0 +1,132 @@
+/** What a real broker sends again after a crash, by what the log has of it. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, type TestContext, test } from 'node:test';
+import { nodeFiles } from '../../base/node-files.ts';
+import { readFromOf } from '../../model/read-from.ts';
+import type { Sample } from '../../model/reading.ts';
+import { Gateway, Running } from '../../ports/driver.test-support.ts';
+import { type ReadMemory, readsOnce } from '../../ports/driver.ts';
+import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
+import { until } from '../../../test/support/until.ts';
+import { schema } from './config.ts';
+import { create } from './driver.ts';
+
+let broker: Mosquitto;
+let folder: string;
+let clients = 0;
+before(async () => {
+  broker = await startMosquitto();
+  folder = await mkdtemp(path.join(tmpdir(), 'millwright-mqtt-kept-'));
+});
+after(async () => {
+  await broker?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** One edge after another, each with the same session; the log of each is what the test says. */
+class Edges {
+  readonly #id: string;
+  readonly #protocol: string;
+  readonly #all: Running[] = [];
+  readonly held: (number | null)[] = [];
+
+  constructor(context: TestContext, protocol = '5') {
+    clients += 1;
+    this.#id = `edge-${clients}`;
+    this.#protocol = protocol;
+    context.after(() => Promise.all(this.#all.map((one) => one.stop())));
+  }
+
+  /** @param inLog marks that a crash has left in the log; `keeps`: whether its own log writes at all */
+  async start(inLog: readonly string[], keeps: boolean): Promise<Running> {
+    const topics = [{ filter: `${this.#id}/#`, map: { a: { extra: 'a' } } }];
+    const keys = { url: broker.url, client_id: this.#id, session: { keep: true }, protocol: this.#protocol, topics };
+    const driver = create(schema.parse(keys));
+    const memory: ReadMemory = {
+      source: 'source',
+      folder: path.join(folder, this.#id),
+      files: nodeFiles,
+      lastSequence: () => 7,
+      kept: () => (keeps ? Promise.resolve() : new Promise(() => {})),
+      hold: (afterSequence) => void this.held.push(afterSequence),
+      async *marksAfter() {
+        yield* inLog;
+      },
+    };
+    assert.ok(readsOnce(driver));
+    driver.useMemory(memory);
+    const running = new Running(driver, { gateway: new Gateway() });
+    this.#all.push(running);
+    await until(() => running.gateway.connections > 0);
+    return running;
+  }
+
+  /** Messages of which the broker knows it. */
+  get acknowledged(): number {
+    return broker.said.split(`Received PUBACK from ${this.#id} `).length - 1;
+  }
+
+  async publish(...payloads: readonly unknown[]): Promise<void> {
+    const link = await broker.client();
+    for (const value of payloads) {
+      const payload = Buffer.from(JSON.stringify(value));
+      await link.publish({ topic: `${this.#id}/x`, payload, qos: 1, retain: false });
+    }
+    await link.close();
+  }
+}
+
+const values = ({ gateway }: Running): unknown[] => gateway.samples.map(({ a }) => a);
+const marks = ({ gateway }: Running): string[] => gateway.samples.map((one: Sample) => readFromOf(one)?.mark ?? '');
+
+for (const protocol of ['5', '3.1.1']) {
+  test(`what is not in the log is not acknowledged: MQTT ${protocol}`, async (context) => {
+    const edges = new Edges(context, protocol);
+    const first = await edges.start([], false);
+    // So many that the log is asked at once, and then one more, so that it was.
+    const many = Array.from({ length: 12 }, (_, a) => a);
+    await edges.publish(...many.map((a) => ({ a })));
+    await until(() => values(first).length === 12);
+    await edges.publish({ a: 12 });
+    await until(() => values(first).length === 13);
+    await first.stop();
+    assert.equal(edges.acknowledged, 0);
+    await edges.publish({ a: 13 });
+    const second = await edges.start([], true);
+    await until(() => values(second).length === 14);
+    assert.deepEqual(values(second), [...many, 12, 13]);
+    await until(() => edges.acknowledged === 14);
+    // From the first reading on the log deletes nothing of it.
+    assert.ok(edges.held.includes(7));
+  });
+
+  test(`what is in the log and was not acknowledged is left out when it comes again: MQTT ${protocol}`, async (context) => {
+    const edges = new Edges(context, protocol);
+    const first = await edges.start([], false);
+    await edges.publish({ a: 1 }, [{ a: 2 }, { a: 3 }], { a: 4 });
+    await until(() => values(first).length === 4);
+    await first.stop();
+    const [one = '', two = ''] = marks(first);
+    // The log has the first message, and half of the second.
+    const second = await edges.start([one, two], true);
+    await edges.publish({ a: 5 });
+    await until(() => values(second).includes(5));
+    assert.deepEqual(values(second), [3, 4, 5]);
+    await until(() => edges.acknowledged === 4);
+    await second.stop();
+    const third = await edges.start([], true);
+    await edges.publish({ a: 6 });
+    await until(() => values(third).includes(6));
+    assert.deepEqual(values(third), [6]);
+  });
+}
+
+test('the same value again is another message', async (context) => {
+  const edges = new Edges(context);
+  const running = await edges.start([], true);
+  await edges.publish({ a: 1 }, { a: 1 }, { a: 1 });
+  await until(() => values(running).length === 3);
+});
