@@ -50,6 +50,9 @@ program
   .command('check')
   .description('validate a configuration of an edge or a hub; starts nothing')
   .argument('<file>', 'configuration (YAML)')
+  .option('--live', 'of an edge: reach every source and sink, read once, write nothing (exit code 1: not all work)')
+  .option('--timeout <duration>', 'with --live: longest wait for each', durationMs, 10_000)
+  .option('--json', 'with --live: for programs', false)
   .action(check);
 
 // For a running edge that reads its configuration again (decision 028).
@@ -450,11 +453,16 @@ async function hashPassword(): Promise<void> {
   process.stdout.write(`${passwords.hashPassword(password)}\n`);
 }
 
-async function check(file: string): Promise<void> {
+async function check(file: string, options: { live?: true; timeout: number; json: boolean }): Promise<void> {
   const { parseConfig } = await import('./base/config.ts');
   const { value } = parseConfig(await source(file));
   const keys = Object.keys(value as object);
   const isEdge = keys.some((key) => ['agent', 'sensors', 'buffering', 'sinks'].includes(key));
+  if (options.live === true) {
+    if (!isEdge) throw new MillwrightError('bad_request', `${file} is of a hub; --live is for an edge`);
+    const { live } = await import('./check-commands.ts');
+    return await live((await readEdge(file)).settings, options);
+  }
   const { warnings } = isEdge ? await readEdge(file) : await readHub(file);
   for (const warning of warnings) process.stdout.write(`warning  ${file}: ${warning}\n`);
   process.stdout.write(`ok       ${file} is a valid configuration of ${isEdge ? 'an edge' : 'a hub'}\n`);

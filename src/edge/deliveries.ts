@@ -91,11 +91,14 @@ export class Deliveries {
     await Promise.allSettled([...sinks.values()].map((sink) => sink.close()));
   }
 
-  /** Ends what goes or is to be replaced. @returns names of those that go for good */
-  async retire({ settings, sinks }: DeliveriesPlan): Promise<readonly string[]> {
+  /**
+   * Ends what goes or is to be replaced; at once, when the signal is aborted.
+   * @returns names of those that go for good
+   */
+  async retire({ settings, sinks }: DeliveriesPlan, hurry: AbortSignal): Promise<readonly string[]> {
     const names = new Set(settings.map(({ name }) => name));
     const retired = [...this.#outlets].filter(([name]) => !names.has(name) || sinks.has(name));
-    await Promise.all(retired.map(([, outlet]) => this.#retire(outlet)));
+    await Promise.all(retired.map(([, outlet]) => this.#retire(outlet, hurry)));
     this.#outlets = new Map([...this.#outlets].filter(([name]) => !retired.some(([other]) => other === name)));
     return retired.map(([name]) => name).filter((name) => !names.has(name));
   }
@@ -139,12 +142,12 @@ export class Deliveries {
     return `${this.#options.logFolder}/sinks/${encodeURIComponent(name)}`;
   }
 
-  async #retire({ settings, sink, delivery, stop, ended }: Outlet): Promise<void> {
+  async #retire({ settings, sink, delivery, stop, ended }: Outlet, hurry: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
-    await within(clock, FINISH_MS_MAX, (limit) => delivery.finish(limit));
+    await within(clock, FINISH_MS_MAX, (limit) => delivery.finish(limit), hurry);
     stop.abort();
-    const isEnded = await within(clock, CLOSE_MS_MAX, () => ended);
-    const isClosed = await within(clock, CLOSE_MS_MAX, () => Promise.allSettled([sink.close()]));
+    const isEnded = await within(clock, CLOSE_MS_MAX, () => ended, hurry);
+    const isClosed = await within(clock, CLOSE_MS_MAX, () => Promise.allSettled([sink.close()]), hurry);
     if (!isEnded || !isClosed) logger.warn('a sink did not end in time', { sink: settings.name });
   }
 }

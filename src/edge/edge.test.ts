@@ -9,13 +9,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { HubStandIn } from '../../test/support/hub-stand-in.ts';
 import { until } from '../../test/support/until.ts';
-import { systemClock } from '../base/clock.ts';
+import { aborted, systemClock } from '../base/clock.ts';
 import { silentLogger } from '../base/logger.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
 import { decodeMessage } from '../model/frame.ts';
 import type { EdgeStatus } from '../model/status.ts';
-import { runEdge } from './edge.ts';
+import { type Configuration, runEdge } from './edge.ts';
 import { EDGE_NODE_FLAGS } from './flags.ts';
 import type { EdgeSettings } from './settings.ts';
 import { ROOMY } from '../log/options.test-support.ts';
@@ -79,7 +79,11 @@ interface RunningEdge {
   stop(): Promise<void>;
 }
 
-async function startEdge(context: TestContext, settings: EdgeSettings): Promise<RunningEdge> {
+async function startEdge(
+  context: TestContext,
+  settings: EdgeSettings,
+  configuration?: Configuration,
+): Promise<RunningEdge> {
   const stop = new AbortController();
   let running: Promise<void> = Promise.resolve();
   const port = await new Promise<number>((resolve, reject) => {
@@ -89,6 +93,7 @@ async function startEdge(context: TestContext, settings: EdgeSettings): Promise<
       files: nodeFiles,
       log: silentLogger,
       onListening: resolve,
+      ...(configuration && { configuration }),
     };
     running = runEdge(settings, parts, stop.signal);
     running.catch(reject);
@@ -220,6 +225,76 @@ test('a type that there is not stops the start', async (context) => {
   assert.ok(sensor !== undefined);
   const unknown = { ...settings, sensors: [{ ...sensor, type: 'abacus' }] };
   await assert.rejects(runEdge(unknown, parts, AbortSignal.abort()), { code: 'config_invalid', message: /abacus/ });
+});
+
+/** Hands over settings one after the other. */
+function given(): Configuration & { give(settings: EdgeSettings): Promise<void> } {
+  const waiting: { readonly settings: EdgeSettings; readonly taken: () => void }[] = [];
+  let wake = Promise.withResolvers<void>();
+  return {
+    give: (settings) =>
+      new Promise((taken) => {
+        waiting.push({ settings, taken });
+        wake.resolve();
+      }),
+    changed: async (signal) => {
+      await Promise.race([wake.promise, aborted(signal)]);
+      wake = Promise.withResolvers();
+    },
+    read: async () => waiting[0]!.settings,
+    applied: () => waiting.shift()?.taken(),
+  };
+}
+
+test('a sink that is configured otherwise while a call is under way gets it once, or again', async (context) => {
+  const hub = await openHub(context);
+  const settings = settingsFor(temporaryFolder(context), hub.port);
+  const configuration = given();
+  const edge = await startEdge(context, settings, configuration);
+  await until(() => hub.sequences.length > 5);
+  const [sink] = settings.sinks;
+  const withTimeout = (timeoutMs: number): EdgeSettings => {
+    return { ...settings, sinks: [{ ...sink!, options: { ...(sink!.options as object), timeoutMs } }] };
+  };
+  // Slow, and within the time it has to finish.
+  hub.delayMs = 300;
+  await until(() => hub.waiting > 0);
+  await configuration.give(withTimeout(9_000));
+  hub.delayMs = 0;
+  const before = hub.sequences.length;
+  await until(() => hub.sequences.length > before + 20);
+  assertWhole(hub);
+  // So slow that it is cut off, and sent again.
+  hub.delayMs = 60_000;
+  await until(() => hub.waiting > 0);
+  await configuration.give(withTimeout(8_000));
+  hub.delayMs = 0;
+  await until(() => hub.sequences.length > before + 40);
+  await edge.stop();
+  assertWhole(hub);
+});
+
+test('a stop during a reload does not wait for what the reload waits for', async (context) => {
+  const hub = await openHub(context);
+  const settings = settingsFor(temporaryFolder(context), hub.port);
+  const own = given();
+  const underWay = Promise.withResolvers<void>();
+  const read = (signal: AbortSignal): Promise<EdgeSettings> => {
+    underWay.resolve();
+    return own.read(signal);
+  };
+  const configuration = { ...own, read };
+  const edge = await startEdge(context, settings, configuration);
+  await until(() => hub.sequences.length > 5);
+  hub.delayMs = 60_000;
+  await until(() => hub.waiting > 0);
+  void own.give({ ...settings, sinks: [{ ...settings.sinks[0]!, maxRate: 1_000 }] });
+  await underWay.promise;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const startedMs = performance.now();
+  await edge.stop();
+  // The call that hangs has two seconds, were it not for the stop.
+  assert.ok(performance.now() - startedMs < 1_500, `${performance.now() - startedMs} ms`);
 });
 
 interface Child {

@@ -313,8 +313,8 @@ class Edge implements StatusSource, PressureSource {
       throw error;
     }
     const [sourcesGone, sinksGone] = await Promise.all([
-      this.#sources.retire(sources),
-      this.#deliveries.retire(deliveries),
+      this.#sources.retire(sources, signal),
+      this.#deliveries.retire(deliveries, signal),
     ]);
     for (const sink of sinksGone) await this.#log.removeSink(sink);
     for (const sink of settings.sinks) {

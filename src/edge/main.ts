@@ -45,7 +45,13 @@ await runProcess(processLogger('info'), async (signal) => {
   const url = new URL(`../cli${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
   const cli = process.getBuiltinModule('node:url').fileURLToPath(url);
   const configuration = new ConfigurationFile({ ...parts, file: configFile, state: configState, cli, applied });
-  process.on('SIGHUP', () => configuration.ask());
+  const hasTerminal = process.stderr.isTTY;
+  process.on('SIGHUP', () => {
+    // The terminal's own word for its end: nobody is left to stop this edge.
+    if (!hasTerminal || process.getBuiltinModule('node:tty').isatty(2)) return configuration.ask();
+    process.stderr.on('error', () => {});
+    process.kill(process.pid, 'SIGTERM');
+  });
   await runEdge(settings, { ...parts, configuration }, signal);
 });
 // Whatever a driver may have left open does not keep a process that has put all its data away.

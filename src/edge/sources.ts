@@ -19,6 +19,7 @@ import { type Holds, readMemory } from './read-memory.ts';
 import { isSame } from './reload/changes.ts';
 import type { SensorSettings } from './settings.ts';
 import { SourceRunner } from './source-runner.ts';
+import { within } from './within.ts';
 
 /** A source that has not ended by then is left to itself, and what is to come in its place begins. */
 export const RETIRE_MS_MAX = 5_000;
@@ -93,14 +94,17 @@ export class Sources {
     return { sensors, drivers };
   }
 
-  /** Ends what goes or is to be replaced. @returns names of those that go for good */
-  async retire({ sensors, drivers }: SourcesPlan): Promise<readonly string[]> {
+  /**
+   * Ends what goes or is to be replaced; waits for none when the signal is aborted.
+   * @returns names of those that go for good
+   */
+  async retire({ sensors, drivers }: SourcesPlan, hurry: AbortSignal): Promise<readonly string[]> {
     const names = new Set(sensors.map(({ name }) => name));
     const retired = [...this.#sources.values()].filter(
       ({ sensor }) => !names.has(sensor.name) || drivers.has(sensor.name),
     );
     for (const { stop } of retired) stop.abort();
-    await this.#ended(retired);
+    await Promise.all(retired.map((source) => this.#ended(source, hurry)));
     const gone = retired.filter(({ sensor }) => !names.has(sensor.name));
     for (const source of retired) this.#retired.set(source.sensor.name, source);
     this.#sources = new Map([...this.#sources].filter(([, source]) => !retired.includes(source)));
@@ -204,18 +208,10 @@ export class Sources {
     for (const reading of known.farewell(others, { text, timestamp: now(clock) })) accept(reading);
   }
 
-  async #ended(sources: readonly Source[]): Promise<void> {
+  async #ended({ sensor, ended }: Source, hurry: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
-    const limit = new AbortController();
-    const done = new AbortController();
-    void clock.sleep(RETIRE_MS_MAX, done.signal).then(() => limit.abort());
-    await Promise.all(
-      sources.map(async ({ sensor, ended }) => {
-        if (await unlessAborted(ended, limit.signal)) return;
-        logger.warn('a source did not end in time', { source: sensor.name });
-      }),
-    );
-    done.abort();
+    if (await within(clock, RETIRE_MS_MAX, () => ended, hurry)) return;
+    logger.warn('a source did not end in time', { source: sensor.name });
   }
 }
 

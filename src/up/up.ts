@@ -4,7 +4,7 @@
  *     DATA/database/      the embedded PostgreSQL
  *     DATA/log/           the edge's log
  *     DATA/hub.yaml       what the hub runs with, written at each start
- *     DATA/edge.yaml      what the edge runs with, written at each start
+ *     DATA/edge.yaml      what the edge runs with, written at each start, and when the person's own file changes
  *     DATA/hub.log, edge.log
  *
  * and with the simulated shop, beside the machining centres, a measuring machine, its edge and a stand-in MES:
@@ -20,13 +20,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { parseDocument, stringify } from 'yaml';
 import { Backoff } from '../base/backoff.ts';
-import { systemClock } from '../base/clock.ts';
-import { MillwrightError } from '../base/errors.ts';
+import { aborted, systemClock } from '../base/clock.ts';
+import { MillwrightError, messageOf } from '../base/errors.ts';
+import { FileWatch } from '../base/file-watch.ts';
 import { takeLock } from '../base/lock-file.ts';
 import { nodeFiles } from '../base/node-files.ts';
 import type { Logger } from '../base/logger.ts';
@@ -105,6 +106,7 @@ async function start(options: UpOptions, signal: AbortSignal, stops: (() => Prom
     step(isSimulated ? 'starting the edges with simulated machines' : 'starting the edge');
     if (isSimulated) await nameMachines(url, log);
     await runEdge('edge', edgeYaml);
+    work.push(followConfig(options, url, signal));
   }
   if (isSimulated) {
     const metrology = await startMetrology(dataFolder, log, signal);
@@ -221,9 +223,37 @@ function edgeConfig(options: UpOptions, url: string): string | undefined {
   if (options.configText === undefined) return options.simulate ? stringify(simulatedEdge(url, folder)) : undefined;
   const document = parseDocument(options.configText);
   const sinks = (document.toJS() as { sinks?: { type?: string }[] } | null)?.sinks;
-  if (sinks?.some((sink) => sink.type === 'hub') !== true) document.addIn(['sinks'], { type: 'hub', url });
+  const hub = { type: 'hub', url };
+  if (sinks === undefined) document.set('sinks', document.createNode([hub]));
+  else if (!sinks.some((sink) => sink.type === 'hub')) document.addIn(['sinks'], hub);
   if (document.getIn(['buffering', 'folder']) === undefined) document.setIn(['buffering', 'folder'], folder);
   return document.toString();
+}
+
+/**
+ * Until aborted: what changes in the person's own file is written for the edge, which takes it from there (decision 028) and
+ * tells in its log what is wrong with it. Never rejects.
+ */
+async function followConfig(options: UpOptions, url: string, signal: AbortSignal): Promise<void> {
+  const { configFile, dataFolder, log } = options;
+  if (configFile === undefined) return aborted(signal);
+  // It was read before the database was started, so the first look is one more.
+  const watch = new FileWatch(configFile, '', systemClock);
+  let { configText } = options;
+  while (!signal.aborted) {
+    await watch.changed(signal);
+    if (signal.aborted) return;
+    await watch.notice();
+    try {
+      const text = await readFile(configFile, 'utf8');
+      if (text === configText) continue;
+      configText = text;
+      const yaml = edgeConfig({ ...options, configText }, url);
+      if (yaml !== undefined) await writeConfig(path.join(dataFolder, 'edge.yaml'), yaml);
+    } catch (error) {
+      log.error(`${configFile} cannot be used; the edge goes on as it is`, { reason: messageOf(error) });
+    }
+  }
 }
 
 async function writeConfig(file: string, text: string): Promise<void> {

@@ -28,7 +28,7 @@ test('every command has a help text with its options', async () => {
     [['up'], /--data.*--port.*--config.*--no-simulate/s],
     [['edge'], /--config <file>/],
     [['hub'], /--config <file>/],
-    [['check'], /<file>/],
+    [['check'], /<file>.*--live.*--timeout.*--json/s],
     [['simulate', 'shdr'], /--file.*--port.*--speed.*--loop/s],
     [['simulate', 'mes'], /--port.*--state.*--delay.*--refuse-where/s],
     [['simulate', 'mes-check'], /--mes.*--hub/s],

@@ -26,7 +26,7 @@ import { HubStandIn } from '../support/hub-stand-in.ts';
 import { ModbusProxy } from '../support/modbus-proxy.ts';
 import { until } from '../support/until.ts';
 
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 3);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 5);
 const SEED = process.env['MODEL_SEED'];
 const RELOADS = 25;
 const UNITS = [1, 2, 3, 4, 5] as const;

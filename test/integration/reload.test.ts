@@ -10,7 +10,7 @@ import type { ConfigurationStatus, EdgeStatus } from '../../src/model/status.ts'
 import { HubStandIn } from '../support/hub-stand-in.ts';
 import { type ModbusServer, startModbusServer } from '../support/modbus.ts';
 import { ModbusProxy } from '../support/modbus-proxy.ts';
-import { Command, waitUntil } from '../support/system.ts';
+import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 const UNITS = Array.from({ length: 20 }, (_, index) => index + 1);
 /** The one that is configured otherwise. */
@@ -217,6 +217,30 @@ test('a sensor that goes leaves nothing standing, and a sink that comes gets wha
       sequences.map((_, index) => index + 1),
     );
   }
+});
+
+test('up follows the file of its edge', async (context) => {
+  const file = path.join(folder, 'up.yaml');
+  const yaml = (...machines: string[]): string => {
+    const sensors = machines.map((machine_id) => ({ name: machine_id, type: 'simulator', machine_id }));
+    return stringify({ agent: { machine_id: 'GW' }, sensors, status: { port: 0 } });
+  };
+  await writeFile(file, yaml('M-A'));
+  const port = await freePort();
+  const data = await makeFolder();
+  const up = new Command(['up', '--config', file, '--data', data, '--port', String(port)]);
+  context.after(async () => {
+    await up.end('SIGKILL');
+    await rm(data, { recursive: true });
+  });
+  const isThere = async (machine: string): Promise<true | undefined> => {
+    const fleet = (await (await fetch(`http://127.0.0.1:${port}/api/v1/fleet`)).json()) as { id: string }[];
+    return fleet.some(({ id }) => id === machine) || undefined;
+  };
+  await waitUntil('the first machine', () => isThere('M-A'));
+  await replaceFile(file, yaml('M-A', 'M-B'));
+  await waitUntil('the second machine', () => isThere('M-B'));
+  assert.equal(await up.end('SIGTERM'), 0, up.said);
 });
 
 /** In milliseconds. */

@@ -17,6 +17,10 @@ export class HubStandIn {
   /** In the order in which they came. */
   readonly all: Reading[] = [];
   readings = 0;
+  /** How long it takes to store; what is cut off meanwhile is not stored. */
+  delayMs = 0;
+  /** Requests that are not answered yet. */
+  waiting = 0;
   readonly gaps: MachineEvent[] = [];
   factorMax = 1;
   port = 0;
@@ -26,7 +30,19 @@ export class HubStandIn {
     this.#server = http.createServer((request, response) => {
       const parts: Buffer[] = [];
       request.on('data', (part: Buffer) => parts.push(part));
-      request.on('end', () => this.#answer(request.url ?? '', Buffer.concat(parts), response));
+      request.on('end', () => {
+        this.waiting += 1;
+        const isDone = Promise.withResolvers<void>();
+        response.on('close', () => {
+          this.waiting -= 1;
+          isDone.resolve();
+        });
+        const answer = (): void => this.#answer(request.url ?? '', Buffer.concat(parts), response);
+        const isIngest = request.url === '/api/v1/ingest';
+        if (this.delayMs === 0 || !isIngest) return answer();
+        const timer = setTimeout(answer, this.delayMs);
+        void isDone.promise.then(() => clearTimeout(timer));
+      });
     });
     await new Promise<void>((resolve) => this.#server?.listen(this.port, '127.0.0.1', resolve));
     this.port = (this.#server.address() as AddressInfo).port;

@@ -9,6 +9,7 @@ import { now } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
 import { decodeReading, type MachineEvent, type Reading, TEXT_LENGTH_MAX } from '../../model/reading.ts';
 import { withReadFrom } from '../../model/read-from.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateDriver, Driver, DriverContext, ReadMemory, ReadsOnce } from '../../ports/driver.ts';
 import {
   fileNames,
@@ -62,7 +63,7 @@ interface Pending extends FileState {
   dueMs: number;
 }
 
-class FilesDriver implements Driver, ReadsOnce {
+class FilesDriver implements Driver, ReadsOnce, Checkable {
   readonly #options: FilesOptions;
   #memory: FilesMemory | undefined;
   #source = '';
@@ -74,6 +75,12 @@ class FilesDriver implements Driver, ReadsOnce {
   useMemory(memory: ReadMemory): void {
     this.#source = memory.source;
     this.#memory = new FilesMemory(memory);
+  }
+
+  /** Reads the newest file of the first folder that has one; moves, marks and remembers nothing. */
+  async check(): Promise<string> {
+    const { checkFolders } = await import('./check.ts');
+    return await checkFolders(this.#options);
   }
 
   async run(context: DriverContext, signal: AbortSignal): Promise<void> {

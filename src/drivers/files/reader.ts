@@ -51,7 +51,7 @@ interface RowSource {
 
 export interface ReadOptions {
   readonly options: FilesOptions;
-  readonly memory: FilesMemory;
+  readonly memory: Pick<FilesMemory, 'entry' | 'knows' | 'saw'>;
   readonly path: string;
   /** A last line without a line end is taken as it is. */
   readonly takeLastLine: boolean;

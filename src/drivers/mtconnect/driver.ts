@@ -8,11 +8,12 @@
  * beyond it); so does a run after the agent was restarted (another instanceId). What is lost for good is told by a `gap`
  * event.
  */
-import { now } from '../../base/clock.ts';
+import { now, systemClock } from '../../base/clock.ts';
 import { messageOf, MillwrightError } from '../../base/errors.ts';
 import type { JsonValue, Reading } from '../../model/reading.ts';
 import { withReadFrom } from '../../model/read-from.ts';
 import { parseTimestamp } from '../../model/time.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateDriver, Driver, DriverContext, ReadMemory, ReadsOnce } from '../../ports/driver.ts';
 import { Agent, AgentRefusal, type SampleStream, type StreamsDocument } from './agent.ts';
 import type { Device, Observation, StreamsHeader } from './document.ts';
@@ -31,7 +32,7 @@ const STOP_MS_MAX = 1_000;
 /** Between two looks whether the agent is silent, at least. */
 const WATCH_MS_MIN = 50;
 
-class MtconnectDriver implements Driver, ReadsOnce {
+class MtconnectDriver implements Driver, ReadsOnce, Checkable {
   readonly #options: MtconnectOptions;
   #memory: PositionMemory | undefined;
   #reader: ObservationReader | undefined;
@@ -66,6 +67,24 @@ class MtconnectDriver implements Driver, ReadsOnce {
     } finally {
       session.close();
       if (signal.aborted) await this.#stop(context);
+    }
+  }
+
+  /** Asks what there is and what holds; how far the agent is read stays as it is. */
+  async check(signal: AbortSignal): Promise<string> {
+    const agent = new Agent(this.#options, systemClock);
+    try {
+      const { devices } = await agent.probe(signal);
+      const device = deviceOf(devices, this.#options);
+      const { missing } = mappingOf(device, this.#options);
+      if (missing.length > 0) {
+        const text = `${this.#options.url}: the device ${device.name} has no data items ${missing.join(', ')}`;
+        throw new MillwrightError('config_invalid', `${text}; "millwright probe mtconnect" lists what it has`);
+      }
+      const { header, observations } = await agent.current(device.name, signal);
+      return `device ${device.name}: ${observations.length} data items hold, observation ${header.lastSequence} is the newest`;
+    } finally {
+      agent.close();
     }
   }
 

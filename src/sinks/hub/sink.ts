@@ -9,9 +9,10 @@
  * dead letters, so it may pass too.
  */
 import { MillwrightError } from '../../base/errors.ts';
-import { type Answer, HttpClient, retryAfterMs } from '../../base/http-client.ts';
+import { type Answer, HttpClient, type Request, retryAfterMs } from '../../base/http-client.ts';
 import { type Batch, BATCHES_MEDIA_TYPE, encodeBatchHeader } from '../../model/batch.ts';
 import type { EdgeStatus } from '../../model/status.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateSink, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
 import type { HubSinkOptions } from './config.ts';
 
@@ -38,7 +39,7 @@ const MAY_PASS: readonly number[] = [401, 403, 404, 405, 407, 408, 415, 425, 429
 /** All is stored, of which the hub knew so many batches already; or the content is refused. */
 type Sent = { readonly known: number } | { readonly reason: string };
 
-class HubSink implements Sink, StatusReporter {
+class HubSink implements Sink, StatusReporter, Checkable {
   readonly limits: Sink['limits'] = REQUEST_LIMITS;
   readonly window = REQUESTS_MAX;
   readonly #options: HubSinkOptions;
@@ -86,8 +87,25 @@ class HubSink implements Sink, StatusReporter {
     if (answer.status >= 300) throw mayPass(answer, this.#context.clock.nowMicros());
   }
 
+  /** By a request without a batch, which the hub takes as any other and stores nothing of. */
+  async check(signal: AbortSignal): Promise<string> {
+    const answer = await this.#post({ body: [], headers: {} }, signal);
+    if (answer.status === 200) {
+      this.#checkStored(answer);
+      return 'the hub takes batches';
+    }
+    const { message } = mayPass(answer, this.#context.clock.nowMicros());
+    throw new MillwrightError('connection_failed', `${this.#options.url}: ${message}${adviceFor(answer.status)}`);
+  }
+
   async close(): Promise<void> {
     this.#client.close();
+  }
+
+  #post({ body, headers }: Pick<Request, 'body' | 'headers'>, signal: AbortSignal): Promise<Answer> {
+    const content = { 'content-type': BATCHES_MEDIA_TYPE, ...headers };
+    const { timeoutMs } = this.#options;
+    return this.#client.send({ method: 'POST', path: '/api/v1/ingest', headers: content, body, timeoutMs }, signal);
   }
 
   /** Rejects when it may pass. */
@@ -98,16 +116,7 @@ class HubSink implements Sink, StatusReporter {
     const body: Uint8Array[] = [];
     for (const batch of batches) body.push(encodeBatchHeader(batch, this.#crc32(batch.payload)), batch.payload);
     const key = `${first.gatewayId}/${first.epoch}/${first.sequence}-${last.sequence}`;
-    const answer = await this.#client.send(
-      {
-        method: 'POST',
-        path: '/api/v1/ingest',
-        headers: { 'content-type': BATCHES_MEDIA_TYPE, 'idempotency-key': encodeURI(key) },
-        body,
-        timeoutMs: this.#options.timeoutMs,
-      },
-      signal,
-    );
+    const answer = await this.#post({ body, headers: { 'idempotency-key': encodeURI(key) } }, signal);
     if (answer.status === 200) return this.#checkStored(answer);
     const isOfContent = answer.status >= 400 && answer.status < 500 && !MAY_PASS.includes(answer.status);
     if (isOfContent && hubsSentence(answer) !== undefined) return { reason: reasonOf(answer) };
@@ -124,6 +133,13 @@ class HubSink implements Sink, StatusReporter {
       this.#context.log.warn('the hub has put readings into its dead letters', { dead_letters, refused });
     return { known: typeof known === 'number' ? known : 0 };
   }
+}
+
+/** What a person may do about it. */
+function adviceFor(status: number): string {
+  if (status === 401 || status === 403) return '; look at token, and at the proxy before the hub';
+  if (status === 404 || status === 405 || status < 400) return '; look at url: that is no hub, or not its root';
+  return '';
 }
 
 /** The error for an answer after which all is tried again. */

@@ -13,6 +13,7 @@ import { type Answer, HttpClient, retryAfterMs } from '../../base/http-client.ts
 import { type Batch, readingsOfBatch } from '../../model/batch.ts';
 import type { Reading } from '../../model/reading.ts';
 import type { EdgeStatus } from '../../model/status.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateSink, Refusal, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
 import type { InfluxSinkOptions } from './config.ts';
 import { lineOf } from './line.ts';
@@ -57,7 +58,7 @@ interface Work {
 /** Written; or refused as a whole, and which lines are to blame where that is told. */
 type Written = 'written' | { readonly reason: string; readonly guilty: ReadonlyMap<number, string> };
 
-class InfluxSink implements Sink {
+class InfluxSink implements Sink, Checkable {
   readonly limits: Sink['limits'] = CALL_LIMITS;
   readonly window = CALLS_MAX;
   readonly #options: InfluxSinkOptions;
@@ -119,6 +120,28 @@ class InfluxSink implements Sink {
       this.#statuses.remove(moments.length);
     }
     if (refused[0] !== undefined) throw new MillwrightError('protocol_violation', refused[0].reason);
+  }
+
+  /**
+   * By a write without a point. Servers look at the token and for the bucket first, and then find nothing to write, which
+   * some call a fault: a token that may write need not be able to ask for anything.
+   */
+  async check(signal: AbortSignal): Promise<string> {
+    const { url, org, bucket, timeoutMs } = this.#options;
+    const answer = await this.#client.send(
+      { method: 'POST', path: this.#path, headers: { 'content-encoding': 'identity' }, body: [], timeoutMs },
+      signal,
+    );
+    const { status } = answer;
+    const isTaken = (status >= 200 && status < 300) || (status === 400 && sentenceOf(answer) !== undefined);
+    if (isTaken) return `the historian takes writes to ${bucket}`;
+    const advice =
+      status === 401 || status === 403
+        ? `; look at token: it must be allowed to write to ${bucket}`
+        : status === 404
+          ? `; look at url, path, org (${org}) and bucket (${bucket})`
+          : '';
+    throw new MillwrightError('connection_failed', `${url}: ${reasonOf(answer)}${advice}`);
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import { MillwrightError } from '../../base/errors.ts';
 import { type Answer, HttpClient, retryAfterMs } from '../../base/http-client.ts';
 import { type Batch, readingsOfBatch } from '../../model/batch.ts';
 import type { JsonValue, Measurement } from '../../model/reading.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateSink, Refusal, Settlement, Sink, SinkContext } from '../../ports/sink.ts';
 import type { MesSinkOptions } from './config.ts';
 import { fill } from './template.ts';
@@ -41,7 +42,7 @@ interface Item {
 /** Accepted, or refused for good with this reason. */
 type Fate = 'accepted' | { readonly reason: string };
 
-class MesSink implements Sink {
+class MesSink implements Sink, Checkable {
   readonly limits: Sink['limits'] = CALL_LIMITS;
   readonly window = 1;
   readonly ordered = true;
@@ -80,6 +81,23 @@ class MesSink implements Sink {
     }
     for (const { key } of items) this.#fates.delete(key);
     return { refused };
+  }
+
+  /** A GET changes nothing there, and most interfaces answer it with 404 or 405: more can be known only by sending. */
+  async check(signal: AbortSignal): Promise<string> {
+    const { url, path, timeoutMs } = this.#options;
+    const answer = await this.#client.send({ method: 'GET', path, headers: {}, body: [], timeoutMs }, signal);
+    const { status } = answer;
+    if (status === 401 || status === 403) {
+      throw new MillwrightError('connection_failed', `${url}${path}: ${reasonOf(answer)}; look at headers and tls`);
+    }
+    if (status >= 500 && status !== 501) {
+      throw new MillwrightError(
+        'connection_failed',
+        `${url}${path}: ${reasonOf(answer)}; the MES has trouble of its own`,
+      );
+    }
+    return `reached (HTTP ${status} to a GET of ${path}); whether it takes a measurement is known when one is sent`;
   }
 
   async close(): Promise<void> {

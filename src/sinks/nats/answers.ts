@@ -117,6 +117,37 @@ async function whyNobodyAnswers({ hosts, stream, subject }: Place, connection: N
   return `no stream takes ${subject} at NATS ${hosts} now (NATS error ${String(code)})`;
 }
 
+/** @returns what there is, for people. @throws what keeps batches from going there, and what to do about it */
+export async function checkStream(place: Place, connection: NatsConnection): Promise<string> {
+  const { hosts, stream, subject } = place;
+  const { errors } = await import('@nats-io/transport-node');
+  let answer: string;
+  try {
+    const info = await connection.request(`$JS.API.STREAM.INFO.${stream}`, '', { timeout: INFO_TIMEOUT_MS });
+    answer = info.string();
+  } catch (error) {
+    if (error instanceof errors.RequestError && error.isNoResponders()) throw later(withoutJetStream(hosts));
+    const sentence = `NATS at ${hosts} answers, but does not tell us of the stream ${stream}: ${messageOf(error)}`;
+    throw new MillwrightError('connection_failed', sentence);
+  }
+  const { config, state } = fieldsOf(answer);
+  const { subjects } = fieldsOf(config);
+  const isTaken = Array.isArray(subjects) && subjects.some((one) => takes(String(one), subject));
+  if (!isTaken) throw later(await whyNobodyAnswers(place, connection));
+  return `the stream ${stream} takes ${subject}; ${String(fieldsOf(state)['messages'])} messages wait in it`;
+}
+
+/** Whether a subject of a stream, perhaps with wildcards, is or has the other in it. */
+function takes(pattern: string, subject: string): boolean {
+  const tokens = subject.split('.');
+  const wanted = pattern.split('.');
+  const isPrefix = wanted.at(-1) === '>' && tokens.length >= wanted.length;
+  const fixed = isPrefix ? wanted.slice(0, -1) : wanted;
+  return (
+    (isPrefix || tokens.length === wanted.length) && fixed.every((token, at) => token === '*' || token === tokens[at])
+  );
+}
+
 function withoutJetStream(hosts: string): string {
   return `NATS at ${hosts} is without JetStream: switch it on at the server and for the account of this user`;
 }

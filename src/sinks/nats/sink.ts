@@ -21,8 +21,17 @@ import {
   ZSTD_ENCODING,
 } from '../../model/nats-wire.ts';
 import type { EdgeStatus } from '../../model/status.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type { CreateSink, Settlement, Sink, SinkContext, StatusReporter } from '../../ports/sink.ts';
-import { checkStatusAnswer, type Published, publishedOf, publishFailure, type Place, tooLarge } from './answers.ts';
+import {
+  checkStatusAnswer,
+  checkStream,
+  type Published,
+  publishedOf,
+  publishFailure,
+  type Place,
+  tooLarge,
+} from './answers.ts';
 import type { NatsSinkOptions } from './config.ts';
 import { Confirmation } from './confirmation.ts';
 import { Link } from './link.ts';
@@ -46,7 +55,7 @@ const COMPRESSED_CHUNK_BYTES = 8 * 1024;
 /** With it a stream refuses what is meant for another. */
 const EXPECTED_STREAM_HEADER = 'Nats-Expected-Stream';
 
-class NatsSink implements Sink, StatusReporter {
+class NatsSink implements Sink, StatusReporter, Checkable {
   readonly limits: Sink['limits'];
   readonly window = CALLS_MAX;
   readonly #options: NatsSinkOptions;
@@ -97,6 +106,11 @@ class NatsSink implements Sink, StatusReporter {
       });
       checkStatusAnswer(answer.string());
     }, signal);
+  }
+
+  /** By a look at the stream. Whether we may publish there is known when we do. */
+  async check(signal: AbortSignal): Promise<string> {
+    return await this.#link.use((connection) => checkStream(this.#place, connection), signal);
   }
 
   async close(): Promise<void> {

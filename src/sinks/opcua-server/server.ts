@@ -18,13 +18,13 @@ import { certificateStore } from '../../base/opcua-store.ts';
 import type { Random } from '../../base/random.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Trouble } from '../../ports/sink.ts';
+import { checkAddress } from './address.ts';
 import type { OpcuaServerOptions } from './config.ts';
 import { Logins } from './logins.ts';
 import { Space } from './space.ts';
 import type { Variable } from './values.ts';
 
 const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
-const net: typeof import('node:net') = process.getBuiltinModule('node:net');
 
 const RETRY_LIMITS = { firstMs: 1_000, maxMs: 30_000 } as const;
 /** How often the certificate's time is looked at: the clock of this machine may have been put right meanwhile. */
@@ -217,19 +217,4 @@ export class OpcuaServer {
       await Promise.race([nap, aborted(signal)]);
     }
   }
-}
-
-/** The library tells a port that is taken late, and not always; so it is tried before. */
-async function checkAddress({ host, port }: OpcuaServerOptions): Promise<void> {
-  const probe = net.createServer();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      probe.once('error', reject);
-      probe.listen({ host, port, exclusive: true }, resolve);
-    });
-  } catch (cause) {
-    const message = `port ${port} of ${host} cannot be used for OPC UA; set host and port of the sink`;
-    throw new MillwrightError('port_unavailable', message, { cause });
-  }
-  await new Promise((resolve) => probe.close(resolve));
 }

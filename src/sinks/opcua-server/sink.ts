@@ -6,9 +6,10 @@
  * server could start and anybody looks: a view of what is now never keeps the log from letting go of what was.
  */
 import { Backoff } from '../../base/backoff.ts';
-import { messageOf } from '../../base/errors.ts';
+import { MillwrightError, messageOf } from '../../base/errors.ts';
 import type { Batch } from '../../model/batch.ts';
 import type { EdgeStatus } from '../../model/status.ts';
+import type { Checkable } from '../../ports/checkable.ts';
 import type {
   CreateSink,
   ServingPlace,
@@ -43,7 +44,7 @@ interface Untaken {
 
 type Worker = import('node:worker_threads').Worker;
 
-class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
+class OpcuaServerSink implements Sink, ServingSink, StatusReporter, Checkable {
   readonly limits: Sink['limits'] = CALL_LIMITS;
   readonly window = CALLS_MAX;
   readonly #options: OpcuaServerOptions;
@@ -99,6 +100,25 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter {
     this.#expect(number, () => {});
     const pollIntervalsMs = this.#place?.pollIntervalsMs() ?? new Map<string, number>();
     this.#post({ kind: 'status', number, status, pollIntervalsMs });
+  }
+
+  /** Whether the certificate is valid, and the port free. */
+  async check(): Promise<string> {
+    const { host, port, pkiFolder } = this.#options;
+    const { checkAddress, OWN_CERTIFICATE } = await import('./address.ts');
+    const { timeTrouble } = await import('../../base/opcua-certificates.ts');
+    const file = pkiFolder === null ? null : `${pkiFolder}/${OWN_CERTIFICATE}`;
+    const { readFile } = process.getBuiltinModule('node:fs/promises');
+    const pem = file === null ? undefined : await readFile(file, 'utf8').catch(() => undefined);
+    const trouble = pem === undefined ? undefined : timeTrouble(pem, this.#context.clock.nowMicros() / 1000);
+    if (trouble?.isValid === false) {
+      const advice = 'stop the edge and delete it for a new one, which clients must then trust';
+      throw new MillwrightError('config_invalid', `the certificate ${file} ${trouble.when}; ${advice}`);
+    }
+    await checkAddress(this.#options);
+    const certificate =
+      pem === undefined ? 'its certificate is made at the first start' : (trouble?.when ?? 'its certificate is valid');
+    return `port ${port} of ${host} is free; ${certificate}`;
   }
 
   async close(): Promise<void> {
