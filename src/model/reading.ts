@@ -131,7 +131,8 @@ export type ConditionLevel = (typeof CONDITION_LEVELS)[number];
  * `start_time`, `end_time`, the number of `readings`, and `reason`: `thinned` (samples merged), `dropped`, `destroyed` (by
  * damage to the disk), or `refused` (the log could not take them). Of an MTConnect agent: `agent_overrun`,
  * `agent_restarted`, `position_lost`, with the agent's own numbers (docs/drivers/mtconnect.md). Of a Sparkplug B node:
- * `sequence`, with the number of messages that are missing.
+ * `sequence`, with the number of messages that are missing. Of an OPC UA server: `queue_overflow`, with the `node` and
+ * how often.
  */
 export interface MachineEvent extends Origin {
   readonly kind: 'event';

@@ -37,6 +37,8 @@ test('probe, trust, an edge that reads, its kill -9, and its end', async (contex
   const [suggested] = parse(probed.said.slice(probed.said.indexOf('sensors:'))).sensors;
   const { name: _name, type: _type, ...own } = suggested;
   assert.ok(schema.parse(own).nodes.some(({ node }) => node === 'Objects/Machines/CNC-001/Temperature'));
+  const filled = schema.parse(own).nodes.map(({ node, fields }) => `${node} ${fields[0]?.name}`);
+  assert.ok(filled.includes('Objects/Machines/CNC-001/Spindle/Speed spindle_speed'), filled.join('\n'));
   assert.equal(await server.sessions(), 0);
 
   const nodes = [{ node: 'Objects/Machines/CNC-001/Temperature', signal: 'temperature' }];

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { OPCUACertificateManager } from 'node-opcua';
 import { freePort, waitUntil } from '../../../test/support/system.ts';
 import {
   comes,
@@ -214,6 +215,25 @@ test('what only a person can mend is told as such: password, anonymous, policy, 
   }
 });
 
+test('a server that does not trust the gateway says so, and takes it once it does', async (context) => {
+  const { server, folder } = await startServer(context, { policies: ['Basic256Sha256'], trustsAll: false });
+  const pki = path.join(folder, 'client');
+  const reader = read(context, { url: server.url, pki });
+  await waitUntil('the refusal', () => reader.running.lastError || undefined);
+  await trustAll(pki);
+  await waitUntil(
+    "the server's refusal",
+    () => reader.running.lastError.includes('refuses the certificate') || undefined,
+  );
+  const certificate = path.join(pki, 'own/certs/certificate.pem');
+  const [, told = ''] =
+    /\(BadSecurityChecksFailed\); have the server trust (\S+):/.exec(reader.running.lastError) ?? [];
+  assert.equal(told, certificate);
+  assert.equal(reader.running.errors.at(-1)?.code, 'config_invalid');
+  await trustAll(path.join(folder, 'server'));
+  await comes(reader, 'temperature', 21.5);
+});
+
 test('a user logs in by a certificate, or by the first line of a file', async (context) => {
   const { server, folder } = await startServer(context, { policies: ['Basic256Sha256'], anonymous: false });
   const pki = path.join(folder, 'client');
@@ -232,6 +252,30 @@ test('a user logs in by a certificate, or by the first line of a file', async (c
     await reader.running.stop();
   }
   assert.equal(await server.sessions(), 0);
+});
+
+test('values that the server had to throw away are told, and a certificate that ends soon', async (context) => {
+  const { server, folder } = await startServer(context);
+  const pki = path.join(folder, 'client');
+  const manager = new OPCUACertificateManager({ rootFolder: pki });
+  await manager.initialize();
+  const outputFile = path.join(pki, 'own/certs/certificate.pem');
+  const common = { applicationUri: 'urn:test:client', dns: ['localhost'], subject: '/CN=test' };
+  await manager.createSelfSignedCertificate({ ...common, startDate: new Date(), validity: 30, outputFile });
+  await manager.dispose();
+  const made = await readFile(outputFile, 'utf8');
+  const keys = { url: server.url, pki, ...open, queue_size: 2, sampling_interval: '10ms', publishing_interval: '2s' };
+  const reader = read(context, keys);
+  await comes(reader, 'spindle_speed', 0);
+  assert.match(reader.gateway.problems.get('certificate') ?? '', /certificate\.pem, expires in 29 days; docs\/drivers/);
+  assert.equal(await readFile(outputFile, 'utf8'), made, 'it is not made anew');
+  await waitUntil('values to be lost', async () => {
+    for (let value = 1; value <= 20; value += 1) await server.set({ name: 'Speed', value });
+    return reader.gateway.events.some(({ event_type }) => event_type === 'gap') || undefined;
+  });
+  const gap = reader.gateway.events.find(({ event_type }) => event_type === 'gap');
+  assert.deepEqual(gap?.details, { reason: 'queue_overflow', node: SPEED, times: 1 });
+  assert.match(gap?.text ?? '', /^the server's queue of 2 values for .*Speed ran over; set queue_size/);
 });
 
 test('nobody there, and one who does not answer, are told as a connection that failed', async (context) => {

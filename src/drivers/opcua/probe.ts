@@ -108,14 +108,14 @@ export function describeNodes(from: string, nodes: readonly ProbedNode[]): strin
   return `${lines.join('\n')}\n`;
 }
 
-/** Browse names that say a standard signal, in small letters and without signs; the first that fits fills it. */
+/** Browse names, alone or with the folder's before, that say a standard signal; the first that fits fills it. */
 const SIGNAL_NAMES: readonly (readonly [RegExp, string])[] = [
   [/^spindle(speed|rpm|speedactual|actualspeed|speedrpm)$|^actualspindlespeed$/, 'spindle_speed'],
   [/^spindleload(percent)?$/, 'spindle_load_percent'],
   [/^(temperature|spindletemperature)(c)?$/, 'temperature'],
-  [/^x(pos|position|axis|positionmm|posmm)$/, 'x_pos_mm'],
-  [/^y(pos|position|axis|positionmm|posmm)$/, 'y_pos_mm'],
-  [/^z(pos|position|axis|positionmm|posmm)$/, 'z_pos_mm'],
+  [/^x(pos|position|axis|positionmm|posmm)$|^axes?x$/, 'x_pos_mm'],
+  [/^y(pos|position|axis|positionmm|posmm)$|^axes?y$/, 'y_pos_mm'],
+  [/^z(pos|position|axis|positionmm|posmm)$|^axes?z$/, 'z_pos_mm'],
   [/^(actual)?feedrate(actual|mmmin)?$/, 'feed_rate_actual'],
   [/^(activeprogramline|programline|linenumber)$/, 'active_program_line'],
   [/^totalpower(kw)?$/, 'total_power_kw'],
@@ -133,14 +133,19 @@ export function configurationOf(
   const taken = new Set<string>();
   for (const { path, name, variable } of nodes) {
     if (variable === undefined || typeof variable.value === 'object') continue;
-    const plain = name.toLowerCase().replaceAll(/[^a-z\d]/g, '');
-    const signal = SIGNAL_NAMES.find(([pattern, one]) => pattern.test(plain) && !taken.has(one))?.[1];
+    const names = [name, `${path.split('/').at(-2) ?? ''}${name}`].map(plainOf);
+    const signal = SIGNAL_NAMES.find(
+      ([pattern, one]) => names.some((own) => pattern.test(own)) && !taken.has(one),
+    )?.[1];
     const isNumber = typeof variable.value === 'number';
     const target = signal !== undefined && isNumber ? `signal: ${signal}` : `extra: ${ownName(name, path, taken)}`;
     taken.add(target.slice(target.indexOf(' ') + 1));
     lines.push(`      - { node: ${JSON.stringify(path)}, ${target} }  # ${variable.type}`);
   }
   if (taken.size === 0) lines.push('      []  # there is no variable with a single value');
+  lines.push(
+    '    # signals are guessed by the names: compare their units, and set scale and offset where they are others',
+  );
   lines.push('    # the state of the machine, from the node that says it:');
   lines.push('    #  - { node: …, signal: machine_state, states: { "0": idle, "1": running } }');
   return `${lines.join('\n')}\n`;
@@ -168,6 +173,11 @@ const RESERVED: ReadonlySet<string> = new Set([
   'clock_quality',
   'sampling_factor',
 ]);
+
+/** In small letters and without signs. */
+function plainOf(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z\d]/g, '');
+}
 
 function wordsOf(name: string): string {
   return name

@@ -61,6 +61,8 @@ export const RETRY_MS = 60_000;
 const LOOK_AT_CERTIFICATE_MS = 3_600_000;
 /** Values lost for a node are told by one event in this time. */
 const TELL_LOST_MS = 60_000;
+/** A stop waits so long for a connection that is being made. */
+const LATE_MS_MAX = 1_000;
 const SERVER_TIME = 'i=2258';
 const SERVER_TIME_HANDLE = 0;
 const STATE = 'machine_state';
@@ -106,8 +108,9 @@ export async function readServer(parts: SessionParts, signal: AbortSignal): Prom
   memory.leftover = undefined;
   const opened = await Promise.race([connecting, aborted(signal)]);
   if (opened === undefined) {
-    // Nobody waits for it any more, but what it has opened is closed.
-    void connecting.then((late) => closeConnection(late, context.clock)).catch(() => {});
+    // What it opens meanwhile is closed, as far as a stop may wait for that.
+    const closing = connecting.then((late) => closeConnection(late, context.clock)).catch(() => {});
+    await within(closing, LATE_MS_MAX, context.clock);
     return;
   }
   const reading = new ServerReading(parts, opened);
@@ -212,7 +215,11 @@ class ServerReading {
     }
     context.connected();
     context.problem('certificate', certificates.ownTrouble(context.clock));
-    context.log.debug('the server is read', { session_timeout_ms: this.#connection.session.timeout });
+    const timeoutMs = this.#connection.session.timeout;
+    if (timeoutMs > options.sessionTimeoutMs) {
+      const text = 'the server keeps the session of an edge that was killed for longer than it was asked to';
+      context.log.warn(text, { asked_ms: options.sessionTimeoutMs, kept_ms: timeoutMs });
+    }
     this.#heard();
     this.#timeHeardMs = context.clock.monotonicMs();
     void this.#watch();
