@@ -2,20 +2,20 @@
 import { randomInt } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { text as textOf } from 'node:stream/consumers';
-import { systemClock } from './base/clock.ts';
-import { MillwrightError, messageOf } from './base/errors.ts';
-import { processLogger } from './base/logger.ts';
-import { EXIT_FAILED, exitCodeOf, runProcess } from './base/process.ts';
-import { seededRandom } from './base/random.ts';
-import { VERSION } from './base/version.ts';
-import { DEAD_LETTERS_LISTED_MAX } from './load/checker.ts';
-import { type LoadReport, runLoad } from './load/load.ts';
-import { publishReading, readingBytes } from './load/one-reading.ts';
-import { BATCH_MAX, type LoadSettings, MACHINES_MAX, PUBLISHERS_MAX, READINGS_OF_A_MACHINE_MAX } from './load/plan.ts';
-import { ProgressLine } from './load/progress.ts';
-import { describeReport, isAsPublished, reportPage } from './load/report.ts';
-import { type ConnectionOptions, hubOf, targetOf, toldAddress } from './load/target.ts';
-import { SIGNAL_NAMES } from './model/signals.ts';
+import { systemClock } from '../base/clock.ts';
+import { MillwrightError, messageOf } from '../base/errors.ts';
+import { processLogger } from '../base/logger.ts';
+import { EXIT_FAILED, exitCodeOf, runProcess } from '../base/process.ts';
+import { seededRandom } from '../base/random.ts';
+import { VERSION } from '../base/version.ts';
+import { DEAD_LETTERS_LISTED_MAX } from '../load/checker.ts';
+import { type LoadReport, runLoad } from '../load/load.ts';
+import { publishReading, readingBytes } from '../load/one-reading.ts';
+import { BATCH_MAX, type LoadSettings, MACHINES_MAX, PUBLISHERS_MAX, READINGS_OF_A_MACHINE_MAX } from '../load/plan.ts';
+import { ProgressLine } from '../load/progress.ts';
+import { describeReport, isAsPublished, reportPage } from '../load/report.ts';
+import { type ConnectionOptions, hubOf, targetOf, toldAddress } from '../load/target.ts';
+import { SIGNAL_NAMES } from '../model/signals.ts';
 
 /** The reading arrived, and is or will be in the dead letters. */
 export const EXIT_REFUSED = 3;

@@ -1,9 +1,9 @@
 /** `millwright check --live FILE`: what works of a configuration, as a table or as JSON. */
-import { systemClock } from './base/clock.ts';
-import { createLogger, silentLogger } from './base/logger.ts';
-import { EXIT_FAILED, runProcess } from './base/process.ts';
-import { type Checked, checkLive } from './edge/live-check.ts';
-import type { EdgeSettings } from './edge/settings.ts';
+import { systemClock } from '../base/clock.ts';
+import { createLogger, silentLogger } from '../base/logger.ts';
+import { EXIT_FAILED, runProcess } from '../base/process.ts';
+import { type Checked, checkLive } from '../edge/live-check.ts';
+import type { EdgeSettings } from '../edge/settings.ts';
 
 export interface LiveOptions {
   readonly json: boolean;

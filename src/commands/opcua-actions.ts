@@ -1,12 +1,12 @@
 /** What the command line does with OPC UA: `millwright probe opcua`, `millwright trust opcua`. */
 import { createInterface } from 'node:readline/promises';
-import { systemClock } from './base/clock.ts';
-import { MillwrightError } from './base/errors.ts';
-import { processLogger } from './base/logger.ts';
-import type { Policy } from './base/opcua-policies.ts';
-import { rejectedCertificates, trust } from './base/opcua-trust.ts';
-import { runProcess } from './base/process.ts';
-import type { Identity } from './drivers/opcua/options.ts';
+import { systemClock } from '../base/clock.ts';
+import { MillwrightError } from '../base/errors.ts';
+import { processLogger } from '../base/logger.ts';
+import type { Policy } from '../base/opcua-policies.ts';
+import { rejectedCertificates, trust } from '../base/opcua-trust.ts';
+import { runProcess } from '../base/process.ts';
+import type { Identity } from '../drivers/opcua/options.ts';
 
 const SESSION_TIMEOUT_MS = 60_000;
 
@@ -29,9 +29,9 @@ export async function probe(url: string, options: OpcuaProbeOptions): Promise<vo
     throw new MillwrightError('config_invalid', 'give --user and --password-file together, or neither');
   }
   const [connection, certificatesModule, probing] = await Promise.all([
-    import('./drivers/opcua/connection.ts'),
-    import('./drivers/opcua/certificates.ts'),
-    import('./drivers/opcua/probe.ts'),
+    import('../drivers/opcua/connection.ts'),
+    import('../drivers/opcua/certificates.ts'),
+    import('../drivers/opcua/probe.ts'),
   ]);
   await runProcess(processLogger('warn', true), async (signal) => {
     const certificates = new certificatesModule.CertificateFolder(options.pki);

@@ -1,20 +1,20 @@
 /** `millwright probe …`: what the command line does to look into a machine before there is a configuration. */
-import { systemClock } from './base/clock.ts';
-import { MillwrightError } from './base/errors.ts';
-import { processLogger } from './base/logger.ts';
-import { runProcess } from './base/process.ts';
-import { BROKER_DEFAULTS, connectMqtt, type IncomingMessage } from './base/mqtt.ts';
-import { isBroker, isTopicFilter } from './base/mqtt-config.ts';
-import { NoAnswer } from './drivers/modbus/bus.ts';
-import { createBus } from './drivers/modbus/buses.ts';
-import type { BusSettings } from './drivers/modbus/options.ts';
-import type { FunctionCode } from './drivers/modbus/pdu.ts';
-import { describeProbed, type Found, probe, scanUnits } from './drivers/modbus/probe.ts';
-import * as codec from './base/sparkplug/payload.ts';
-import { rebirthOrder } from './drivers/mqtt/host-session.ts';
-import { describeBroker, unbornNodes } from './drivers/mqtt/probe.ts';
-import { Agent } from './drivers/mtconnect/agent.ts';
-import { describeAgent } from './drivers/mtconnect/probe.ts';
+import { systemClock } from '../base/clock.ts';
+import { MillwrightError } from '../base/errors.ts';
+import { processLogger } from '../base/logger.ts';
+import { runProcess } from '../base/process.ts';
+import { BROKER_DEFAULTS, connectMqtt, type IncomingMessage } from '../base/mqtt.ts';
+import { isBroker, isTopicFilter } from '../base/mqtt-config.ts';
+import { NoAnswer } from '../drivers/modbus/bus.ts';
+import { createBus } from '../drivers/modbus/buses.ts';
+import type { BusSettings } from '../drivers/modbus/options.ts';
+import type { FunctionCode } from '../drivers/modbus/pdu.ts';
+import { describeProbed, type Found, probe, scanUnits } from '../drivers/modbus/probe.ts';
+import * as codec from '../base/sparkplug/payload.ts';
+import { rebirthOrder } from '../drivers/mqtt/host-session.ts';
+import { describeBroker, unbornNodes } from '../drivers/mqtt/probe.ts';
+import { Agent } from '../drivers/mtconnect/agent.ts';
+import { describeAgent } from '../drivers/mtconnect/probe.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const TIMEOUT_MS = 1_000;

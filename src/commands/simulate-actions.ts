@@ -1,24 +1,24 @@
 /** `millwright simulate …`: what the command line does to stand in for machines and for a MES. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { aborted, systemClock } from './base/clock.ts';
-import { MillwrightError, messageOf } from './base/errors.ts';
-import { processLogger } from './base/logger.ts';
-import { nodeFiles } from './base/node-files.ts';
-import { EXIT_FAILED, runProcess } from './base/process.ts';
-import { seededRandom } from './base/random.ts';
-import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from './sim/cmm.ts';
-import { checkMes, describeCheck, isWhole } from './sim/mes-check.ts';
-import { startMes } from './sim/mes.ts';
-import { startModbusMachines } from './sim/modbus.ts';
-import { BROKER_DEFAULTS } from './base/mqtt.ts';
-import { isBroker } from './base/mqtt-config.ts';
-import { runMqttMachines } from './sim/mqtt.ts';
-import { MtconnectAgent } from './sim/mtconnect-agent.ts';
-import { machineDevices, playMachines } from './sim/machine-agent.ts';
-import { runOpcuaMachines } from './sim/opcua.ts';
-import { playRecording, type RecordedAgent, recordedAgent } from './sim/recorded-agent.ts';
-import { playShdr } from './sim/shdr-player.ts';
+import { aborted, systemClock } from '../base/clock.ts';
+import { MillwrightError, messageOf } from '../base/errors.ts';
+import { processLogger } from '../base/logger.ts';
+import { nodeFiles } from '../base/node-files.ts';
+import { EXIT_FAILED, runProcess } from '../base/process.ts';
+import { seededRandom } from '../base/random.ts';
+import { CMM_DEFAULTS, isMaterial, MATERIALS, runCmm } from '../sim/cmm.ts';
+import { checkMes, describeCheck, isWhole } from '../sim/mes-check.ts';
+import { startMes } from '../sim/mes.ts';
+import { startModbusMachines } from '../sim/modbus.ts';
+import { BROKER_DEFAULTS } from '../base/mqtt.ts';
+import { isBroker } from '../base/mqtt-config.ts';
+import { runMqttMachines } from '../sim/mqtt.ts';
+import { MtconnectAgent } from '../sim/mtconnect-agent.ts';
+import { machineDevices, playMachines } from '../sim/machine-agent.ts';
+import { runOpcuaMachines } from '../sim/opcua.ts';
+import { playRecording, type RecordedAgent, recordedAgent } from '../sim/recorded-agent.ts';
+import { playShdr } from '../sim/shdr-player.ts';
 
 /** From a measurement to the hub and to the MES, while neither is behind. */
 const UNDER_WAY_MICROS = 3_000_000;
