@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, fillCache } from './cache.mjs';
-import { debianMirrors, unpackPackages } from './debian.mjs';
+import { cacheFolder } from './cache.mjs';
+import { fillFromDebian, unpackPackages } from './debian.mjs';
 
 const NAME = `open62541-${process.arch}`;
 /** With open62541 1.4; the structures that `opcua-server.py` hands over are those of this version. */
@@ -16,15 +16,11 @@ const PACKAGES = ['libopen62541-1.4', 'python3'];
 export function ensureOpen62541() {
   const folder = path.join(cacheFolder, NAME);
   if (existsSync(folder)) return folder;
-  const reasons = [];
-  for (const mirror of debianMirrors())
-    try {
-      return fillCache((unfinished) => fill(unfinished, mirror));
-    } catch (error) {
-      reasons.push(error.message);
-    }
-  const why = reasons.length > 0 ? reasons.join('; ') : 'this machine is no Debian, from which it could be fetched';
-  throw new Error(`a test of the driver opcua needs open62541 in the folder MILLWRIGHT_OPEN62541; ${why}`);
+  try {
+    return fillFromDebian(fill);
+  } catch (error) {
+    throw new Error(`a test of the driver opcua needs open62541 in the folder MILLWRIGHT_OPEN62541; ${error.message}`);
+  }
 }
 
 /** The folder is moved afterwards: the programs find their parts by their own place. */

@@ -1,11 +1,11 @@
 /** The thread that speaks OPC UA: started when the first driver runs, ended when the last one has stopped. */
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
+import { startOpcuaThread } from '../../base/opcua-thread.ts';
 import type { FromThread, ToThread } from './messages.ts';
 
 type Worker = import('node:worker_threads').Worker;
 
-/** The edge's own is 1 MB, with which the thread would spend its time on collecting garbage. */
 const YOUNG_GENERATION_MB = 8;
 
 export interface Hearer {
@@ -51,20 +51,8 @@ export class Thread {
   said = 0;
 
   constructor(log: Logger) {
-    const { Worker } = process.getBuiltinModule('node:worker_threads');
-    // Of the sources and of the built program alike.
-    const file = new URL(`./thread${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
-    const worker = new Worker(file, {
-      name: 'opcua',
-      stdout: true,
-      stderr: true,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    });
+    const worker = startOpcuaThread({ beside: import.meta.url, youngGenerationMb: YOUNG_GENERATION_MB, log });
     this.#worker = worker;
-    // The library talks of its own accord; it must not do so among the lines of the log.
-    for (const stream of [worker.stdout, worker.stderr]) {
-      stream.on('data', (text: Buffer) => log.debug('node-opcua says', { text: String(text).trim() }));
-    }
     worker.on('message', (message: FromThread) => {
       this.said += 1;
       this.#hearers.get(message.id)?.message(message);

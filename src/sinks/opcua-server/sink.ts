@@ -7,6 +7,7 @@
  */
 import { Backoff } from '../../base/backoff.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
+import { startOpcuaThread } from '../../base/opcua-thread.ts';
 import type { Batch } from '../../model/batch.ts';
 import type { EdgeStatus } from '../../model/status.ts';
 import type { Checkable } from '../../ports/checkable.ts';
@@ -150,21 +151,9 @@ class OpcuaServerSink implements Sink, ServingSink, StatusReporter, Checkable {
 
   /** Until it has ended. @returns why */
   async #runThread(data: ThreadData): Promise<string> {
-    const { Worker } = process.getBuiltinModule('node:worker_threads');
-    // Of the sources and of the built program alike.
-    const file = new URL(`./thread${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
-    const worker = new Worker(file, {
-      workerData: data,
-      name: 'opcua',
-      stdout: true,
-      stderr: true,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    });
+    const { log } = this.#context;
+    const worker = startOpcuaThread({ beside: import.meta.url, data, youngGenerationMb: YOUNG_GENERATION_MB, log });
     this.#worker = worker;
-    // The library talks of its own accord; it must not do so among the lines of the log.
-    for (const stream of [worker.stdout, worker.stderr]) {
-      stream.on('data', (text: Buffer) => this.#context.log.debug('node-opcua says', { text: String(text).trim() }));
-    }
     worker.on('message', (message: FromThread) => this.#hear(message));
     let reason: string | undefined;
     worker.on('error', (error) => {
