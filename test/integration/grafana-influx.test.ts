@@ -317,8 +317,8 @@ test('Network buffer: every panel shows the outage of the MES, and that of Influ
       assert.deepEqual(tagsOf(read, 'gateway_id'), [GATEWAY]);
       assertPeak(course(read?.[0], 'read'), 10, waited, title);
       const taken = course(ofSink(delivered, 'mes'), 'delivered');
-      // Batches without a measurement need no MES; while there are none and it is away, nothing is delivered.
-      assert.ok(taken.includes(0), `${taken.join(', ')}`);
+      // While the MES is away: a few readings of the start that it has no need of, before the first measurement came.
+      assert.ok(Number(taken[0]) < 2, taken.join(', '));
       assertPeak(taken, 20, 10 * waited, title);
     },
     'Log on the disk': async (title) => {
