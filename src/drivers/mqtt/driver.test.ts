@@ -262,6 +262,55 @@ test('what only a person can mend is told as that', async () => {
   await closed.close();
 });
 
+test('what the broker has kept may be more than waits at once, and comes before it answers', async (context) => {
+  const own = await startMosquitto(['allow_anonymous true', 'max_inflight_messages 0']);
+  context.after(() => own.close());
+  const keys = { url: own.url, client_id: 'kept', session: { keep: true }, timeout: '2s' };
+  const topics = [{ filter: 'q/#', extra: 'all' }];
+  await (await started({ ...keys, topics })).stop();
+  const link = await own.client();
+  const count = 3_000;
+  for (let n = 0; n < count; n += 1) {
+    await link.publish({ topic: 'q/x', payload: Buffer.from(`{"n":${n}}`), qos: 1, retain: false });
+  }
+  await link.ping();
+  await link.close();
+  const running = await started({ ...keys, topics });
+  await until(() => running.gateway.samples.length === count);
+  assert.deepEqual(running.errors, []);
+  await running.stop();
+});
+
+test('two edges with one client id give way, and say so', async () => {
+  const keys = { client_id: 'the-same', topics: [{ filter: 'twice/#', extra: 'all' }] };
+  const both = [1, 2].map(() => new Running(driverOf(keys), { again: true }));
+  all.push(...both);
+  await until(() => both.some(({ errors }) => errors.some((error) => hasCode(error, 'config_invalid'))));
+  const [told] = both.flatMap(({ errors }) => errors.filter((error) => hasCode(error, 'config_invalid')));
+  assert.match(
+    messageOf(told),
+    /closed the connection, as each of the last 3 .* does another client have our client id/,
+  );
+  await Promise.all(both.map((one) => one.stop()));
+});
+
+test('topics and values with any names are taken or told, and end no connection', async () => {
+  const topics = [{ filter: 'odd/#', name: '{last}', extra: 'all', map: { alarm: { event: 'condition' } } }];
+  const running = await started({ topics });
+  const { gateway } = running;
+  const deep = `${'{"toJSON":['.repeat(20_000)}1${']}'.repeat(20_000)}`;
+  for (const name of ['constructor', '__proto__', 'toString', 'timestamp', 'alarm']) await publish(`odd/${name}`, '1');
+  await publish('odd/alarm', deep);
+  await publish('odd/value', deep);
+  await publish('odd/huge', '1e999');
+  await publish('odd/last', '5');
+  await until(() => gateway.samples.some(({ last }) => last === 5));
+  const keys = gateway.samples.flatMap((sample) => Object.keys(sample).slice(2));
+  assert.deepEqual(keys, ['constructor', 'item___proto__', 'toString', 'item_timestamp', 'last']);
+  assert.equal(running.errors.length, 0);
+  await running.stop();
+});
+
 test('a check leaves the running edge alone, and says what it found', async () => {
   const keys = { client_id: 'the-edge', session: { keep: true }, topics: [{ filter: 'checked/#', extra: 'all' }] };
   const running = await started(keys);
