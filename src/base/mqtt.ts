@@ -340,6 +340,15 @@ export class MqttLink {
     );
   }
 
+  /** Of a session that the broker has kept. @throws connection_failed */
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    const messageId = this.#freeId();
+    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>();
+    this.#subscriptions.set(messageId, { resolve, reject });
+    this.#send({ cmd: 'unsubscribe', messageId, unsubscriptions: [...filters] });
+    await this.#answered(promise, 'end the subscriptions');
+  }
+
   /** Resolves when the broker has read all that was sent before. */
   async ping(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -441,6 +450,8 @@ export class MqttLink {
         return this.#send({ cmd: 'pubcomp', messageId: packet.messageId ?? 0, reasonCode: 0 });
       case 'suback':
         return settle(this.#subscriptions, packet.messageId, packet.granted.map(Number));
+      case 'unsuback':
+        return settle(this.#subscriptions, packet.messageId, []);
       case 'pingresp':
         return this.#pings.shift()?.resolve();
       case 'disconnect':

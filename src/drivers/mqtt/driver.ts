@@ -9,6 +9,7 @@
 import { type Clock, now, unlessAborted } from '../../base/clock.ts';
 import { hasCode, MillwrightError, messageOf } from '../../base/errors.ts';
 import { connectMqtt, type IncomingMessage, type MqttLink, type Subscription } from '../../base/mqtt.ts';
+import { readSmallFile, saveSmallFile } from '../../base/small-files.ts';
 import { withReadFrom } from '../../model/read-from.ts';
 import type { Reading } from '../../model/reading.ts';
 import type { Checkable } from '../../ports/checkable.ts';
@@ -32,6 +33,8 @@ const ACKNOWLEDGE_AT = 10;
 const ACKNOWLEDGE_AFTER_MS = 200;
 /** How long a check listens. */
 const CHECK_MS = 2_000;
+/** Beside what is acknowledged. */
+const SUBSCRIPTIONS_FILE = 'subscriptions';
 /** A connection that ends sooner is short; so many in a row are no accident. */
 const SHORT_MS = 5_000;
 const SHORT_MAX = 3;
@@ -43,6 +46,7 @@ const ITEM_LENGTH_MAX = 256;
 class MqttDriver implements Driver, Checkable {
   readonly #options: MqttOptions;
   readonly #machines: Machines;
+  #memory: ReadMemory | undefined;
   #acknowledgments: Acknowledgments | undefined;
   #host: HostSession | undefined;
   #context: DriverContext | undefined;
@@ -56,6 +60,7 @@ class MqttDriver implements Driver, Checkable {
   }
 
   remember(memory: ReadMemory): void {
+    this.#memory = memory;
     this.#acknowledgments = new Acknowledgments(memory);
   }
 
@@ -105,9 +110,24 @@ class MqttDriver implements Driver, Checkable {
   }
 
   async #greet(link: MqttLink, context: DriverContext): Promise<void> {
-    await link.subscribe(subscriptionsOf(this.#options));
+    const subscriptions = subscriptionsOf(this.#options);
+    await link.subscribe(subscriptions);
     context.connected();
+    await this.#forget(link, subscriptions);
     await this.#host?.opened(link);
+  }
+
+  /** Filters of an earlier configuration: the session has them still, and sends what nobody wants, or twice. */
+  async #forget(link: MqttLink, subscriptions: readonly Subscription[]): Promise<void> {
+    if (this.#memory === undefined) return;
+    const { files, folder } = this.#memory;
+    const filters = subscriptions.map(({ filter }) => filter);
+    const file = await readSmallFile(files, `${folder}/${SUBSCRIPTIONS_FILE}`);
+    const before = typeof file === 'string' ? [] : ((file['filters'] ?? []) as string[]);
+    const old = before.filter((filter) => !filters.includes(filter));
+    if (old.length > 0 && link.isSessionPresent) await link.unsubscribe(old);
+    if (old.length === 0 && before.length === filters.length) return;
+    await saveSmallFile(files, { folder, name: SUBSCRIPTIONS_FILE, value: { filters } });
   }
 
   async check(signal: AbortSignal): Promise<string> {
