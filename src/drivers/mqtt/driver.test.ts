@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { type MqttLink, type OutgoingMessage } from '../../base/mqtt.ts';
+import { decodeReading } from '../../model/reading.ts';
 import { isCheckable } from '../../ports/checkable.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
 import { makeCertificates } from '../../../test/support/certificates.ts';
@@ -295,7 +296,10 @@ test('two edges with one client id give way, and say so', async () => {
 });
 
 test('topics and values with any names are taken or told, and end no connection', async () => {
-  const topics = [{ filter: 'odd/#', name: '{last}', extra: 'all', map: { alarm: { event: 'condition' } } }];
+  const topics = [
+    { filter: 'odd/#', name: '{last}', extra: 'all', map: { alarm: { event: 'condition' } } },
+    { filter: 'list/#', extra: 'all' },
+  ];
   const running = await started({ topics });
   const { gateway } = running;
   const deep = `${'{"toJSON":['.repeat(20_000)}1${']}'.repeat(20_000)}`;
@@ -303,10 +307,13 @@ test('topics and values with any names are taken or told, and end no connection'
   await publish('odd/alarm', deep);
   await publish('odd/value', deep);
   await publish('odd/huge', '1e999');
+  await publish('list/odd', '{"temp\\u0000erature":"21","machine\\u0000_state":"idle","\\u0000":1}');
   await publish('odd/last', '5');
   await until(() => gateway.samples.some(({ last }) => last === 5));
+  for (const reading of gateway.readings) assert.ok(!('fault' in decodeReading({ ...reading })));
   const keys = gateway.samples.flatMap((sample) => Object.keys(sample).slice(2));
-  assert.deepEqual(keys, ['constructor', 'item___proto__', 'toString', 'item_timestamp', 'last']);
+  const ofObject = ['temperature', 'machine_state', 'item_'];
+  assert.deepEqual(keys, ['constructor', 'item___proto__', 'toString', 'item_timestamp', ...ofObject, 'last']);
   assert.equal(running.errors.length, 0);
   await running.stop();
 });

@@ -157,8 +157,10 @@ function objectSaid({ options, map, mapped }: Entry, value: JsonValue): Said[] {
 }
 
 /** Of a value that no map names: a standard signal by its own name, all else as an extra, where that is wanted. */
-export function ownTarget(name: string, wanted: 'all' | readonly string[]): Target | undefined {
-  if (wanted !== 'all' && !wanted.includes(name)) return undefined;
+export function ownTarget(said: string, wanted: 'all' | readonly string[]): Target | undefined {
+  if (wanted !== 'all' && !wanted.includes(said)) return undefined;
+  // No name may have it, and without it the name may be another's.
+  const name = said.replaceAll('\0', '');
   if (name === 'machine_state') return { kind: 'state', states: {} };
   const signal = signalNamed(name);
   const type = signal?.type ?? 'auto';
@@ -167,7 +169,6 @@ export function ownTarget(name: string, wanted: 'all' | readonly string[]): Targ
 
 /** A value may be called what a reading's keys are called. */
 function freeName(name: string): string {
-  const plain = name.replaceAll('\0', '');
-  const isFree = isSignalKey(plain) && plain !== '__proto__' && plain !== '';
-  return (isFree ? plain : `item_${plain}`).slice(0, NAME_LENGTH_MAX).toWellFormed();
+  const isFree = isSignalKey(name) && name !== '__proto__' && name !== '';
+  return (isFree ? name : `item_${name}`).slice(0, NAME_LENGTH_MAX).toWellFormed();
 }
