@@ -7,10 +7,12 @@
  * before: the broker then sends it again to who comes back for it.
  */
 import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import type { IConnackPacket, IPublishPacket, Packet } from 'mqtt-packet';
 import type { Clock } from './clock.ts';
 import { MillwrightError, messageOf } from './errors.ts';
 import type { TlsFiles } from './http-config.ts';
+import { PACKET_BYTES_MAX, type PacketLibrary, PacketReader, publishBytes } from './mqtt-packets.ts';
 import type { Random } from './random.ts';
 
 /** Checked, plain JSON; made by `mqtt-config.ts`. */
@@ -50,12 +52,13 @@ export interface OutgoingMessage {
 export interface IncomingMessage {
   readonly topic: string;
   readonly payload: Uint8Array;
-  readonly qos: Quality;
+  /** 2 where the session that the broker has kept was another program's: never asked for, and taken like 1. */
+  readonly qos: Quality | 2;
   /** It was published before we subscribed. */
   readonly isRetained: boolean;
   /** The broker has sent it before, to us or to the connection before this one. */
   readonly isDuplicate: boolean;
-  /** Of quality 1, to acknowledge it; 0 otherwise. */
+  /** To acknowledge it; 0 for quality 0. */
   readonly packetId: number;
 }
 
@@ -76,18 +79,19 @@ export interface LinkOptions {
   readonly signal: AbortSignal;
 }
 
-/** Longest packet that is taken. */
-export const PACKET_BYTES_MAX: number = 4 * 1024 * 1024;
 /** Messages of quality 1 that may be unacknowledged, either way. */
 export const UNACKNOWLEDGED_MAX = 500;
-/** Messages that wait to be taken before the socket is read no more. */
+/** Messages and bytes that wait to be taken before the socket is read no more. */
 const WAITING_MAX = 256;
+const WAITING_BYTES_MAX: number = 2 * PACKET_BYTES_MAX;
 /** What may wait to be written before who publishes must wait. */
 const WRITE_BYTES_MAX: number = 1024 * 1024;
 /** How long a goodbye may take. */
 const CLOSE_MS_MAX = 800;
 const PORTS: { readonly [protocol: string]: number } = { 'mqtt:': 1883, 'mqtts:': 8883 };
 const PACKET_IDS = 65_535;
+/** Fixed header, length of the topic, packet id and properties of a publication. */
+const HEADER_BYTES_MAX = 16;
 /** Of a reason that a broker gives, in UTF-16 units. */
 const REASON_LENGTH_MAX = 200;
 
@@ -105,17 +109,34 @@ const REFUSALS: { readonly [code: number]: string } = {
   140: 'it wants another way of logging in',
 };
 
-/** Of a publication or a subscription that the broker refuses: MQTT 5, 2.4. */
+/** Of a publication or a subscription that the broker refuses, or of its goodbye: MQTT 5, 2.4. */
 const REASONS: { readonly [code: number]: string } = {
+  0: 'it gives no reason',
   128: 'refused',
   131: 'refused by a rule of the broker',
   135: 'not allowed for this user',
+  137: 'the broker is busy',
+  139: 'the broker is going down',
+  141: 'it has not heard us for too long',
+  142: 'another client has come with our client id',
   143: 'no valid topic filter',
   144: 'no valid topic',
+  147: 'too much was sent to it at once',
   149: 'too large for the broker',
+  150: 'too much is sent to it',
   151: 'a quota of the broker is used up',
+  152: 'somebody at the broker has ended it',
   153: 'the payload is not as the broker wants it',
+  154: 'the broker keeps no newest values ("retain")',
+  155: 'the broker does not take this quality of service',
+  156: 'another broker is to be used',
+  157: 'the broker has moved',
+  159: 'we come too often',
+  162: 'the broker has no wildcards in filters',
 };
+const TOO_LARGE = 149;
+/** Two clients with one id end each other's connection, without end. */
+const TAKEN_OVER = 142;
 
 /** The broker has taken a message in and refuses it; `code` of MQTT 5, 3.4.2.1. */
 export class PublishRefusal extends MillwrightError {
@@ -126,8 +147,6 @@ export class PublishRefusal extends MillwrightError {
     this.reasonCode = reasonCode;
   }
 }
-
-type Library = typeof import('mqtt-packet');
 
 /**
  * @throws connection_failed when the broker cannot be reached or does not take us now: try again
@@ -162,7 +181,7 @@ export async function connectMqtt(options: LinkOptions): Promise<MqttLink> {
 }
 
 interface LinkParts {
-  readonly library: Library;
+  readonly library: PacketLibrary;
   readonly socket: Socket;
   readonly place: string;
   readonly clientId: string;
@@ -179,26 +198,28 @@ export class MqttLink {
   /** Aborted when the connection has ended. */
   readonly ended: AbortSignal;
   readonly #parts: LinkParts;
-  readonly #parser: ReturnType<Library['parser']>;
+  readonly #reader: PacketReader;
   readonly #packetOptions: { readonly protocolVersion: 4 | 5 };
   readonly #end = new AbortController();
   #failure: MillwrightError | undefined;
-  /** What was received and is no whole packet yet. */
-  #rest: Buffer = Buffer.alloc(0);
   #heardMs: number;
   #isPaused = false;
 
   #opening: Waiting<IConnackPacket> | undefined;
   #isSessionPresent = false;
   #unacknowledgedMax = UNACKNOWLEDGED_MAX;
+  #packetBytesMax = Number.POSITIVE_INFINITY;
   readonly #publications = new Map<number, Waiting<number>>();
   readonly #subscriptions = new Map<number, Waiting<readonly number[]>>();
   readonly #pings: Waiting<void>[] = [];
   readonly #slots: (() => void)[] = [];
+  /** How many publications were acknowledged. */
+  #answers = 0;
   #nextId = 0;
   #draining: Promise<void> | undefined;
 
   readonly #messages: IncomingMessage[] = [];
+  #messageBytes = 0;
   #onMessage: (() => void) | undefined;
 
   constructor(parts: LinkParts) {
@@ -208,10 +229,8 @@ export class MqttLink {
     this.clientId = clientId;
     this.ended = this.#end.signal;
     this.#packetOptions = { protocolVersion };
-    this.#parser = library.parser(this.#packetOptions);
+    this.#reader = new PacketReader(library, protocolVersion);
     this.#heardMs = options.clock.monotonicMs();
-    this.#parser.on('packet', (packet) => this.#received(packet));
-    this.#parser.on('error', (error: unknown) => this.#fail(this.#violation(messageOf(error))));
     socket.on('data', (chunk) => this.#read(chunk as Buffer));
     socket.on('error', (error) => this.fail(`the connection to ${parts.place} broke`, error));
     socket.on('close', () => this.fail(`${parts.place} closed the connection`));
@@ -255,15 +274,17 @@ export class MqttLink {
     const code = (isFive ? reasonCode : returnCode) ?? returnCode ?? 0;
     if (code !== 0) {
       const refusal = REFUSALS[code];
-      const said = properties?.reasonString ?? `reason ${code}`;
+      const said = properties?.reasonString;
+      const what = typeof said === 'string' ? said.slice(0, REASON_LENGTH_MAX) : reasonOf(code);
       throw refusal === undefined
-        ? this.#error(`${this.place} does not take us now: ${said.slice(0, REASON_LENGTH_MAX)}`)
+        ? new MillwrightError('connection_failed', `${this.place} does not take us now: ${what}`)
         : new MillwrightError('config_invalid', `${this.place} does not let us in: ${refusal} (reason ${code})`);
     }
     this.#isSessionPresent = sessionPresent;
-    this.#unacknowledgedMax = Math.min(UNACKNOWLEDGED_MAX, properties?.receiveMaximum ?? UNACKNOWLEDGED_MAX);
-    const keepAliveMs = Math.min(broker.keepAliveMs, (properties?.serverKeepAlive ?? Number.POSITIVE_INFINITY) * 1000);
-    void this.#keepAlive(keepAliveMs);
+    this.#unacknowledgedMax = Math.min(UNACKNOWLEDGED_MAX, limitOf(properties?.receiveMaximum));
+    this.#packetBytesMax = limitOf(properties?.maximumPacketSize);
+    // 0: the broker does not watch us. We watch it all the same.
+    void this.#keepAlive(Math.min(broker.keepAliveMs, limitOf(properties?.serverKeepAlive) * 1000));
   }
 
   /**
@@ -271,9 +292,11 @@ export class MqttLink {
    * @throws PublishRefusal when the broker refuses it; connection_failed
    */
   async publish({ topic, payload, qos, retain }: OutgoingMessage): Promise<void> {
-    const packet = { cmd: 'publish', topic, payload: Buffer.from(payload), qos, retain, dup: false } as const;
+    const bytes = Buffer.byteLength(topic) + payload.length + HEADER_BYTES_MAX;
+    if (bytes > this.#packetBytesMax) throw new PublishRefusal(topic, TOO_LARGE);
+    const { protocolVersion } = this.#packetOptions;
     if (qos === 0) {
-      this.#send(packet);
+      this.#write(publishBytes({ topic, payload, qos, retain }, protocolVersion));
       return this.#written();
     }
     while (this.#publications.size >= this.#unacknowledgedMax && this.#failure === undefined) {
@@ -283,7 +306,7 @@ export class MqttLink {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const messageId = this.#freeId();
     this.#publications.set(messageId, { resolve, reject });
-    this.#send({ ...packet, messageId });
+    this.#write(publishBytes({ topic, payload, qos, retain, messageId }, protocolVersion));
     await this.#written();
     const code = await this.#answered(promise, 'acknowledge a message');
     if (code >= 128) throw new PublishRefusal(topic, code);
@@ -302,13 +325,28 @@ export class MqttLink {
       }),
     });
     const granted = await this.#answered(promise, 'grant the subscriptions');
-    const place = granted.findIndex((code) => code >= 128);
+    // Who is to have what comes while he is away must have it with quality 1.
+    const isEnough = subscriptions.map(({ qos, isKept }, index) => {
+      const code = granted[index] ?? 128;
+      return code < 128 && (isKept !== true || code >= qos);
+    });
+    const place = isEnough.indexOf(false);
     if (place < 0) return;
-    const reason = reasonOf(granted[place] ?? 128);
+    const code = granted[place] ?? 128;
+    const reason = code < 128 ? 'only with quality 0, of which it keeps nothing' : reasonOf(code);
     throw new MillwrightError(
       'config_invalid',
       `${this.place} does not grant ${subscriptions[place]?.filter}: ${reason}`,
     );
+  }
+
+  /** Of a session that the broker has kept. @throws connection_failed */
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    const messageId = this.#freeId();
+    const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>();
+    this.#subscriptions.set(messageId, { resolve, reject });
+    this.#send({ cmd: 'unsubscribe', messageId, unsubscriptions: [...filters] });
+    await this.#answered(promise, 'end the subscriptions');
   }
 
   /** Resolves when the broker has read all that was sent before. */
@@ -324,7 +362,10 @@ export class MqttLink {
     for (;;) {
       const message = this.#messages.shift();
       if (message !== undefined) {
-        if (this.#isPaused && this.#messages.length < WAITING_MAX / 2) this.#resume();
+        this.#messageBytes -= message.payload.length;
+        if (this.#isPaused && this.#messages.length < WAITING_MAX / 2 && this.#messageBytes < WAITING_BYTES_MAX / 2) {
+          this.#resume();
+        }
         yield message;
         continue;
       }
@@ -338,7 +379,7 @@ export class MqttLink {
 
   /** The broker need not send it again. Does nothing for a message of quality 0. */
   acknowledge({ qos, packetId }: IncomingMessage): void {
-    if (qos === 1) this.#send({ cmd: 'puback', messageId: packetId, reasonCode: 0 });
+    if (qos > 0) this.#send({ cmd: qos === 1 ? 'puback' : 'pubrec', messageId: packetId, reasonCode: 0 });
   }
 
   /**
@@ -385,44 +426,51 @@ export class MqttLink {
 
   #read(chunk: Buffer): void {
     this.#heardMs = this.#parts.options.clock.monotonicMs();
-    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let offset = 0;
-    while (this.#failure === undefined) {
-      const end = packetEnd(this.#rest, offset);
-      if (end === 'too long')
-        return this.#fail(this.#violation(`sent a packet of more than ${PACKET_BYTES_MAX} bytes`));
-      if (end === undefined) break;
-      this.#parser.parse(this.#rest.subarray(offset, end));
-      offset = end;
+    try {
+      this.#reader.push(chunk, (packet) => this.#received(packet));
+    } catch (error) {
+      if (!(error instanceof MillwrightError)) throw error;
+      this.#fail(new MillwrightError(error.code, `${this.place} ${error.message}`, { cause: error.cause }));
     }
-    this.#rest = Buffer.from(this.#rest.subarray(offset));
   }
 
   #received(packet: Packet): void {
+    if (this.#failure !== undefined) return;
     switch (packet.cmd) {
       case 'connack':
         return this.#opening?.resolve(packet);
       case 'publish':
         return this.#took(packet);
       case 'puback':
+        this.#answers += 1;
         this.#slots.shift()?.();
         return settle(this.#publications, packet.messageId, packet.reasonCode ?? 0);
+      case 'pubrel':
+        // Of a message of quality 2, which was taken when it came.
+        return this.#send({ cmd: 'pubcomp', messageId: packet.messageId ?? 0, reasonCode: 0 });
       case 'suback':
         return settle(this.#subscriptions, packet.messageId, packet.granted.map(Number));
+      case 'unsuback':
+        return settle(this.#subscriptions, packet.messageId, []);
       case 'pingresp':
         return this.#pings.shift()?.resolve();
-      case 'disconnect': {
-        const { reasonCode = 0, properties } = packet;
-        const why = reasonCode === 142 ? 'another client has come with our client id' : `reason ${reasonCode}`;
-        return this.fail(`${this.place} has ended the connection: ${properties?.reasonString ?? why}`);
-      }
+      case 'disconnect':
+        return this.#dismissed(packet.reasonCode ?? 0, packet.properties?.reasonString);
       default:
-        return this.#fail(this.#violation(`sent ${packet.cmd}`));
+        return this.#fail(new MillwrightError('protocol_violation', `${this.place} sent ${packet.cmd}`));
     }
   }
 
+  #dismissed(code: number, reason: string | undefined): void {
+    const said = typeof reason === 'string' ? ` (${reason.slice(0, REASON_LENGTH_MAX)})` : '';
+    const what = `${this.place} has ended the connection: ${reasonOf(code)}${said}`;
+    // To come again at once would only end the other's connection.
+    if (code === TAKEN_OVER) return this.#fail(new MillwrightError('config_invalid', what));
+    this.fail(what);
+  }
+
   #took({ topic, payload, qos, retain, dup, messageId }: IPublishPacket): void {
-    if (qos === 2) return this.#fail(this.#violation('sent a message of quality 2, which was not asked for'));
+    this.#messageBytes += payload.length;
     this.#messages.push({
       topic,
       payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
@@ -431,7 +479,8 @@ export class MqttLink {
       isDuplicate: dup,
       packetId: messageId ?? 0,
     });
-    if (this.#messages.length >= WAITING_MAX && !this.#isPaused) {
+    const isFull = this.#messages.length >= WAITING_MAX || this.#messageBytes >= WAITING_BYTES_MAX;
+    if (isFull && !this.#isPaused) {
       this.#isPaused = true;
       this.#parts.socket.pause();
     }
@@ -445,14 +494,18 @@ export class MqttLink {
   }
 
   #send(packet: Packet): void {
+    this.#write(this.#parts.library.generate(packet, this.#packetOptions));
+  }
+
+  #write(bytes: Buffer): void {
     if (this.#failure !== undefined) return;
-    const { library, socket } = this.#parts;
+    const { socket } = this.#parts;
     // What is sent in one turn goes out in one write.
     if (socket.writableCorked === 0) {
       socket.cork();
       process.nextTick(() => socket.uncork());
     }
-    socket.write(library.generate(packet, this.#packetOptions));
+    socket.write(bytes);
   }
 
   /** @throws connection_failed */
@@ -485,9 +538,16 @@ export class MqttLink {
     const { timeoutMs } = broker;
     if (this.#failure !== undefined) throw this.#failure;
     const end = new AbortController();
-    void clock.sleep(timeoutMs, end.signal).then(() => {
+    const expire = async (): Promise<void> => {
+      for (let told = -1; told !== this.#answers; ) {
+        // On a slow line answers come late, but they come; and what we do not read we cannot know.
+        told = this.#answers;
+        do await clock.sleep(timeoutMs, end.signal);
+        while (this.#isPaused && !end.signal.aborted);
+      }
       if (!end.signal.aborted) this.fail(`${this.place} did not ${what} within ${timeoutMs} ms`);
-    });
+    };
+    void expire();
     try {
       return await answer;
     } finally {
@@ -515,14 +575,6 @@ export class MqttLink {
     while (this.#publications.has(this.#nextId) || this.#subscriptions.has(this.#nextId));
     return this.#nextId;
   }
-
-  #violation(what: string): MillwrightError {
-    return new MillwrightError('protocol_violation', `${this.place}: ${what}`);
-  }
-
-  #error(what: string): MillwrightError {
-    return new MillwrightError('connection_failed', what);
-  }
 }
 
 function settle<Answer>(waiting: Map<number, Waiting<Answer>>, id: number | undefined, answer: Answer): void {
@@ -534,20 +586,9 @@ function reasonOf(code: number): string {
   return `${REASONS[code] ?? 'refused'} (reason ${code})`;
 }
 
-/** Where the packet ends that begins there; undefined: it is not whole yet. MQTT 5, 2.1.4. */
-function packetEnd(bytes: Buffer, offset: number): number | 'too long' | undefined {
-  let length = 0;
-  for (let index = 1; index <= 4; index += 1) {
-    const byte = bytes[offset + index];
-    if (byte === undefined) return undefined;
-    length += (byte & 0x7f) * 128 ** (index - 1);
-    if (byte < 0x80) {
-      if (length > PACKET_BYTES_MAX) return 'too long';
-      const end = offset + index + 1 + length;
-      return end <= bytes.length ? end : undefined;
-    }
-  }
-  return 'too long';
+/** What a property of CONNACK limits, which may be absent, or none by its value. */
+function limitOf(value: unknown): number {
+  return typeof value === 'number' && value > 0 ? value : Number.POSITIVE_INFINITY;
 }
 
 /** For people, and without a password. */
@@ -567,9 +608,7 @@ function openSocket({ url, timeoutMs, tls }: BrokerSettings, place: string, sign
     ? process.getBuiltinModule('node:tls').connect({
         ...target,
         ...(net.isIP(host) === 0 && { servername: host }),
-        ...(tls.caFile !== null && { ca: readFile(tls.caFile) }),
-        ...(tls.certFile !== null && { cert: readFile(tls.certFile) }),
-        ...(tls.keyFile !== null && { key: readFile(tls.keyFile) }),
+        secureContext: secureContextOf(tls),
       })
     : net.connect(target);
   socket.setNoDelay(true);
@@ -602,6 +641,21 @@ function openSocket({ url, timeoutMs, tls }: BrokerSettings, place: string, sign
     signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) abort();
   });
+}
+
+/** @throws storage_failed; config_invalid for files that hold something else */
+function secureContextOf({ caFile, certFile, keyFile }: TlsFiles): SecureContext {
+  const files = {
+    ...(caFile !== null && { ca: readFile(caFile) }),
+    ...(certFile !== null && { cert: readFile(certFile) }),
+    ...(keyFile !== null && { key: readFile(keyFile) }),
+  };
+  try {
+    return process.getBuiltinModule('node:tls').createSecureContext(files);
+  } catch (cause) {
+    const names = [caFile, certFile, keyFile].filter((name) => name !== null).join(', ');
+    throw new MillwrightError('config_invalid', `these are no certificates and their key: ${names}`, { cause });
+  }
 }
 
 function readFile(path: string): Buffer {

@@ -156,6 +156,7 @@ export interface MqttProbeOptions {
 
 /** Messages that are remembered; who has more has seen enough. */
 const MESSAGES_MAX = 10_000;
+const MESSAGE_BYTES_MAX: number = 64 * 1024 * 1024;
 
 export async function mqtt(address: string, { topic, time, rebirth, user, password }: MqttProbeOptions): Promise<void> {
   const url = address.includes('://') ? address : `mqtt://${address}`;
@@ -166,12 +167,14 @@ export async function mqtt(address: string, { topic, time, rebirth, user, passwo
     const broker = { ...BROKER_DEFAULTS, url, user: user ?? null, password: password ?? null };
     const link = await connectMqtt({ broker, clock: systemClock, random: Math.random, signal });
     const messages: IncomingMessage[] = [];
+    let bytes = 0;
     try {
       await link.subscribe([{ filter: topic, qos: 0 }]);
       const listening = (async (): Promise<void> => {
         for await (const message of link.messages()) {
           messages.push(message);
-          if (messages.length >= MESSAGES_MAX) return;
+          bytes += message.payload.length;
+          if (messages.length >= MESSAGES_MAX || bytes >= MESSAGE_BYTES_MAX) return;
         }
       })();
       await Promise.race([listening, systemClock.sleep(time / 2, signal)]);

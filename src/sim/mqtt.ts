@@ -132,12 +132,21 @@ async function obey(link: MqttLink, node: EdgeNode, nowMs: () => number): Promis
   try {
     for await (const message of link.messages()) {
       link.acknowledge(message);
-      const { metrics } = decodePayload(message.payload);
-      const isRebirth = metrics.some((metric) => metric.name === REBIRTH && valueOf(metric, metric.datatype) === true);
-      if (isRebirth) await Promise.all(node.rebirth(nowMs()).map((birth) => link.publish(birth)));
+      if (isRebirthOrder(message.payload)) await Promise.all(node.rebirth(nowMs()).map((birth) => link.publish(birth)));
     }
   } catch {
-    // The connection has ended, or somebody has sent rubbish: who publishes will see the first for himself.
+    // The connection has ended: who publishes will see it for himself.
+  }
+}
+
+/** Somebody may send rubbish. */
+function isRebirthOrder(payload: Uint8Array): boolean {
+  try {
+    const { metrics } = decodePayload(payload);
+    return metrics.some((metric) => metric.name === REBIRTH && valueOf(metric, metric.datatype) === true);
+  } catch (error) {
+    if (error instanceof MillwrightError) return false;
+    throw error;
   }
 }
 

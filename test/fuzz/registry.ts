@@ -14,4 +14,6 @@ export const CODECS: Readonly<Record<string, () => Promise<{ readonly codec: Cod
   aqdef: () => import('./codecs/aqdef.ts'),
   calypso: () => import('./codecs/calypso.ts'),
   log: () => import('./codecs/log.ts'),
+  sparkplug: () => import('./codecs/sparkplug.ts'),
+  mqtt: () => import('./codecs/mqtt.ts'),
 };

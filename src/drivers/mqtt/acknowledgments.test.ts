@@ -41,8 +41,8 @@ class Edges {
   }
 
   /** @param inLog marks that a crash has left in the log; `keeps`: whether its own log writes at all */
-  async start(inLog: readonly string[], keeps: boolean): Promise<Running> {
-    const topics = [{ filter: `${this.#id}/#`, map: { a: { extra: 'a' } } }];
+  async start(inLog: readonly string[], keeps: boolean, filter = '#'): Promise<Running> {
+    const topics = [{ filter: `${this.#id}/${filter}`, map: { a: { extra: 'a' } } }];
     const keys = { url: broker.url, client_id: this.#id, session: { keep: true }, protocol: this.#protocol, topics };
     const driver = create(schema.parse(keys));
     const memory: ReadMemory = {
@@ -129,4 +129,13 @@ test('the same value again is another message', async (context) => {
   const running = await edges.start([], true);
   await edges.publish({ a: 1 }, { a: 1 }, { a: 1 });
   await until(() => values(running).length === 3);
+});
+
+test('the session forgets the filters of an earlier configuration', async (context) => {
+  const edges = new Edges(context);
+  await (await edges.start([], true, 'x/#')).stop();
+  const running = await edges.start([], true, '+');
+  await until(() => broker.said.includes('Received UNSUBSCRIBE from edge-'));
+  await edges.publish({ a: 1 });
+  await until(() => values(running).length === 1);
 });

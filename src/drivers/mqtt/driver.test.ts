@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { hasCode, messageOf } from '../../base/errors.ts';
 import { type MqttLink, type OutgoingMessage } from '../../base/mqtt.ts';
+import { decodeReading } from '../../model/reading.ts';
 import { isCheckable } from '../../ports/checkable.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
 import { makeCertificates } from '../../../test/support/certificates.ts';
@@ -260,6 +261,61 @@ test('what only a person can mend is told as that', async () => {
   assert.ok(hasCode(error, 'config_invalid'));
   assert.match(error.message, /does not let us in: this user may not connect \(reason 135\)/);
   await closed.close();
+});
+
+test('what the broker has kept may be more than waits at once, and comes before it answers', async (context) => {
+  const own = await startMosquitto(['allow_anonymous true', 'max_inflight_messages 0']);
+  context.after(() => own.close());
+  const keys = { url: own.url, client_id: 'kept', session: { keep: true }, timeout: '2s' };
+  const topics = [{ filter: 'q/#', extra: 'all' }];
+  await (await started({ ...keys, topics })).stop();
+  const link = await own.client();
+  const count = 3_000;
+  for (let n = 0; n < count; n += 1) {
+    await link.publish({ topic: 'q/x', payload: Buffer.from(`{"n":${n}}`), qos: 1, retain: false });
+  }
+  await link.ping();
+  await link.close();
+  const running = await started({ ...keys, topics });
+  await until(() => running.gateway.samples.length === count);
+  assert.deepEqual(running.errors, []);
+  await running.stop();
+});
+
+test('two edges with one client id give way, and say so', async () => {
+  const keys = { client_id: 'the-same', topics: [{ filter: 'twice/#', extra: 'all' }] };
+  const both = [1, 2].map(() => new Running(driverOf(keys), { again: true }));
+  all.push(...both);
+  await until(() => both.some(({ errors }) => errors.some((error) => hasCode(error, 'config_invalid'))));
+  const [told] = both.flatMap(({ errors }) => errors.filter((error) => hasCode(error, 'config_invalid')));
+  assert.match(
+    messageOf(told),
+    /closed the connection, as each of the last 3 .* does another client have our client id/,
+  );
+  await Promise.all(both.map((one) => one.stop()));
+});
+
+test('topics and values with any names are taken or told, and end no connection', async () => {
+  const topics = [
+    { filter: 'odd/#', name: '{last}', extra: 'all', map: { alarm: { event: 'condition' } } },
+    { filter: 'list/#', extra: 'all' },
+  ];
+  const running = await started({ topics });
+  const { gateway } = running;
+  const deep = `${'{"toJSON":['.repeat(20_000)}1${']}'.repeat(20_000)}`;
+  for (const name of ['constructor', '__proto__', 'toString', 'timestamp', 'alarm']) await publish(`odd/${name}`, '1');
+  await publish('odd/alarm', deep);
+  await publish('odd/value', deep);
+  await publish('odd/huge', '1e999');
+  await publish('list/odd', '{"temp\\u0000erature":"21","machine\\u0000_state":"idle","\\u0000":1}');
+  await publish('odd/last', '5');
+  await until(() => gateway.samples.some(({ last }) => last === 5));
+  for (const reading of gateway.readings) assert.ok(!('fault' in decodeReading({ ...reading })));
+  const keys = gateway.samples.flatMap((sample) => Object.keys(sample).slice(2));
+  const ofObject = ['temperature', 'machine_state', 'item_'];
+  assert.deepEqual(keys, ['constructor', 'item___proto__', 'toString', 'item_timestamp', ...ofObject, 'last']);
+  assert.equal(running.errors.length, 0);
+  await running.stop();
 });
 
 test('a check leaves the running edge alone, and says what it found', async () => {

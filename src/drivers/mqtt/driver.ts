@@ -7,8 +7,9 @@
  * connection is away is not heard.
  */
 import { type Clock, now, unlessAborted } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { hasCode, MillwrightError, messageOf } from '../../base/errors.ts';
 import { connectMqtt, type IncomingMessage, type MqttLink, type Subscription } from '../../base/mqtt.ts';
+import { readSmallFile, saveSmallFile } from '../../base/small-files.ts';
 import { withReadFrom } from '../../model/read-from.ts';
 import type { Reading } from '../../model/reading.ts';
 import type { Checkable } from '../../ports/checkable.ts';
@@ -32,16 +33,26 @@ const ACKNOWLEDGE_AT = 10;
 const ACKNOWLEDGE_AFTER_MS = 200;
 /** How long a check listens. */
 const CHECK_MS = 2_000;
+/** Beside what is acknowledged. */
+const SUBSCRIPTIONS_FILE = 'subscriptions';
+/** A connection that ends sooner is short; so many in a row are no accident. */
+const SHORT_MS = 5_000;
+const SHORT_MAX = 3;
 /** Parts that cannot be read whose end is told. */
 const PROBLEMS_MAX = 100;
+/** Of a topic or a metric's name that is shown, in UTF-16 units. */
+const ITEM_LENGTH_MAX = 256;
 
 class MqttDriver implements Driver, Checkable {
   readonly #options: MqttOptions;
   readonly #machines: Machines;
+  #memory: ReadMemory | undefined;
   #acknowledgments: Acknowledgments | undefined;
   #host: HostSession | undefined;
   #context: DriverContext | undefined;
   readonly #problems = new Map<string, string>();
+  /** Connections in a row that did not last. */
+  #short = 0;
 
   constructor(options: MqttOptions) {
     this.#options = options;
@@ -49,6 +60,7 @@ class MqttDriver implements Driver, Checkable {
   }
 
   remember(memory: ReadMemory): void {
+    this.#memory = memory;
     this.#acknowledgments = new Acknowledgments(memory);
   }
 
@@ -69,27 +81,53 @@ class MqttDriver implements Driver, Checkable {
       if (!signal.aborted) throw error;
     });
     if (link === undefined) return;
+    const openedMs = context.clock.monotonicMs();
     let leaving: Promise<void> | undefined;
     const leave = (): void => {
       leaving ??= link.close(this.#host?.farewell(context.clock));
     };
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
+    // From the first: a broker sends what it has kept before it answers, and would wait for us while we wait for it.
+    const hearing = this.#hear(link, context, this.#host ?? this.#plainHearer(source, context), signal);
     try {
-      await link.subscribe(subscriptionsOf(this.#options));
-      context.connected();
-      const heard = this.#host ?? this.#plainHearer(source, context);
-      await this.#host?.opened(link, context);
-      await this.#hear(link, context, heard, signal);
+      await Promise.all([hearing, this.#greet(link, context)]);
     } catch (error) {
       if (signal.aborted) return;
       this.#lose(context, messageOf(error));
-      throw error;
+      const lastedMs = context.clock.monotonicMs() - openedMs;
+      this.#short = lastedMs < SHORT_MS && hasCode(error, 'connection_failed') ? this.#short + 1 : 0;
+      if (this.#short < SHORT_MAX) throw error;
+      // Not every broker says why. Two clients with one id would end each other's connection every second.
+      const why = `as each of the last ${this.#short} soon after it began; does another client have our client id?`;
+      throw new MillwrightError('config_invalid', `${messageOf(error)}, ${why}`, { cause: error });
     } finally {
       signal.removeEventListener('abort', leave);
       leave();
       await leaving;
+      await hearing.catch(() => {});
     }
+  }
+
+  async #greet(link: MqttLink, context: DriverContext): Promise<void> {
+    const subscriptions = subscriptionsOf(this.#options);
+    await link.subscribe(subscriptions);
+    context.connected();
+    await this.#forget(link, subscriptions);
+    await this.#host?.opened(link);
+  }
+
+  /** Filters of an earlier configuration: the session has them still, and sends what nobody wants, or twice. */
+  async #forget(link: MqttLink, subscriptions: readonly Subscription[]): Promise<void> {
+    if (this.#memory === undefined) return;
+    const { files, folder } = this.#memory;
+    const filters = subscriptions.map(({ filter }) => filter);
+    const file = await readSmallFile(files, `${folder}/${SUBSCRIPTIONS_FILE}`);
+    const before = typeof file === 'string' ? [] : ((file['filters'] ?? []) as string[]);
+    const old = before.filter((filter) => !filters.includes(filter));
+    if (old.length > 0 && link.isSessionPresent) await link.unsubscribe(old);
+    if (old.length === 0 && before.length === filters.length) return;
+    await saveSmallFile(files, { folder, name: SUBSCRIPTIONS_FILE, value: { filters } });
   }
 
   async check(signal: AbortSignal): Promise<string> {
@@ -149,7 +187,7 @@ class MqttDriver implements Driver, Checkable {
         await context.room();
         context.alive();
         const readings = hearer.hear(message, link);
-        if (acknowledging !== undefined && message.qos === 1) acknowledging.take(message, readings);
+        if (acknowledging !== undefined && message.qos > 0) acknowledging.take(message, readings);
         else {
           for (const reading of readings) context.emit(reading);
           link.acknowledge(message);
@@ -172,7 +210,8 @@ class MqttDriver implements Driver, Checkable {
   }
 
   /** Called for every value, so what stands is not told again. */
-  #problem(item: string, reason: string | null): void {
+  #problem(what: string, reason: string | null): void {
+    const item = what.length > ITEM_LENGTH_MAX ? `${what.slice(0, ITEM_LENGTH_MAX).toWellFormed()}…` : what;
     if ((this.#problems.get(item) ?? null) === reason) return;
     if (reason === null) this.#problems.delete(item);
     else if (this.#problems.size >= PROBLEMS_MAX && !this.#problems.has(item)) return;

@@ -20,7 +20,6 @@ import {
 } from '../../base/sparkplug/topics.ts';
 import type { Reading } from '../../model/reading.ts';
 import type { Timestamp } from '../../model/time.ts';
-import type { DriverContext } from '../../ports/driver.ts';
 import { type HostParts, SparkplugHost } from './host.ts';
 
 /** The codec, and with it the library, is loaded for Sparkplug only. */
@@ -33,7 +32,7 @@ export class HostSession {
   readonly #host: SparkplugHost;
   #clock: Clock | undefined;
   #bornAtMs = 0;
-  #connections = 0;
+  #isOpen = false;
   #isLeaving = false;
 
   constructor(parts: HostSessionParts) {
@@ -50,16 +49,18 @@ export class HostSession {
 
   /** Of the connection that is about to be made. */
   will(clock: Clock): OutgoingMessage {
+    this.#clock = clock;
     this.#bornAtMs = nowMs(clock);
     this.#isLeaving = false;
+    this.#isOpen = false;
     return this.#state(false, this.#bornAtMs);
   }
 
-  async opened(link: MqttLink, { clock }: DriverContext): Promise<void> {
-    this.#clock = clock;
-    this.#connections += 1;
+  async opened(link: MqttLink): Promise<void> {
+    this.#isOpen = true;
     await link.publish(this.#state(true, this.#bornAtMs));
-    if (this.#connections > 1) for (const node of this.#host.everybody(this.#now(clock))) this.#askRebirth(link, node);
+    if (this.#clock === undefined) return;
+    for (const node of this.#host.unheard(this.#now(this.#clock))) this.#askRebirth(link, node);
   }
 
   /** That we go; to be published last. */
@@ -73,10 +74,11 @@ export class HostSession {
     const clock = this.#clock;
     if (clock === undefined) return [];
     if (topic === stateTopicOf(options.hostId)) {
-      // A will of our own that was late, or somebody with our id: the nodes must not believe it.
+      // A will of our own that was late, or somebody with our id: the nodes must not believe it. They compare the times.
       const state = decodeHostState(payload);
-      const isWrong = state?.online === false && !isRetained && !this.#isLeaving;
-      if (isWrong) void link.publish(this.#state(true, this.#bornAtMs)).catch(() => {});
+      if (state?.online !== false || isRetained || this.#isLeaving || !this.#isOpen) return [];
+      const timestamp = state.timestamp <= this.#bornAtMs ? this.#bornAtMs : nowMs(clock);
+      void link.publish(this.#state(true, timestamp)).catch(() => {});
       return [];
     }
     const parsed = parseTopic(topic);

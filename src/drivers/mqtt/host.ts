@@ -7,6 +7,7 @@
  */
 import { datatypeName, type Metric, type Payload, valueOf } from '../../base/sparkplug/metric.ts';
 import { BD_SEQ, type NodeId, type SparkplugTopic } from '../../base/sparkplug/topics.ts';
+import { storableText } from '../../model/mtconnect/values.ts';
 import { type JsonValue, type MachineEvent, NAME_LENGTH_MAX, type Reading } from '../../model/reading.ts';
 import { type Timestamp, timestampOf } from '../../model/time.ts';
 import type { Machines, Said } from './machines.ts';
@@ -47,6 +48,8 @@ class Place {
 
 class Node extends Place {
   readonly devices = new Map<string, Place>();
+  /** They were there, and have to be born again now that the node was. */
+  readonly unborn = new Set<string>();
   bdSeq: number | undefined;
   /** Of the message that is to come; undefined: no birth was heard. */
   nextSeq: number | undefined;
@@ -92,17 +95,21 @@ export class SparkplugHost {
       case 'NCMD':
       case 'DCMD':
         return { readings: [] };
-      default:
-        return this.#told(topic, node, payload, now);
+      default: {
+        const gone = this.#notBornAgain(topic, node, now);
+        const heard = this.#told(topic, node, payload, now);
+        return { ...heard, readings: [...gone, ...heard.readings] };
+      }
     }
   }
 
-  /** After the connection was lost: everybody is to tell all anew. */
-  everybody(now: Instant): NodeId[] {
+  /** After the connection was lost: all that have not spoken since are to tell all anew, whenever they were asked last. */
+  unheard({ monotonicMs }: Instant): NodeId[] {
     return [...this.#nodes].flatMap(([place, node]) => {
+      if (node.isAlive) return [];
       const slash = place.indexOf('/');
-      node.nextSeq = undefined;
-      return this.#ask({ group: place.slice(0, slash), node: place.slice(slash + 1) }, node, now) ?? [];
+      node.askedAtMs = monotonicMs;
+      return { group: place.slice(0, slash), node: place.slice(slash + 1) };
     });
   }
 
@@ -122,7 +129,10 @@ export class SparkplugHost {
     node.bdSeq = typeof number === 'number' ? number : undefined;
     node.nextSeq = ((payload.seq ?? 0) + 1) % SEQ_COUNT;
     // Devices are born after their node: those of the birth before are not there until they are.
-    for (const device of node.devices.values()) device.isAlive = false;
+    for (const [name, device] of node.devices) {
+      if (device.isAlive) node.unborn.add(name);
+      device.isAlive = false;
+    }
     this.#parts.problem(`${topic.group}/${topic.node}`, null);
     const { readings } = this.#define({ ...topic, device: null }, node, payload, now);
     return { readings: [...lost, ...readings] };
@@ -137,11 +147,26 @@ export class SparkplugHost {
     return { readings: this.#loseNode(topic, node, now, 'NDEATH') };
   }
 
+  /** The births of devices follow that of their node. Of a device whose birth is not among them the death was missed. */
+  #notBornAgain(topic: SparkplugTopic, node: Node, { timestamp }: Instant): Reading[] {
+    if (topic.type === 'DBIRTH') {
+      node.unborn.delete(topic.device ?? '');
+      return [];
+    }
+    const names = [...node.unborn];
+    node.unborn.clear();
+    return names.flatMap((device) => {
+      const place = node.devices.get(device);
+      if (place !== undefined) place.isLost = true;
+      const text = `no DBIRTH of ${topic.group}/${topic.node}/${device} after the NBIRTH`;
+      return this.#parts.machines.lose(this.#machineOf({ ...topic, device }), timestamp, text);
+    });
+  }
+
   #loseNode(topic: SparkplugTopic, node: Node, { timestamp }: Instant, what: string): Reading[] {
     const { machines } = this.#parts;
     const text = `${what} of ${topic.group}/${topic.node}`;
     loseAll(node);
-    node.nextSeq = undefined;
     const devices = [...node.devices.keys(), null];
     return devices.flatMap((device) => machines.lose(this.#machineOf({ ...topic, device }), timestamp, text));
   }
@@ -191,7 +216,7 @@ export class SparkplugHost {
       timestamp,
       kind: 'event',
       event_type: 'gap',
-      item: `${topic.group}/${topic.node}`,
+      item: storableText(`${topic.group}/${topic.node}`),
       details: {
         reason: 'sequence',
         expected,
@@ -315,11 +340,15 @@ export class SparkplugHost {
     const template = device === null ? nodeMachine : machine;
     return template
       .replaceAll(/\{(group|node|device)\}/g, (_, word: string) => words[word] ?? '')
-      .slice(0, NAME_LENGTH_MAX);
+      .replaceAll('\0', '_')
+      .slice(0, NAME_LENGTH_MAX)
+      .toWellFormed();
   }
 }
 
 function loseAll(node: Node): void {
+  node.nextSeq = undefined;
+  node.unborn.clear();
   for (const place of [node, ...node.devices.values()]) {
     place.isAlive = false;
     place.isLost = true;

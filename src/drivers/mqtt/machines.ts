@@ -3,13 +3,24 @@
  * or lost becomes null; a lost machine is offline.
  */
 import { isUnavailable, storableText } from '../../model/mtconnect/values.ts';
-import type { EventType, JsonValue, MachineEvent, Reading } from '../../model/reading.ts';
+import {
+  type EventType,
+  jsonText,
+  type JsonValue,
+  type MachineEvent,
+  NAME_LENGTH_MAX,
+  type Reading,
+} from '../../model/reading.ts';
 import { MACHINE_STATES, type MachineState } from '../../model/signals.ts';
 import type { Timestamp } from '../../model/time.ts';
 import type { Target } from './options.ts';
 
 /** Machines behind one broker that are told apart. */
 export const MACHINES_MAX = 10_000;
+/** Values of one machine that become unknown when it is lost; of more the newest. */
+const VALUES_MAX = 50_000;
+/** Of one sample, about, in bytes: a birth of a large machine would fit no frame. */
+const SAMPLE_BYTES_MAX: number = 256 * 1024;
 /** Digits that a scaled value keeps, so that 0.1 · 3 is 0.3. */
 const SCALED_DIGITS = 12;
 const INTEGER_MAX = 0x7fffffff;
@@ -84,12 +95,16 @@ export class Machines {
     }
     if (!isHistorical) {
       for (const [name, value] of values) {
-        if (value === null) machine.known.delete(name);
-        else machine.known.add(name);
+        machine.known.delete(name);
+        if (value === null) continue;
+        machine.known.add(name);
+        if (machine.known.size <= VALUES_MAX) continue;
+        // Names that never end are none that somebody waits for.
+        const [oldest = ''] = machine.known;
+        machine.known.delete(oldest);
       }
     }
-    if (values.length === 0) return events;
-    return [...events, { machine_id: machineId, timestamp, ...Object.fromEntries(values) }];
+    return [...events, ...samplesOf(machineId, timestamp, values)];
   }
 
   /** A machine that tells no state of its own is said to be there. */
@@ -119,8 +134,7 @@ export class Machines {
       machine.state = 'offline';
     }
     if (!keepsValues) machine.known.clear();
-    if (values.length === 0) return readings;
-    return [...readings, { machine_id: machineId, timestamp, ...Object.fromEntries(values) }];
+    return [...readings, ...samplesOf(machineId, timestamp, values)];
   }
 
   #machine(machineId: string): Machine | undefined {
@@ -134,6 +148,20 @@ export class Machines {
     this.#machines.set(machineId, machine);
     return machine;
   }
+}
+
+/** As few as can be framed. */
+function samplesOf(machineId: string, timestamp: Timestamp, values: readonly [string, JsonValue][]): Reading[] {
+  const samples: [string, JsonValue][][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const [name, value] of values) {
+    // Of three bytes each, as the longest characters have them.
+    const own = 3 * (name.length + (typeof value === 'string' ? value.length : 8)) + 8;
+    if (bytes + own > SAMPLE_BYTES_MAX) samples.push([]);
+    bytes = bytes + own > SAMPLE_BYTES_MAX ? own : bytes + own;
+    samples.at(-1)?.push([name, value]);
+  }
+  return samples.map((some) => ({ machine_id: machineId, timestamp, ...Object.fromEntries(some) }));
 }
 
 function event(machineId: string, timestamp: Timestamp, fields: EventFields): MachineEvent {
@@ -191,8 +219,8 @@ function eventOf(
   value: JsonValue,
   conditions: Map<string, string>,
 ): EventFields | undefined {
-  const text = storableText(typeof value === 'string' ? value : JSON.stringify(value));
-  const name = storableText(item).slice(0, 128);
+  const text = storableText(typeof value === 'string' ? value : (jsonText(value) ?? 'nests too deep'));
+  const name = storableText(item).slice(0, NAME_LENGTH_MAX).toWellFormed();
   if (eventType !== 'condition') {
     return value === null || text === '' ? undefined : { event_type: eventType, item: name, text };
   }
@@ -210,7 +238,7 @@ function eventOf(
 }
 
 function faultOf(target: Target, value: JsonValue): string {
-  const found = JSON.stringify(value).slice(0, 60);
+  const found = (jsonText(value) ?? 'what nests too deep').slice(0, 60).toWellFormed();
   if (target.kind === 'state') return `says ${found}, which stands for no state; allowed: what is in its states`;
   if (target.kind === 'event') return '';
   return target.type === 'auto' || target.type === 'text'

@@ -1,6 +1,6 @@
 /** Messages of plain topics in, readings out: by the topics and maps of the configuration. Pure but for what is remembered. */
 import type { IncomingMessage } from '../../base/mqtt.ts';
-import { isSignalKey, type JsonValue, NAME_LENGTH_MAX, type Reading } from '../../model/reading.ts';
+import { isSignalKey, jsonText, type JsonValue, NAME_LENGTH_MAX, type Reading } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
 import type { Timestamp } from '../../model/time.ts';
 import type { Machines, Said } from './machines.ts';
@@ -105,7 +105,7 @@ export class PlainReader {
     if (timestamp === null || entry.timestamp === null) return undefined;
     const written = valueAt(value, entry.timestamp);
     const time = timeOf(written, timestamp.format);
-    const found = JSON.stringify(written)?.slice(0, REASON_LENGTH_MAX) ?? 'nothing';
+    const found = jsonText(written)?.slice(0, REASON_LENGTH_MAX) ?? 'nothing';
     const fault = `has no time of the format ${timestamp.format}, but ${found}: the gateway's time is taken`;
     this.#parts.problem(`${topic} ${timestamp.path}`, time === undefined ? fault : null);
     return time;
@@ -120,7 +120,7 @@ export class PlainReader {
       this.#parts.problem(topic, `gives no ${what}`);
       return undefined;
     }
-    const target = options.map[name] ?? ownTarget(name, options.extra);
+    const target = Object.hasOwn(options.map, name) ? options.map[name] : ownTarget(name, options.extra);
     return target === undefined ? [] : [{ item: name, target, value: found }];
   }
 }
@@ -157,8 +157,10 @@ function objectSaid({ options, map, mapped }: Entry, value: JsonValue): Said[] {
 }
 
 /** Of a value that no map names: a standard signal by its own name, all else as an extra, where that is wanted. */
-export function ownTarget(name: string, wanted: 'all' | readonly string[]): Target | undefined {
-  if (wanted !== 'all' && !wanted.includes(name)) return undefined;
+export function ownTarget(said: string, wanted: 'all' | readonly string[]): Target | undefined {
+  if (wanted !== 'all' && !wanted.includes(said)) return undefined;
+  // No name may have it, and without it the name may be another's.
+  const name = said.replaceAll('\0', '');
   if (name === 'machine_state') return { kind: 'state', states: {} };
   const signal = signalNamed(name);
   const type = signal?.type ?? 'auto';
@@ -167,6 +169,6 @@ export function ownTarget(name: string, wanted: 'all' | readonly string[]): Targ
 
 /** A value may be called what a reading's keys are called. */
 function freeName(name: string): string {
-  const isFree = isSignalKey(name) && name !== '__proto__';
-  return (isFree ? name : `item_${name}`).slice(0, NAME_LENGTH_MAX).toWellFormed().replaceAll('\0', '');
+  const isFree = isSignalKey(name) && name !== '__proto__' && name !== '';
+  return (isFree ? name : `item_${name}`).slice(0, NAME_LENGTH_MAX).toWellFormed();
 }

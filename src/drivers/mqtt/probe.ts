@@ -4,7 +4,7 @@ import type { IncomingMessage } from '../../base/mqtt.ts';
 import { datatypeName, type Metric, valueOf } from '../../base/sparkplug/metric.ts';
 import { decodePayload } from '../../base/sparkplug/payload.ts';
 import { type NodeId, parseTopic } from '../../base/sparkplug/topics.ts';
-import type { JsonValue } from '../../model/reading.ts';
+import { jsonText, type JsonValue } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
 import { leavesOf, timeOf } from './paths.ts';
 
@@ -169,7 +169,8 @@ function jsonOf(payload: Uint8Array): JsonValue | undefined {
 }
 
 function shown(value: JsonValue | Uint8Array): string {
-  const text = value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : JSON.stringify(value);
+  const text =
+    value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : (jsonText(value) ?? 'nests too deep');
   const plain = text.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, '.').replaceAll('\ufffd', '.');
   return plain.length > SHOWN_LENGTH ? `${plain.slice(0, SHOWN_LENGTH)}…` : plain;
 }

@@ -5,12 +5,14 @@ import type { IncomingMessage, MqttLink, OutgoingMessage } from '../../base/mqtt
 import { DATATYPES } from '../../base/sparkplug/metric.ts';
 import { EdgeNode } from '../../base/sparkplug/node.ts';
 import { decodePayload, encodePayload } from '../../base/sparkplug/payload.ts';
-import { decodeHostState } from '../../base/sparkplug/topics.ts';
+import { decodeHostState, encodeHostState } from '../../base/sparkplug/topics.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
 import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
 import { until } from '../../../test/support/until.ts';
 import { schema } from './config.ts';
 import { create } from './driver.ts';
+import { SparkplugHost } from './host.ts';
+import { Machines } from './machines.ts';
 
 const AT_MS = Date.UTC(2026, 0, 1, 8);
 const AT = '2026-01-01T08:00:00.000000Z';
@@ -218,6 +220,68 @@ test('what is no single value, and what is no payload, is told and harms nothing
       [`spBv1.0/${group}/DDATA/N/D`, 'is no Sparkplug B payload'],
     ],
   );
+});
+
+test('a device that is not born again with its node is lost', async (context) => {
+  const { node, gateway, send, group } = await setup(context);
+  const state = { name: 'State', value: 2, timestampMs: AT_MS };
+  await send(...node.birth(0, AT_MS), node.deviceBirth('D', AT_MS), node.data('D', [speed(5), state], AT_MS));
+  node.define('E', METRICS);
+  node.deviceDeath('D', AT_MS);
+  await send(...node.rebirth(AT_MS + 1_000), node.deviceBirth('E', AT_MS + 1_000));
+  await send(node.data('E', [speed(6, AT_MS + 2_000)], AT_MS + 2_000));
+  await until(() => gateway.samples.some(({ spindle_speed }) => spindle_speed === 6));
+  const lost = gateway.samples.filter(({ machine_state }) => machine_state === 'offline');
+  assert.deepEqual(
+    lost.map(({ machine_id, spindle_speed }) => [machine_id, spindle_speed]),
+    [[`${group}-N-D`, null]],
+  );
+});
+
+test('a birth of many metrics comes whole, in samples that a frame holds', async (context) => {
+  const { node, gateway, send } = await setup(context);
+  const count = 20_000;
+  const names = Array.from({ length: count }, (_, n) => ({
+    name: `Line/Cell/Metric ${n}`,
+    datatype: DATATYPES.Double,
+  }));
+  node.define('D', names);
+  await send(...node.birth(0, AT_MS), node.deviceBirth('D', AT_MS));
+  const values = names.map(({ name }, n) => ({ name, value: n, timestampMs: AT_MS + 1 }));
+  await send(node.data('D', values, AT_MS + 1));
+  const told = (): number => gateway.samples.flatMap((one) => Object.values(one).filter(Number.isFinite)).length;
+  await until(() => told() === count);
+  for (const sample of gateway.samples) assert.ok(Buffer.byteLength(JSON.stringify(sample)) < 1024 * 1024);
+});
+
+test('each time the connection stands again, nodes that have not spoken are asked, however short it was', async () => {
+  const machines = new Machines(() => {});
+  const { source } = schema.parse({ url: broker.url, sparkplug: { host_id: 'H', rebirth_interval: '1h' } });
+  assert.ok(source.kind === 'sparkplug');
+  const host = new SparkplugHost({ options: source, machines, problem: () => {} });
+  const node = new EdgeNode({ group: 'G', node: 'N' });
+  const at = (monotonicMs: number) => ({ timestamp: AT, monotonicMs });
+  const [birth] = node.birth(0, AT_MS);
+  const hear = (): unknown =>
+    host.hear({ type: 'NBIRTH', group: 'G', node: 'N', device: null }, decodePayload(birth!.payload), at(0));
+  hear();
+  host.lose(AT, 'gone');
+  assert.deepEqual(host.unheard(at(1)), [{ group: 'G', node: 'N' }]);
+  host.lose(AT, 'gone');
+  assert.deepEqual(host.unheard(at(2)), [{ group: 'G', node: 'N' }]);
+  hear();
+  assert.deepEqual(host.unheard(at(3)), []);
+});
+
+test('who says with a later time that the host is gone is answered with a later time', async (context) => {
+  const { heard, link, group } = await setup(context);
+  const topic = `spBv1.0/STATE/H-${group}`;
+  const timestamp = Date.now() + 50;
+  await until(() => Date.now() > timestamp);
+  await link.publish({ topic, payload: encodeHostState({ online: false, timestamp }), qos: 1, retain: true });
+  const newest = (): ReturnType<typeof decodeHostState> => decodeHostState(heard.at(-1)?.payload ?? new Uint8Array());
+  await until(() => newest()?.online === true && heard.filter((one) => one.topic === topic).length === 3);
+  assert.ok((newest()?.timestamp ?? 0) >= timestamp);
 });
 
 test('the host says that it is there, mends what says otherwise, and says that it goes', async (context) => {

@@ -26,9 +26,12 @@ export class Freshness {
   ofCall(readings: number): (name: string, micros: number) => boolean {
     const { clock, backlogReadings } = this.#parts;
     const hasMore = (backlogReadings() ?? Number.POSITIVE_INFINITY) > readings;
-    const lateBefore = hasMore ? clock.nowMicros() - LATE_AFTER_MS * 1_000 : Number.NEGATIVE_INFINITY;
+    const nowMicros = clock.nowMicros();
+    const lateBefore = hasMore ? nowMicros - LATE_AFTER_MS * 1_000 : Number.NEGATIVE_INFINITY;
     return (name, micros) => {
-      const newest = this.#newest.get(name);
+      const known = this.#newest.get(name);
+      // A time to come was of a clock that was wrong, or has been set back: else all that follows would be late.
+      const newest = known !== undefined && known > nowMicros + LATE_AFTER_MS * 1_000 ? undefined : known;
       if (micros < lateBefore || (newest !== undefined && micros < newest)) return true;
       this.#newest.delete(name);
       this.#newest.set(name, micros);

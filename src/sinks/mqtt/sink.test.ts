@@ -158,6 +158,75 @@ test('a call is settled by the broker alone: without it nothing is, and afterwar
   await until(() => listener.messages.length === 1);
 });
 
+test('a message that is too long goes to the dead letters, and the rest arrives', async (context) => {
+  const own = await startMosquitto(['allow_anonymous true', 'message_size_limit 2000']);
+  context.after(() => own.close());
+  const listener = await Listener.open(context, 'long/#', own);
+  const { sink } = open(context, { topic: 'long/{machine_id}' }, { url: own.url });
+  const long = { machine_id: 'L', timestamp: now(), text: 'x'.repeat(3_000) };
+  const batches = [batch(1, [long, { machine_id: 'S', timestamp: now(), a: 1 }])];
+  // This broker ends the connection over it: the call comes again, as by the delivery.
+  await assert.rejects(sink.deliver(batches, never), (error) => hasCode(error, 'connection_failed'));
+  const { refused } = await sink.deliver(batches, never);
+  assert.deepEqual(
+    refused.map(({ sequence, index, reason }) => [sequence, index, reason.replace(/.*: /, '')]),
+    [[1, 0, 'too large for the broker (reason 149)']],
+  );
+  await until(() => listener.messages.some(({ topic }) => topic === 'long/S'));
+});
+
+test('calls that begin at once share one connection', async (context) => {
+  const own = await startMosquitto();
+  context.after(() => own.close());
+  const { sink } = open(context, { topic: 'one/{machine_id}' }, { url: own.url });
+  await Promise.all([1, 2].map((n) => sink.deliver([batch(n, [{ machine_id: 'M', timestamp: now(), n }])], never)));
+  assert.equal(own.said.split('New client connected').length - 1, 1);
+});
+
+test('a clock that was wrong makes nothing late that follows', async (context) => {
+  const listener = await Listener.open(context, 'clock/#');
+  const { sink } = open(context, { topic: 'clock/{machine_id}', retain: true });
+  const at = (agoMs: number): object => ({ machine_id: 'M', timestamp: now(agoMs), a: agoMs });
+  await sink.deliver([batch(1, [at(-3_600_000), at(1_000), at(2_000)])], never);
+  await until(() => listener.messages.length === 3);
+  const late = listener.messages.map((message) => (said(message) as { historical?: boolean }).historical === true);
+  assert.deepEqual(late, [false, false, true]);
+});
+
+test('a disk that is full does not keep a node from its broker', async (context) => {
+  const listener = await Listener.open(context, 'spBv1.0/FULL/#');
+  const files: typeof nodeFiles = {
+    ...nodeFiles,
+    open: (file, mode) => (mode === 'read' ? nodeFiles.open(file, mode) : Promise.reject(new Error('ENOSPC'))),
+  };
+  const sink = create(schema.parse({ url: broker.url, sparkplug: { group: 'FULL' } }), {
+    gatewayId: 'E-1',
+    place: { folder: path.join(folder, 'full'), files },
+    backlogReadings: () => 0,
+    ...{ clock: systemClock, random: Math.random, log: silentLogger },
+  });
+  context.after(() => sink.close());
+  await sink.deliver([batch(1, [{ machine_id: 'M', timestamp: now(), temperature: 1 }])], never);
+  await until(() => listener.types === 'NBIRTH DBIRTH DDATA');
+});
+
+test('orders to be born again that come in a storm are obeyed by one birth a second', async (context) => {
+  const listener = await Listener.open(context, 'spBv1.0/STORM/#');
+  const { sink } = open(context, { sparkplug: { group: 'STORM' } });
+  await sink.deliver([batch(1, [{ machine_id: 'M', timestamp: now(), temperature: 20 }])], never);
+  const command = { name: REBIRTH, timestampMs: Date.now(), datatype: DATATYPES.Boolean, value: true };
+  const payload = encodePayload({ timestampMs: Date.now(), metrics: [command] });
+  const startedMs = performance.now();
+  for (let n = 0; n < 500; n += 1) {
+    await listener.link.publish({ topic: 'spBv1.0/STORM/NCMD/E-1', payload, qos: 1, retain: false });
+  }
+  await sink.deliver([batch(2, [{ machine_id: 'M', timestamp: now(), temperature: 21 }])], never);
+  await until(() => listener.of('NBIRTH').length >= 3);
+  const seconds = (performance.now() - startedMs) / 1_000;
+  assert.ok(listener.of('NBIRTH').length <= 3 + seconds, `${listener.of('NBIRTH').length} births in ${seconds} s`);
+  assert.deepEqual(breaches(listener.messages), []);
+});
+
 test('on a line that is dead nothing is settled, and as soon as it lives all is', async (context) => {
   const port = await freePort();
   const proxy = new TcpProxy({ port, targetPort: broker.port });

@@ -27,12 +27,18 @@ export const CALL_LIMITS: Sink['limits'] = { batchesMax: 8, bytesMax: 128 * 1024
 const CALLS_MAX = 2;
 /** The broker will never take the message: no valid topic, too large, payload not as it wants it (MQTT 5, 2.4). */
 const FOR_GOOD: readonly number[] = [144, 149, 153];
+/** Readings of calls that failed for another reason, and will come again. */
+const REFUSED_MAX = 10_000;
 
 /** A reading by its place in the log. */
 export interface Placed {
   readonly sequence: number;
   readonly index: number;
   readonly reading: Reading;
+}
+
+function nameOf({ sequence, index }: Placed): string {
+  return `${sequence}/${index}`;
 }
 
 class MqttSink implements Sink, Checkable {
@@ -42,6 +48,8 @@ class MqttSink implements Sink, Checkable {
   readonly #context: SinkContext;
   readonly #freshness: Freshness;
   readonly #closing = new AbortController();
+  /** Refused for good, by their place in the log: some brokers end the connection as well, and with it the call. */
+  readonly #refused = new Map<string, string>();
   #connecting: Promise<MqttLink> | undefined;
   #session: SparkplugSession | undefined;
 
@@ -110,31 +118,40 @@ class MqttSink implements Sink, Checkable {
     const link = await this.#connected();
     const sent: { readonly place: Placed; readonly message: OutgoingMessage }[] = [];
     for (const place of placed) {
+      if (this.#refused.has(nameOf(place))) continue;
       for (const message of messagesOf(place.reading, { target: call.target, gatewayId, isLate })) {
         sent.push({ place, message });
       }
     }
     const results = await Promise.allSettled(sent.map(({ message }) => link.publish(message)));
+    let failure: unknown;
     for (const [index, result] of results.entries()) {
       if (result.status === 'fulfilled') continue;
       const { reason } = result as { reason: unknown };
-      if (!(reason instanceof PublishRefusal) || !FOR_GOOD.includes(reason.reasonCode)) throw reason as Error;
-      const { sequence, index: reading } = sent[index]!.place;
-      const isTold = call.refused.some((one) => one.sequence === sequence && one.index === reading);
-      if (!isTold) call.refused.push({ sequence, index: reading, reason: reason.message });
+      const isForGood = reason instanceof PublishRefusal && FOR_GOOD.includes(reason.reasonCode);
+      if (!isForGood) failure ??= reason;
+      else if (this.#refused.size < REFUSED_MAX) this.#refused.set(nameOf(sent[index]!.place), reason.message);
+    }
+    if (failure !== undefined) throw failure as Error;
+    for (const place of placed) {
+      const reason = this.#refused.get(nameOf(place));
+      if (reason !== undefined) call.refused.push({ sequence: place.sequence, index: place.index, reason });
+      this.#refused.delete(nameOf(place));
     }
   }
 
   /** The connection, made anew where it has ended. */
   async #connected(): Promise<MqttLink> {
     const { clock, random } = this.#context;
-    const link = await this.#connecting?.catch(() => undefined);
+    const known = this.#connecting;
+    const link = await known?.catch(() => undefined);
     if (link !== undefined && !link.ended.aborted) return link;
-    const { signal } = this.#closing;
-    this.#connecting = connectMqtt({ broker: this.#options.broker, clock, random, signal });
-    const made = await this.#connecting;
-    // Nothing was subscribed to; what comes all the same is not kept.
-    return made;
+    // Of two calls that find it ended one makes another.
+    if (this.#connecting === known) {
+      const { signal } = this.#closing;
+      this.#connecting = connectMqtt({ broker: this.#options.broker, clock, random, signal });
+    }
+    return this.#connecting!;
   }
 
   async #sparkplug(): Promise<SparkplugSession> {

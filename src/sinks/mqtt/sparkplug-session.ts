@@ -32,6 +32,8 @@ const HOST_WAIT_MS = 5_000;
 /** A retained STATE comes with the subscription. */
 const HOST_ANSWER_MS = 2_000;
 const BD_SEQ_COUNT = 256;
+/** A birth tells everything: it is not told more often on demand. */
+const REBIRTH_INTERVAL_MS = 1_000;
 const FILE = 'connections';
 const BACKLOG = 'backlog_readings';
 
@@ -60,6 +62,8 @@ export class SparkplugSession {
   #host: HostState | undefined;
   #onHost: (() => void)[] = [];
   #backlogTold: number | undefined;
+  #isToBeBorn = false;
+  #bornAgainMs = Number.NEGATIVE_INFINITY;
   /** Devices that have metrics which no birth has told yet. */
   readonly #changed = new Set<string>();
   /** Devices whose machine said so last. */
@@ -191,7 +195,7 @@ export class SparkplugSession {
     return connection;
   }
 
-  /** Kept on the disk before it is used: two connections in a row never have the same. */
+  /** Kept on the disk before it is used: two connections in a row do not have the same. */
   async #nextBdSeq(): Promise<number> {
     const { folder, files } = this.#parts.place;
     if (this.#bdSeq === undefined) {
@@ -201,8 +205,14 @@ export class SparkplugSession {
       this.#bdSeq = Number.isInteger(last) ? last : -1;
     }
     const next = (this.#bdSeq + 1) % BD_SEQ_COUNT;
-    await saveSmallFile(files, { folder, name: FILE, value: { bdSeq: next } });
     this.#bdSeq = next;
+    try {
+      await saveSmallFile(files, { folder, name: FILE, value: { bdSeq: next } });
+    } catch (error) {
+      // A disk that is full is one more reason to deliver what is on it.
+      const reason = messageOf(error);
+      this.#parts.context.log.warn('the number of the connection cannot be kept; it may come again', { reason });
+    }
     return next;
   }
 
@@ -211,7 +221,8 @@ export class SparkplugSession {
     try {
       for await (const message of connection.link.messages()) {
         connection.link.acknowledge(message);
-        if (message.topic === topicOf('NCMD', id)) await this.#commanded(connection, message.payload);
+        // It may have to wait, and the host's word must not.
+        if (message.topic === topicOf('NCMD', id)) void this.#commanded(connection, message.payload);
         else if (primaryHost !== null && message.topic === stateTopicOf(primaryHost)) {
           await this.#hostSaid(connection, decodeHostState(message.payload));
         }
@@ -224,17 +235,30 @@ export class SparkplugSession {
   }
 
   async #commanded(connection: Connection, payload: Uint8Array): Promise<void> {
-    const { codec, node, context } = this.#parts;
+    const { codec, context } = this.#parts;
     try {
       const { metrics } = codec.decodePayload(payload);
       const isRebirth = metrics.some((metric) => {
         return metric.name === REBIRTH && valueOf(metric, metric.datatype ?? DATATYPES.Boolean) === true;
       });
-      if (isRebirth && connection.isBorn) await this.#publish(connection, node.rebirth(this.#nowMs()));
+      if (isRebirth) await this.#beBornAgain(connection);
     } catch (error) {
       if (!(error instanceof MillwrightError)) throw error;
-      context.log.warn('a command to this node is not understood', { reason: error.message });
+      context.log.warn('a command to this node cannot be obeyed', { reason: error.message });
     }
+  }
+
+  /** At once, but not again and again: orders that come meanwhile are obeyed by the next birth, all by one. */
+  async #beBornAgain(connection: Connection): Promise<void> {
+    const { clock } = this.#parts.context;
+    if (!connection.isBorn || this.#isToBeBorn) return;
+    this.#isToBeBorn = true;
+    const waitMs = this.#bornAgainMs + REBIRTH_INTERVAL_MS - clock.monotonicMs();
+    if (waitMs > 0) await clock.sleep(waitMs, connection.link.ended);
+    this.#isToBeBorn = false;
+    this.#bornAgainMs = clock.monotonicMs();
+    if (this.#connection !== connection) return;
+    await this.#publish(connection, this.#parts.node.rebirth(this.#nowMs()));
   }
 
   async #hostSaid(connection: Connection, state: HostState | undefined): Promise<void> {
