@@ -71,6 +71,8 @@ export interface LinkOptions {
   /** The session that the broker keeps for us while we are away; 0: none. In milliseconds. */
   readonly sessionExpiryMs?: number;
   readonly will?: OutgoingMessage;
+  /** The broker has answered a ping; the next answer is due after so long. */
+  readonly onPong?: (nextWithinMs: number) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
@@ -190,6 +192,7 @@ export class MqttLink {
 
   #opening: Waiting<IConnackPacket> | undefined;
   #isSessionPresent = false;
+  #pingEveryMs = 0;
   #unacknowledgedMax = UNACKNOWLEDGED_MAX;
   readonly #publications = new Map<number, Waiting<number>>();
   readonly #subscriptions = new Map<number, Waiting<readonly number[]>>();
@@ -224,6 +227,11 @@ export class MqttLink {
   /** The broker has kept our session, with its subscriptions and what came meanwhile. */
   get isSessionPresent(): boolean {
     return this.#isSessionPresent;
+  }
+
+  /** Time between two pings, and so between two answers of a broker that is well. */
+  get pingEveryMs(): number {
+    return this.#pingEveryMs;
   }
 
   /** For {@link connectMqtt}. */
@@ -262,7 +270,10 @@ export class MqttLink {
     }
     this.#isSessionPresent = sessionPresent;
     this.#unacknowledgedMax = Math.min(UNACKNOWLEDGED_MAX, properties?.receiveMaximum ?? UNACKNOWLEDGED_MAX);
-    const keepAliveMs = Math.min(broker.keepAliveMs, (properties?.serverKeepAlive ?? Number.POSITIVE_INFINITY) * 1000);
+    // 0: the broker wants no pings, but takes them (MQTT 5, 3.2.2.3.14).
+    const wantedMs = (properties?.serverKeepAlive ?? 0) * 1000;
+    const keepAliveMs = wantedMs === 0 ? broker.keepAliveMs : Math.min(broker.keepAliveMs, wantedMs);
+    this.#pingEveryMs = keepAliveMs / 2;
     void this.#keepAlive(keepAliveMs);
   }
 
@@ -410,6 +421,7 @@ export class MqttLink {
       case 'suback':
         return settle(this.#subscriptions, packet.messageId, packet.granted.map(Number));
       case 'pingresp':
+        this.#parts.options.onPong?.(this.#pingEveryMs);
         return this.#pings.shift()?.resolve();
       case 'disconnect': {
         const { reasonCode = 0, properties } = packet;
@@ -499,7 +511,7 @@ export class MqttLink {
   async #keepAlive(keepAliveMs: number): Promise<void> {
     const { clock } = this.#parts.options;
     while (!this.ended.aborted) {
-      await clock.sleep(keepAliveMs / 2, this.ended);
+      await clock.sleep(this.#pingEveryMs, this.ended);
       if (this.ended.aborted) return;
       const silentMs = clock.monotonicMs() - this.#heardMs;
       if (silentMs > keepAliveMs * 1.5 && !this.#isPaused) {

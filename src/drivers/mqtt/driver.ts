@@ -60,6 +60,7 @@ class MqttDriver implements Driver, Checkable {
     this.#host ??= source.kind === 'sparkplug' ? await this.#openHost(source) : undefined;
     const link = await connectMqtt({
       broker,
+      onPong: (nextWithinMs) => context.alive(nextWithinMs),
       clock: context.clock,
       random: context.random,
       signal,
@@ -78,6 +79,7 @@ class MqttDriver implements Driver, Checkable {
     try {
       await link.subscribe(subscriptionsOf(this.#options));
       context.connected();
+      context.alive(link.pingEveryMs);
       const heard = this.#host ?? this.#plainHearer(source, context);
       await this.#host?.opened(link, context);
       await this.#hear(link, context, heard, signal);
