@@ -74,6 +74,8 @@ export interface LinkOptions {
   /** The session that the broker keeps for us while we are away; 0: none. In milliseconds. */
   readonly sessionExpiryMs?: number;
   readonly will?: OutgoingMessage;
+  /** The broker has answered a ping; the next answer is due after so long. */
+  readonly onPong?: (nextWithinMs: number) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
@@ -207,6 +209,7 @@ export class MqttLink {
 
   #opening: Waiting<IConnackPacket> | undefined;
   #isSessionPresent = false;
+  #pingEveryMs = 0;
   #unacknowledgedMax = UNACKNOWLEDGED_MAX;
   #packetBytesMax = Number.POSITIVE_INFINITY;
   readonly #publications = new Map<number, Waiting<number>>();
@@ -243,6 +246,11 @@ export class MqttLink {
   /** The broker has kept our session, with its subscriptions and what came meanwhile. */
   get isSessionPresent(): boolean {
     return this.#isSessionPresent;
+  }
+
+  /** Time between two pings, and so between two answers of a broker that is well. */
+  get pingEveryMs(): number {
+    return this.#pingEveryMs;
   }
 
   /** For {@link connectMqtt}. */
@@ -284,7 +292,9 @@ export class MqttLink {
     this.#unacknowledgedMax = Math.min(UNACKNOWLEDGED_MAX, limitOf(properties?.receiveMaximum));
     this.#packetBytesMax = limitOf(properties?.maximumPacketSize);
     // 0: the broker does not watch us. We watch it all the same.
-    void this.#keepAlive(Math.min(broker.keepAliveMs, limitOf(properties?.serverKeepAlive) * 1000));
+    const keepAliveMs = Math.min(broker.keepAliveMs, limitOf(properties?.serverKeepAlive) * 1000);
+    this.#pingEveryMs = keepAliveMs / 2;
+    void this.#keepAlive(keepAliveMs);
   }
 
   /**
@@ -453,6 +463,7 @@ export class MqttLink {
       case 'unsuback':
         return settle(this.#subscriptions, packet.messageId, []);
       case 'pingresp':
+        this.#parts.options.onPong?.(this.#pingEveryMs);
         return this.#pings.shift()?.resolve();
       case 'disconnect':
         return this.#dismissed(packet.reasonCode ?? 0, packet.properties?.reasonString);
@@ -559,7 +570,7 @@ export class MqttLink {
   async #keepAlive(keepAliveMs: number): Promise<void> {
     const { clock } = this.#parts.options;
     while (!this.ended.aborted) {
-      await clock.sleep(keepAliveMs / 2, this.ended);
+      await clock.sleep(this.#pingEveryMs, this.ended);
       if (this.ended.aborted) return;
       const silentMs = clock.monotonicMs() - this.#heardMs;
       if (silentMs > keepAliveMs * 1.5 && !this.#isPaused) {

@@ -24,8 +24,11 @@ class MemoryLog implements Appendable {
   refused: ReadingKind | undefined;
   held: (() => void)[] | undefined;
 
-  refuses(kind: ReadingKind): boolean {
-    return kind === this.refused;
+  /** What may be on its way to the log. */
+  roomBytes: number = Number.POSITIVE_INFINITY;
+
+  refuses(kind: ReadingKind, waitingBytes: number): boolean {
+    return kind === this.refused || waitingBytes > this.roomBytes;
   }
 
   async append(payload: Uint8Array, readings: number): Promise<number> {
@@ -322,4 +325,17 @@ test('after a stall the next one begins with narrow intervals again', async () =
   const factors = log.readings.map((reading) => ('sampling_factor' in reading ? (reading.sampling_factor ?? 1) : 1));
   assert.equal(Math.max(...factors), 2, 'the narrowest intervals were enough both times');
   await batcher.drain(never);
+});
+
+test('what is on its way to the log counts to what it holds, so it is not taken beyond its limit', async () => {
+  const { log, batcher } = setup({ readingsMax: 10, delayMs: 60_000 });
+  log.roomBytes = 5_000;
+  log.held = [];
+  for (let index = 0; index < 1_000; index += 1) batcher.accept(sample(index));
+  const took = 1_000 - batcher.losses;
+  log.held.splice(0).forEach((goOn) => goOn());
+  log.held = undefined;
+  await batcher.drain(never);
+  const bytes = log.sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(took > 10 && bytes > 4_000 && bytes < 6_500, `${took} readings, ${bytes} bytes`);
 });

@@ -51,8 +51,8 @@ const LATENCY_BOUNDS = [
 /** What the batcher needs of the log. */
 export interface Appendable {
   append(payload: Uint8Array, readings: number): Promise<number>;
-  /** The log is full, and takes no more readings of that kind. */
-  refuses(kind: ReadingKind): boolean;
+  /** The log is full, or will be with so many bytes that wait for it, and takes no more readings of that kind. */
+  refuses(kind: ReadingKind, waitingBytes: number): boolean;
 }
 
 export interface BatchLimits {
@@ -149,7 +149,7 @@ export class Batcher {
   accept(reading: Reading): void {
     this.#readings += 1;
     const kind = kindOf(reading);
-    if (this.#options.log.refuses(kind)) {
+    if (this.#options.log.refuses(kind, this.#waitingBytes + this.#used)) {
       this.#lose(reading.machine_id, oneOf(reading), `the log is full and takes no more ${kind}s`);
       return;
     }

@@ -6,7 +6,7 @@ import { MillwrightError } from '../base/errors.ts';
 import { silentLogger } from '../base/logger.ts';
 import { ManualClock } from '../base/manual-clock.test-support.ts';
 import { samplingFactorOf } from '../model/merge.ts';
-import type { MachineEvent, Reading, Sample } from '../model/reading.ts';
+import { decodeReading, type MachineEvent, type Reading, type Sample } from '../model/reading.ts';
 import type { SourceStatus } from '../model/status.ts';
 import { timestampOf } from '../model/time.ts';
 import type { Driver, DriverContext } from '../ports/driver.ts';
@@ -134,6 +134,18 @@ test('a lost connection says so and makes the machine offline, once; its return 
   );
   assert.ok(events.every((event) => event.machine_id === 'CNC-001'));
   assert.equal(runner.status().reconnects, 1);
+});
+
+test('a reason that holds what no hub takes is told all the same', async () => {
+  const { readings } = await run([
+    (context) => {
+      context.connected();
+      throw new MillwrightError('connection_failed', 'gpiomon\0 said \ud800 <script>alert(1)</script>');
+    },
+    (context) => context.connected(),
+  ]);
+  const lost = readings.find((one) => one.kind === 'event' && one.event_type === 'connection');
+  assert.ok(lost !== undefined && 'reading' in decodeReading(structuredClone(lost)), JSON.stringify(lost));
 });
 
 test('a source that says no state cannot make its machine offline', async () => {

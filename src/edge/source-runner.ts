@@ -273,7 +273,8 @@ export class SourceRunner {
     this.#isHanging = false;
     if (!wasConnected) return;
     const { sensor } = this.#options;
-    const text = reason.slice(0, TEXT_LENGTH_MAX).toWellFormed();
+    // A hub takes no text with a NUL in it, and a device may say what it likes.
+    const text = reason.slice(0, TEXT_LENGTH_MAX).replaceAll('\0', '\ufffd').toWellFormed();
     this.#emitEvent({ event_type: 'connection', item: sensor.name, text, details: { connected: false } });
     if (this.#machineState === undefined || this.#machineState === 'offline') return;
     this.#emitEvent({ event_type: 'state', state: 'offline', previous_state: this.#machineState, text });

@@ -121,8 +121,6 @@ export class Keeper {
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #tooOldSinceMs: number | undefined;
   #refusing: ReadonlySet<ReadingKind> = new Set();
-  /** Of the limit, as of the last append. */
-  #share = 0;
   /** The log is over its limit, and nothing more can be given up. */
   #isStuck = false;
   /** Segments that could not be rewritten, and until when they are left alone. */
@@ -163,9 +161,13 @@ export class Keeper {
     return Math.min(bytesMax, this.bytesPossible ?? bytesMax);
   }
 
-  /** The log is full, and its policy is to refuse new readings of that kind. */
-  refuses(kind: ReadingKind): boolean {
-    const isRefused = this.#refusing.has(kind) || this.#share > (kind === 'sample' ? SAMPLES_MAX_SHARE : ALL_MAX_SHARE);
+  /**
+   * The log is full, and its policy is to refuse new readings of that kind.
+   * @param waitingBytes what was taken already, and is going to be appended
+   */
+  refuses(kind: ReadingKind, waitingBytes: number): boolean {
+    const share = (this.#options.segments.bytes + waitingBytes) / this.bytesAllowed;
+    const isRefused = this.#refusing.has(kind) || share > (kind === 'sample' ? SAMPLES_MAX_SHARE : ALL_MAX_SHARE);
     // Where all is refused nothing is appended, and nobody else would look whether there is room again.
     if (isRefused && this.#options.clock.monotonicMs() >= this.#spaceLookedAtMs + SPACE_INTERVAL_MS) this.nudge();
     return isRefused;
@@ -173,7 +175,6 @@ export class Keeper {
 
   /** Something was appended or settled: looks whether there is work, and does it beside all else. */
   nudge(): void {
-    this.#share = this.#options.segments.bytes / this.bytesAllowed;
     if (this.#closed || !this.#maybeNeeded()) return;
     this.#isNudged = true;
     this.#running ??= this.#work().finally(() => {
@@ -380,7 +381,6 @@ export class Keeper {
       segments.replace(segment, rewritten);
     }
     await files.syncFolder(folder);
-    this.#share = segments.bytes / this.bytesAllowed;
   }
 
   async #noteLosses(segment: Segment, lost: ReadonlyMap<string, Gone>, reason: LossReason): Promise<void> {

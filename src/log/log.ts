@@ -319,8 +319,8 @@ export class DurableLog {
   }
 
   /** The log is full, and its policy is to take no more readings of that kind: whoever appends is to leave them out. */
-  refuses(kind: ReadingKind): boolean {
-    return this.#keeper.refuses(kind);
+  refuses(kind: ReadingKind, waitingBytes: number = 0): boolean {
+    return this.#keeper.refuses(kind, waitingBytes);
   }
 
   /**

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/until.ts';
@@ -70,6 +72,12 @@ test('when watching ends the source fails, what was known is not known, and it b
   assert.deepEqual(lost, { door_open: null, lamp_red: null, machine_state: 'offline' });
   const states = gateway.events.flatMap(({ event_type, state }) => (event_type === 'state' ? [state] : []));
   assert.deepEqual(states, ['alarm', 'alarm']);
+});
+
+test('a source that has nothing to say says when it is next to be heard', async () => {
+  const { gateway } = run(DOOR, new MemoryPins(true));
+  await until(() => gateway.nextWithinMs !== undefined);
+  assert.equal(gateway.nextWithinMs, 2_000);
 });
 
 test('parts are counted on over a connection that was lost', async () => {
@@ -235,6 +243,19 @@ test('without the tools it is said what to install', async () => {
   const failure = await running.failure();
   assert.ok(hasCode(failure, 'config_invalid'));
   assert.match(messageOf(failure), /there is no program gpiomon: install gpiod/);
+});
+
+test('a gpiomon that is not ended, and what it has started, keep no run from its end', async () => {
+  const machine = await board(2, [{ level: false }]);
+  const file = path.join(machine.folder, 'gpiomon');
+  const real = readFileSync(file, 'utf8').replace('#!/bin/sh\nexec ', '');
+  writeFileSync(file, `#!/bin/sh\ntrap '' TERM\ncase "$1" in --version) ;; *) sleep 20 & ;; esac\n${real}`);
+  const running = runOn(machine, { lines: [{ line: 0, input: 'door' }], debounce: '0ms' });
+  await until(() => running.gateway.connections === 1);
+  const beganMs = performance.now();
+  await running.stop();
+  const tookMs = performance.now() - beganMs;
+  assert.ok(tookMs < 5_000, `${tookMs} ms`);
 });
 
 test('no gpiomon outlives an edge that is killed, or it would keep the lines', async () => {

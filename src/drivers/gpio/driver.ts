@@ -13,7 +13,7 @@ import { Lines, type Now } from './lines.ts';
 import type { GpioOptions } from './options.ts';
 import type { Edge, OpenPins, Pins, Watch } from './port.ts';
 
-/** So often a source that has nothing to say is said to be alive. */
+/** So often a source that has nothing to say is said to be alive: `gpiomon` runs, and would tell. */
 const ALIVE_MS = 2_000;
 /** Edges that wait to be looked at; a line that changes faster is none of ours. */
 export const EDGES_MAX = 100_000;
@@ -136,7 +136,7 @@ class Watching {
         if (this.#failure !== undefined) throw this.#failure;
         const nowMs = clock.monotonicMs();
         if (nowMs >= checkAtMs && !lines.isBouncing) return;
-        context.alive();
+        context.alive(ALIVE_MS);
         const untilMs = Math.min(lines.dueMs, Math.max(checkAtMs, nowMs + 1), nowMs + ALIVE_MS);
         await clock.sleep(Math.max(1, Math.ceil(untilMs - nowMs)), this.#nap.signal);
       }

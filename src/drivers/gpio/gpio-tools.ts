@@ -132,7 +132,7 @@ class Monitor {
     this.#group = parts.group;
     this.#taker = taker;
     const { settings, version, group } = parts;
-    const args = ['--pdeathsig', 'TERM', toolPath(settings, 'gpiomon'), ...monitorArguments(version, group.request)];
+    const args = ['--pdeathsig', 'KILL', toolPath(settings, 'gpiomon'), ...monitorArguments(version, group.request)];
     const child = spawn('setpriv', args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment() });
     this.#child = child;
     child.stdout.setEncoding('utf8').on('data', (text: string) => this.#take(text));
@@ -172,7 +172,12 @@ class Monitor {
   async stop(): Promise<void> {
     this.#isStopping = true;
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS_MAX);
+    const timer = setTimeout(() => {
+      this.#child.kill('SIGKILL');
+      // What it has started itself may hold them open, and is not waited for.
+      this.#child.stdout.destroy();
+      this.#child.stderr.destroy();
+    }, STOP_MS_MAX);
     await this.#closed;
     clearTimeout(timer);
   }

@@ -330,6 +330,16 @@ test('a check leaves the running edge alone, and says what it found', async () =
   await running.stop();
 });
 
+test('a broker that has nothing to say is heard by its answers to pings, and says when the next is due', async () => {
+  const running = await started({ topics: [{ filter: 'quiet/#', name: '{last}', extra: 'all' }], keep_alive: '1s' });
+  const { gateway } = running;
+  const { signs } = gateway;
+  await until(() => gateway.signs >= signs + 2);
+  assert.equal(gateway.nextWithinMs, 500);
+  assert.equal(gateway.readings.length, 0);
+  await running.stop();
+});
+
 test('a connection that is there no more, though nobody said so, is noticed', async () => {
   const port = await freePort();
   const proxy = new TcpProxy({ port, targetPort: broker.port });

@@ -72,6 +72,7 @@ class MqttDriver implements Driver, Checkable {
     this.#host ??= source.kind === 'sparkplug' ? await this.#openHost(source) : undefined;
     const link = await connectMqtt({
       broker,
+      onPong: (nextWithinMs) => context.alive(nextWithinMs),
       clock: context.clock,
       random: context.random,
       signal,
@@ -113,6 +114,7 @@ class MqttDriver implements Driver, Checkable {
     const subscriptions = subscriptionsOf(this.#options);
     await link.subscribe(subscriptions);
     context.connected();
+    context.alive(link.pingEveryMs);
     await this.#forget(link, subscriptions);
     await this.#host?.opened(link);
   }

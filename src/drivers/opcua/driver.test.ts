@@ -93,6 +93,14 @@ test('nodes by path and by id fill signals, extras, parts of arrays and structur
   assert.equal(await server.sessions(), 0);
 });
 
+test('a server whose values do not change is heard, and says when next', async (context) => {
+  const { server, folder } = await startServer(context);
+  const { gateway } = read(context, { url: server.url, pki: path.join(folder, 'client'), policy: 'None' });
+  await waitUntil('a sign of life', () => (gateway.signs > 0 ? true : undefined));
+  // The subscription's own sign, each five seconds: three of them are fewer than a minute.
+  assert.ok(gateway.nextWithinMs !== undefined && gateway.nextWithinMs <= 10_000, String(gateway.nextWithinMs));
+});
+
 test('bad is unknown, uncertain is marked until it is good, and the rest goes on', async (context) => {
   const { server, folder } = await startServer(context);
   const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), ...open });

@@ -103,7 +103,7 @@ class OpcuaDriver implements Driver, KeepsFiles {
       case 'connected':
         return context.connected();
       case 'alive':
-        return context.alive();
+        return context.alive(message.nextWithinMs);
       case 'problem':
         return context.problem(message.item, message.reason);
       case 'log':

@@ -19,7 +19,8 @@ export type ToThread =
 
 export type FromThread =
   | { readonly kind: 'reading'; readonly id: number; readonly reading: Reading }
-  | { readonly kind: 'connected' | 'alive'; readonly id: number }
+  | { readonly kind: 'connected'; readonly id: number }
+  | { readonly kind: 'alive'; readonly id: number; readonly nextWithinMs: number | undefined }
   | { readonly kind: 'problem'; readonly id: number; readonly item: string; readonly reason: string | null }
   | {
       readonly kind: 'log';

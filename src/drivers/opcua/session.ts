@@ -152,6 +152,8 @@ class ServerReading {
   #heardMs = 0;
   #timeHeardMs = 0;
   #silenceMsMax = 0;
+  /** Between two signs of life of the subscription, at most. */
+  #signMs = 0;
   #timeSilenceMsMax = 0;
 
   constructor(parts: SessionParts, connection: Connection) {
@@ -258,8 +260,9 @@ class ServerReading {
     });
     this.#subscriptionId = answer.subscriptionId;
     const { revisedPublishingInterval, revisedMaxKeepAliveCount } = answer;
+    this.#signMs = revisedPublishingInterval * revisedMaxKeepAliveCount;
     const allowed = SIGNS_MISSING_MAX * Math.max(SIGN_MS, revisedPublishingInterval) + revisedPublishingInterval;
-    this.#silenceMsMax = Math.max(allowed, SIGNS_MISSING_MAX * revisedPublishingInterval * revisedMaxKeepAliveCount);
+    this.#silenceMsMax = Math.max(allowed, SIGNS_MISSING_MAX * this.#signMs);
     this.#timeSilenceMsMax = allowed;
     for (let count = 0; count < PUBLISH_REQUESTS; count += 1) void this.#publish();
   }
@@ -303,7 +306,7 @@ class ServerReading {
   #heard(): void {
     const { context } = this.#parts;
     this.#heardMs = context.clock.monotonicMs();
-    if (!this.#ended.signal.aborted) context.alive();
+    if (!this.#ended.signal.aborted) context.alive(this.#signMs);
   }
 
   #accept({ subscriptionId, notificationMessage }: PublishResponse): void {

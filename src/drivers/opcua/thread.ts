@@ -55,7 +55,7 @@ function contextOf(id: number, machineId: string): SessionContext {
     machineId,
     emit: (reading) => say({ kind: 'reading', id, reading }),
     connected: () => say({ kind: 'connected', id }),
-    alive: () => say({ kind: 'alive', id }),
+    alive: (nextWithinMs) => say({ kind: 'alive', id, nextWithinMs }),
     problem: (item, reason) => say({ kind: 'problem', id, item, reason }),
     clock: systemClock,
     log: loggerOf(id, {}),

@@ -46,7 +46,7 @@ class SimulatorDriver implements Driver {
       emitSample(context, timestamp, values);
       previous = values;
       dueMs = nextTickMs(dueMs, context.samplingIntervalMs(), clock.monotonicMs());
-      await clock.sleep(dueMs - clock.monotonicMs(), signal);
+      await clock.sleep(Math.max(0, dueMs - clock.monotonicMs()), signal);
     }
   }
 }

@@ -8,7 +8,7 @@ import { microsOf, timestampOf } from '../../model/time.ts';
 import type { Processor } from '../../ports/processor.ts';
 import { schema } from './config.ts';
 import type { PlausibilityOptions } from './options.ts';
-import { create } from './processor.ts';
+import { create, MACHINES_MAX } from './processor.ts';
 import { AWAY_MAX } from './signal-watch.ts';
 
 const START = '2026-01-01T08:00:00.000000Z';
@@ -56,7 +56,7 @@ test('a value out of its range is marked, and the first good one after it says s
   const processor = plausibility('signals: [{ signal: temperature, range: { min: 0, max: 60 } }]');
   const out = through(processor, temperatures([20, 61, -1, 60, 0], 1000));
   assert.deepEqual(samples(out), [
-    [0, { temperature: 20 }],
+    [0, { temperature: 20, temperature_quality: 'good' }],
     [1000, { temperature: 61, temperature_quality: 'out_of_range' }],
     [2000, { temperature: -1, temperature_quality: 'out_of_range' }],
     [3000, { temperature: 60, temperature_quality: 'good' }],
@@ -68,7 +68,7 @@ test('a value that is removed is kept beside its null', () => {
   const processor = plausibility('signals: [{ signal: temperature, range: { max: 60, action: remove } }]');
   const out = through(processor, temperatures([20, 3276.7, 20], 1000));
   assert.deepEqual(samples(out), [
-    [0, { temperature: 20 }],
+    [0, { temperature: 20, temperature_raw: null, temperature_quality: 'good' }],
     [1000, { temperature: null, temperature_raw: 3276.7, temperature_quality: 'out_of_range' }],
     [2000, { temperature: 20, temperature_raw: null, temperature_quality: 'good' }],
   ]);
@@ -103,7 +103,7 @@ test('a flip is told when it has come back: of values that went on at once', () 
   const processor = plausibility('signals: [{ signal: temperature, flip: { by: 5, within: 1s } }]');
   const out = through(processor, temperatures([24, 0, 0, 24.5, 24], 400));
   assert.deepEqual(samples(out), [
-    [0, { temperature: 24 }],
+    [0, { temperature: 24, temperature_quality: 'good' }],
     [400, { temperature: 0 }],
     [800, { temperature: 0 }],
     [400, { temperature_quality: 'flip' }],
@@ -122,7 +122,7 @@ test('a flip that is to be removed is taken out until it is known, and a change 
   const flip = through(processor, temperatures([24, 0, 24], 400));
   const gone = { temperature: null, temperature_raw: 0, temperature_quality: 'unconfirmed' };
   assert.deepEqual(samples(flip), [
-    [0, { temperature: 24 }],
+    [0, { temperature: 24, temperature_raw: null, temperature_quality: 'good' }],
     [400, gone],
     [400, { temperature_quality: 'flip' }],
     [800, { temperature: 24, temperature_raw: null, temperature_quality: 'good' }],
@@ -174,6 +174,7 @@ test('a value cannot change faster than it can, counted from the last plausible 
   });
   // To 90 from 21.9 it is too far; 23 is 2.2 s/2 from 21.9; 40 is reached 8.5 s after 23, at the earliest.
   assert.deepEqual(marked, [
+    [0, 'good'],
     [1000, 'changes_too_fast'],
     [1500, 'good'],
     ...[2000, 2500, 3000, 3500, 4000, 4500, 5000].map((ms) => [ms, 'changes_too_fast']),
@@ -251,8 +252,9 @@ test('machines and signals have nothing to do with each other, and what has no r
   );
   const other = { machine_id: 'M-2', timestamp: at(100), temperature: 80, note: 'x' } as const;
   const plain = sample(200, { spindle_speed: 1e9, level_mm: 'full' });
-  const input = [sample(0, { temperature: 20 }), other, plain];
-  assert.deepEqual(through(processor, input), input);
+  const first = sample(0, { temperature: 20 });
+  const good = { temperature_quality: 'good' };
+  assert.deepEqual(through(processor, [first, other, plain]), [{ ...first, ...good }, { ...other, ...good }, plain]);
 });
 
 test('a source whose clock was never set is given the time of the gateway, and its own is kept', () => {
@@ -344,3 +346,49 @@ for (const seed of [1, 2, 3, 4]) {
     assert.ok(samples(out).some((one) => JSON.stringify(one).includes('"flip"')));
   });
 }
+
+test('after a restart the first good value says so: what was said before the restart may still stand', () => {
+  const marking = plausibility('signals: [{ signal: temperature, range: { max: 60 } }]');
+  assert.deepEqual(samples(through(marking, temperatures([20, 20], 1000))), [
+    [0, { temperature: 20, temperature_quality: 'good' }],
+    [1000, { temperature: 20 }],
+  ]);
+  const removing = plausibility('signals: [{ signal: temperature, range: { max: 60, action: remove } }]');
+  assert.deepEqual(samples(through(removing, temperatures([20], 1000))), [
+    [0, { temperature: 20, temperature_raw: null, temperature_quality: 'good' }],
+  ]);
+});
+
+test('a value that is only marked does not leave the one before it as removed', () => {
+  const processor = plausibility(
+    'signals: [{ signal: temperature, range: { max: 100, action: remove }, rate: { max: 1 } }]',
+  );
+  const out = samples(through(processor, temperatures([20, 3276.7, 90], 1000)));
+  assert.deepEqual(out.at(-1), [
+    2000,
+    { temperature: 90, temperature_raw: null, temperature_quality: 'changes_too_fast' },
+  ]);
+});
+
+test('what is no finite number is not known, and makes no later value look wrong', () => {
+  const text = 'signals: [{ signal: temperature, range: { min: 0 }, rate: { max: 1 }, flip: { by: 5 } }]';
+  for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    const processor = plausibility(text);
+    const out = temperatures([20, wrong, 20, 20], 1000).flatMap((one) => [...processor.process(one)]);
+    assert.deepEqual(samples(out).slice(2), [
+      [2000, { temperature: 20 }],
+      [3000, { temperature: 20 }],
+    ]);
+  }
+});
+
+test('machines beyond what is remembered are forgotten, the first of them first', () => {
+  const processor = plausibility('signals: [{ signal: temperature, rate: { max: 1 } }]');
+  const qualityOf = (machine: number, temperature: number): unknown => {
+    const reading = { machine_id: `M-${machine}`, timestamp: at(0), temperature };
+    return (processor.process(reading)[0] as Sample)['temperature_quality'];
+  };
+  for (let machine = 0; machine <= MACHINES_MAX; machine += 1) qualityOf(machine, 20);
+  assert.equal(qualityOf(MACHINES_MAX, 90), 'changes_too_fast');
+  assert.equal(qualityOf(0, 90), 'good');
+});

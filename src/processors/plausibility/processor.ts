@@ -9,7 +9,7 @@ import type { JsonValue, MachineEvent, Reading, Sample } from '../../model/readi
 import type { MachineState } from '../../model/signals.ts';
 import { microsOf } from '../../model/time.ts';
 import type { Processor } from '../../ports/processor.ts';
-import type { PlausibilityOptions } from './options.ts';
+import type { PlausibilityOptions, SignalRules } from './options.ts';
 import { type Correction, type Judgement, type Quality, SignalWatch } from './signal-watch.ts';
 import { atGatewayTime, clockFault } from './source-clock.ts';
 import { Violations } from './violations.ts';
@@ -20,6 +20,8 @@ export const QUALITY_SUFFIX = '_quality';
 export const RAW_SUFFIX = '_raw';
 
 const CLOCK = 'source_clock';
+/** Machines whose values are remembered; one more, and the first is forgotten: its next values are compared with nothing. */
+export const MACHINES_MAX = 10_000;
 
 export function create(options: PlausibilityOptions, clock: Clock = systemClock): Processor {
   return new PlausibilityProcessor(options, clock);
@@ -38,7 +40,11 @@ class PlausibilityProcessor implements Processor {
   process(reading: Reading): readonly Reading[] {
     const { machine_id: machineId } = reading;
     let machine = this.#machines.get(machineId);
-    if (machine === undefined) this.#machines.set(machineId, (machine = new MachineWatch(machineId, this.#options)));
+    if (machine === undefined) {
+      const [first] = this.#machines.keys();
+      if (first !== undefined && this.#machines.size >= MACHINES_MAX) this.#machines.delete(first);
+      this.#machines.set(machineId, (machine = new MachineWatch(machineId, this.#options)));
+    }
     return machine.process(reading, () => this.#clock.nowMicros());
   }
 }
@@ -47,25 +53,26 @@ class PlausibilityProcessor implements Processor {
 interface Watched {
   readonly watch: SignalWatch;
   readonly violations: Violations;
-  said: { quality: Quality; isRemoved: boolean };
+  /** Whether a rule may take a value out. */
+  readonly removes: boolean;
+  /** Undefined: nothing yet, and what was said before a restart may still stand. */
+  said: { quality: Quality; isRemoved: boolean } | undefined;
 }
 
 class MachineWatch {
   readonly #machineId: string;
   readonly #options: PlausibilityOptions;
   readonly #clockViolations: Violations;
-  readonly #signals: ReadonlyMap<string, Watched>;
+  readonly #rules: readonly (readonly [string, SignalRules])[];
+  /** Of the signals that the machine has. */
+  readonly #signals = new Map<string, Watched>();
   #state: MachineState | undefined;
 
   constructor(machineId: string, options: PlausibilityOptions) {
     this.#machineId = machineId;
     this.#options = options;
     this.#clockViolations = new Violations(machineId, CLOCK);
-    const signals = Object.entries(options.signals).map(([name, rules]): [string, Watched] => {
-      const violations = new Violations(machineId, name);
-      return [name, { watch: new SignalWatch(name, rules), violations, said: { quality: 'good', isRemoved: false } }];
-    });
-    this.#signals = new Map(signals);
+    this.#rules = Object.entries(options.signals);
   }
 
   process(reading: Reading, nowMicros: () => number): readonly Reading[] {
@@ -93,13 +100,16 @@ class MachineWatch {
     const out: Sample[] = [];
     const changes: { [key: string]: JsonValue } = {};
     const micros = microsOf(sample.timestamp);
-    for (const [name, watched] of this.#signals) {
+    for (const [name, rules] of this.#rules) {
       const value = Object.hasOwn(sample, name) ? sample[name] : undefined;
-      if (typeof value !== 'number') {
-        const corrections = value === undefined ? watched.watch.elapsed(micros) : watched.watch.forget();
-        out.push(...this.#corrected(name, corrections, events));
+      // What is no finite number is written as null, and is not known.
+      if (typeof value !== 'number' || !Number.isFinite(value)) {
+        const watch = this.#signals.get(name)?.watch;
+        const corrections = value === undefined ? watch?.elapsed(micros) : watch?.forget();
+        out.push(...this.#corrected(name, corrections ?? [], events));
         continue;
       }
+      const watched = this.#watched(name, rules);
       const judgement = watched.watch.judge(value, sample.timestamp, this.#state);
       out.push(...this.#corrected(name, judgement.corrections, events));
       Object.assign(changes, said(name, { value, judgement, watched }));
@@ -112,13 +122,28 @@ class MachineWatch {
     return out;
   }
 
+  #watched(name: string, rules: SignalRules): Watched {
+    let watched = this.#signals.get(name);
+    if (watched === undefined) {
+      watched = {
+        watch: new SignalWatch(name, rules),
+        violations: new Violations(this.#machineId, name),
+        removes: Object.values(rules).some((rule) => rule?.action === 'remove'),
+        said: undefined,
+      };
+      this.#signals.set(name, watched);
+    }
+    return watched;
+  }
+
   #corrected(name: string, corrections: readonly Correction[], events: MachineEvent[]): Sample[] {
-    const watched = this.#signals.get(name)!;
+    const watched = this.#signals.get(name);
+    if (watched === undefined) return [];
     return corrections.map(({ timestamp, value, quality, text }) => {
       const event = text === '' ? undefined : watched.violations.add({ code: quality, text }, microsOf(timestamp));
       if (event !== undefined) events.push(event);
       const isBack = quality === 'good';
-      watched.said = { quality, isRemoved: watched.said.isRemoved && !isBack };
+      watched.said = { quality, isRemoved: watched.said?.isRemoved === true && !isBack };
       return {
         machine_id: this.#machineId,
         timestamp,
@@ -130,8 +155,9 @@ class MachineWatch {
 }
 
 /**
- * What a sample says of a value's quality: each time that it is not good, and once when it is good again. So the newest
- * word stands for the newest value, also where samples are merged.
+ * What a sample says of a value's quality: each time that it is not good, and once when it is good again, or for the first
+ * time since the start: what was said before it may still stand. So the newest word stands for the newest value, also
+ * where samples are merged.
  */
 function said(
   name: string,
@@ -142,12 +168,11 @@ function said(
   const isGood = quality === 'good' || (quality === 'unconfirmed' && action === 'mark');
   const isRemoved = !isGood && action === 'remove';
   const removal = isRemoved ? { [name]: null, [`${name}${RAW_SUFFIX}`]: value } : {};
-  if (!isGood) {
-    if (!isLate) watched.said = { quality, isRemoved };
-    return { ...removal, [`${name}${QUALITY_SUFFIX}`]: quality };
-  }
-  const before = watched.said;
-  if (isLate || before.quality === 'good') return {};
-  watched.said = { quality: 'good', isRemoved: false };
-  return { [`${name}${QUALITY_SUFFIX}`]: 'good', ...(before.isRemoved ? { [`${name}${RAW_SUFFIX}`]: null } : {}) };
+  if (isLate) return isGood ? {} : { ...removal, [`${name}${QUALITY_SUFFIX}`]: quality };
+  const before = watched.said ?? { quality: 'unconfirmed', isRemoved: watched.removes };
+  const now = isGood ? 'good' : quality;
+  watched.said = { quality: now, isRemoved };
+  if (isGood && before.quality === 'good') return {};
+  const isBack = before.isRemoved && !isRemoved;
+  return { ...removal, ...(isBack ? { [`${name}${RAW_SUFFIX}`]: null } : {}), [`${name}${QUALITY_SUFFIX}`]: now };
 }
