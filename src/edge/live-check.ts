@@ -151,9 +151,9 @@ async function checkSource(
   }
   const entry = DRIVERS[type];
   if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${type}`);
-  const { create } = await entry.create();
+  const module = await entry.create();
   return await withCopiedCertificates(sensor, logFolder, async (options) => {
-    const driver = create(options);
+    const driver = module.create(options);
     if (isCheckable(driver)) return await driver.check(signal);
     return await readOnce(driver, sensor, parts, signal);
   });
