@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: reads arguments and configuration, and calls a main. The tools are in `commands/`. */
-import { statSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createReadStream, statSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
@@ -189,12 +189,23 @@ async function source(file: string): Promise<{ file: string; text: string; envir
   return { file, text: await readText(file), environment: process.env };
 }
 
+/** Of a configuration with thousands of sensors; a running edge does not let its machine run out of memory for more. */
+const CONFIG_BYTES_MAX = 16 * 1024 * 1024;
+
+/** @throws config_invalid */
 async function readText(file: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
   try {
-    return await readFile(file, 'utf8');
+    for await (const chunk of createReadStream(file)) {
+      chunks.push(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+      if (bytes > CONFIG_BYTES_MAX) throw new Error(`it is larger than ${CONFIG_BYTES_MAX} bytes`);
+    }
   } catch (cause) {
     throw new MillwrightError('config_invalid', `cannot read ${file}: ${messageOf(cause)}`);
   }
+  return Buffer.concat(chunks).toString();
 }
 
 /** Another entry of the program, as source or as built, whichever this is. */

@@ -12,7 +12,7 @@ export interface Clock {
 
 /** How far the fine clock may stray from the wall clock (in whole milliseconds) before it is set by it again. */
 const STRAY_MS_MAX = 5;
-/** Longest wait of a timer of Node; a longer one would end at once. */
+/** Longest wait of a timer of Node; a longer one would end at once. Of one below zero it warns among the lines of the log. */
 const TIMER_MS_MAX = 0x7fffffff;
 
 /** The machine's own clocks. */
@@ -28,7 +28,7 @@ export const systemClock: Clock = {
         sleepers?.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, Math.min(ms, TIMER_MS_MAX));
+      const timer = setTimeout(wake, Math.max(0, Math.min(ms, TIMER_MS_MAX)));
       sleepers?.add(wake);
     }),
 };

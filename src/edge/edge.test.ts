@@ -274,6 +274,25 @@ test('a sink that is configured otherwise while a call is under way gets it once
   assertWhole(hub);
 });
 
+test('a machine that a sensor does not read any more is unknown; names that are exchanged are no stop', async (context) => {
+  const hub = await openHub(context);
+  const settings = settingsFor(temporaryFolder(context), hub.port);
+  const configuration = given();
+  const edge = await startEdge(context, settings, configuration);
+  await until(() => hub.timestamps.size === 3);
+  const machines = ['CNC-002', 'CNC-001', 'CNC-009'];
+  const sensors = settings.sensors.map((sensor, index) => ({ ...sensor, machineId: machines[index]! }));
+  await configuration.give({ ...settings, sensors });
+  const isOffline = (machine: string): boolean =>
+    hub.all.some((one) => {
+      return one.kind === undefined && one.machine_id === machine && one.machine_state === 'offline';
+    });
+  await until(() => isOffline('CNC-003'));
+  await until(() => hub.all.some(({ machine_id }) => machine_id === 'CNC-009'));
+  await edge.stop();
+  assert.deepEqual([isOffline('CNC-001'), isOffline('CNC-002')], [false, false]);
+});
+
 test('a stop during a reload does not wait for what the reload waits for', async (context) => {
   const hub = await openHub(context);
   const settings = settingsFor(temporaryFolder(context), hub.port);

@@ -18,6 +18,9 @@ import { SINKS } from '../sinks/registry.ts';
 import { createSink } from './configured-sink.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
 
+const fs: typeof import('node:fs/promises') = process.getBuiltinModule('node:fs/promises');
+const { tmpdir } = process.getBuiltinModule('node:os');
+
 /** What is checked at the same time. */
 const PARALLEL_MAX = 8;
 /** A driver that has been told to end may take so long; then it is left alone. */
@@ -63,7 +66,7 @@ export async function checkLive(
       (sensor) => () =>
         checkOne(
           { kind: 'source', name: sensor.name, type: sensor.type, machine_id: sensor.machineId },
-          (limit) => checkSource(sensor, { ...parts, running }, limit),
+          (limit) => checkSource(sensor, settings.log.folder, { ...parts, running }, limit),
           { ...parts, signal },
         ),
     ),
@@ -133,20 +136,56 @@ interface Parts extends LiveCheckParts {
   readonly running: EdgeStatus | undefined;
 }
 
-async function checkSource(sensor: SensorSettings, parts: Parts, signal: AbortSignal): Promise<string> {
-  const { name, type, options } = sensor;
+async function checkSource(
+  sensor: SensorSettings,
+  logFolder: string,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<string> {
+  const { name, type } = sensor;
   const own = parts.running?.sources.find((source) => source.name === name && source.type === type);
-  // A serial line is one program's: to open it too would disturb the edge.
-  if (own !== undefined && isOnSerialLine(options)) {
-    if (own.state === 'ok')
-      return `the edge that runs here has the serial line, and reads it: ${own.readings} readings`;
+  const held = heldPart(sensor);
+  if (own !== undefined && held !== undefined) {
+    if (own.state === 'ok') return `the edge that runs here has the ${held}, and reads it: ${own.readings} readings`;
     throw new MillwrightError('connection_failed', own.last_error ?? `the edge that runs here is ${own.state}`);
   }
   const entry = DRIVERS[type];
   if (entry === undefined) throw new MillwrightError('config_invalid', `there is no driver of type ${type}`);
-  const driver = (await entry.create()).create(options);
-  if (isCheckable(driver)) return await driver.check(signal);
-  return await readOnce(driver, sensor, parts, signal);
+  const module = await entry.create();
+  return await withCopiedCertificates(sensor, logFolder, async (options) => {
+    const driver = module.create(options);
+    if (isCheckable(driver)) return await driver.check(signal);
+    return await readOnce(driver, sensor, parts, signal);
+  });
+}
+
+/**
+ * A driver with a folder of certificates is given a copy of it. In the folder itself it would make what is missing, as the
+ * user of this command, and keep what it refuses.
+ */
+async function withCopiedCertificates(
+  { type, options }: SensorSettings,
+  logFolder: string,
+  work: (options: unknown) => Promise<string>,
+): Promise<string> {
+  const { pkiFolder } = options as { readonly pkiFolder?: string | null };
+  if (pkiFolder === undefined) return await work(options);
+  const own = pkiFolder ?? `${logFolder}/drivers/${type}/pki`;
+  const copy = await fs.mkdtemp(`${tmpdir()}/millwright-check-`);
+  const isThere = await fs.stat(own).then(
+    () => true,
+    () => false,
+  );
+  try {
+    if (isThere) await fs.cp(own, copy, { recursive: true });
+    return await work({ ...(options as object), pkiFolder: copy });
+  } catch (error) {
+    if (!(error instanceof MillwrightError)) throw error;
+    const missing = isThere ? '' : `; ${own} is made when the edge starts: start it first`;
+    throw new MillwrightError(error.code, `${messageOf(error).replaceAll(copy, own)}${missing}`);
+  } finally {
+    await fs.rm(copy, { recursive: true, force: true });
+  }
 }
 
 /** Runs the driver until its first sample or measurement. */
@@ -279,9 +318,11 @@ function adviceFor(error: unknown): string {
   return '';
 }
 
-function isOnSerialLine(options: unknown): boolean {
+/** What only one program can have: while the edge reads it, it cannot be opened here, or would disturb the edge. */
+function heldPart({ type, options }: SensorSettings): string | undefined {
   const { bus } = options as { readonly bus?: { readonly kind?: unknown } };
-  return bus?.kind === 'serial';
+  if (type === 'gpio') return 'GPIO lines';
+  return bus?.kind === 'serial' ? 'serial line' : undefined;
 }
 
 /** `temperature 21.5, spindle_speed 8000, and 3 more` */

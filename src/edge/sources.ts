@@ -49,6 +49,8 @@ interface Source {
   inherited: KnownValues | undefined;
   readonly stop: AbortController;
   ended: Promise<void>;
+  /** It has not ended though it was told to: what it says is not heard any more. */
+  isLeft: boolean;
 }
 
 /** What is to become of the sources: drivers for those that are new or changed, opened and not yet run. */
@@ -143,6 +145,7 @@ export class Sources {
       sensor,
       driver,
       accept: (reading) => {
+        if (source.isLeft) return;
         known.note(reading);
         accept(reading);
       },
@@ -151,7 +154,17 @@ export class Sources {
       random,
       logger,
     });
-    return { sensor, runner, known, inherited: undefined, stop: new AbortController(), ended: Promise.resolve() };
+    const stop = new AbortController();
+    const source: Source = {
+      sensor,
+      runner,
+      known,
+      inherited: undefined,
+      stop,
+      ended: Promise.resolve(),
+      isLeft: false,
+    };
+    return source;
   }
 
   #start(source: Source, driver: Driver): void {
@@ -176,12 +189,13 @@ export class Sources {
     await runner.run(stop.signal);
   }
 
-  /** What the source before had said is unknown in the end, unless this one says it too. */
+  /** What the source before had said is unknown in the end, unless this one says it too, or another that reads its machine. */
   async #takeOver(source: Source, before: Source): Promise<void> {
     const inherited = KnownValues.joined(before.inherited, before.known);
     source.inherited = inherited;
-    const isOfSameMachine = before.sensor.machineId === source.sensor.machineId;
-    if (isOfSameMachine) await this.#options.clock.sleep(TAKE_OVER_MS, source.stop.signal);
+    const { machineId } = before.sensor;
+    const isRead = [...this.#sources.values()].some(({ sensor }) => sensor.machineId === machineId);
+    if (isRead) await this.#options.clock.sleep(TAKE_OVER_MS, source.stop.signal);
     if (source.stop.signal.aborted) return;
     source.inherited = undefined;
     this.#tellUnknown(before, inherited);
@@ -201,16 +215,20 @@ export class Sources {
     });
   }
 
-  #tellUnknown({ sensor }: Source, known: KnownValues): void {
+  #tellUnknown(source: Source, known: KnownValues): void {
     const { clock, accept } = this.#options;
-    const text = `the sensor ${sensor.name} was taken out of the configuration, or changed there`;
-    const others = [...this.#sources.values(), ...this.#retired.values()].map((source) => source.known);
+    const text = `the sensor ${source.sensor.name} was taken out of the configuration, or changed there`;
+    const others = [...this.#sources.values(), ...this.#retired.values()]
+      .filter((other) => other !== source)
+      .map((other) => other.known);
     for (const reading of known.farewell(others, { text, timestamp: now(clock) })) accept(reading);
   }
 
-  async #ended({ sensor, ended }: Source, hurry: AbortSignal): Promise<void> {
+  async #ended(source: Source, hurry: AbortSignal): Promise<void> {
     const { clock, logger } = this.#options;
+    const { sensor, ended } = source;
     if (await within(clock, RETIRE_MS_MAX, () => ended, hurry)) return;
+    source.isLeft = !hurry.aborted;
     logger.warn('a source did not end in time', { source: sensor.name });
   }
 }

@@ -2,16 +2,18 @@
  * The client's folder of certificates: its own, made once and kept for good, and those of servers that are trusted or were
  * refused. One folder serves all sensors of an edge: a server trusts this gateway once. Loads the library.
  */
-import type { OPCUACertificateManager } from 'node-opcua';
+import type { OPCUACertificateManager, StatusCode } from 'node-opcua';
 import type { Clock } from '../../base/clock.ts';
-import { MillwrightError } from '../../base/errors.ts';
+import { MillwrightError, messageOf } from '../../base/errors.ts';
 import { timeTrouble } from '../../base/opcua-certificates.ts';
 import { certificateStore } from '../../base/opcua-store.ts';
 import { trustedOfApplication } from '../../base/opcua-trust.ts';
 
 const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
-const { X509Certificate } = process.getBuiltinModule('node:crypto');
+const { createPrivateKey, X509Certificate } = process.getBuiltinModule('node:crypto');
 const { hostname } = process.getBuiltinModule('node:os');
+
+type X509 = import('node:crypto').X509Certificate;
 
 /** To renew it, every server has to be told; the day of its end is told long before. */
 const VALID_DAYS = 3_650;
@@ -47,24 +49,28 @@ export class CertificateFolder {
     await opened.dispose();
   }
 
-  /** The URI that stands in our own certificate: servers compare it with what the client says it is. */
+  /** The URI that stands in our own certificate: servers compare it with what the client says it is. @throws storage_failed */
   applicationUri(): string {
-    const { subjectAltName = '' } = new X509Certificate(fs.readFileSync(this.ownFile));
+    const { subjectAltName = '' } = this.#own();
     return /(?:^|, )URI:([^,]+)/.exec(subjectAltName)?.[1] ?? '';
   }
 
   /** What is wrong with the time of our own certificate, or soon will be; null: nothing. */
   ownTrouble(clock: Clock): string | null {
-    const trouble = timeTrouble(fs.readFileSync(this.ownFile, 'utf8'), clock.nowMicros() / 1000);
+    let trouble: ReturnType<typeof timeTrouble>;
+    try {
+      trouble = timeTrouble(this.#own().toString(), clock.nowMicros() / 1000);
+    } catch (error) {
+      return messageOf(error);
+    }
     if (trouble === undefined) return null;
     return `the certificate of this gateway, ${this.ownFile}, ${trouble.when}; docs/drivers/opcua.md tells how to renew it`;
   }
 
-  /** Resolves when the certificate is trusted. @throws config_invalid with what a person has to do */
+  /** Resolves when the certificate is trusted. @throws config_invalid with what a person has to do; storage_failed */
   async check(der: Buffer, url: string, applicationUri: string): Promise<void> {
     const manager = await this.open();
-    await manager.reloadCertificates();
-    const status = await manager.checkCertificate(der);
+    const status = await this.#statusOf(der, manager);
     if (status.isGood()) return;
     const { fingerprint, subject, validFrom, validTo } = new X509Certificate(der);
     const thumbprint = fingerprint.replaceAll(':', '').toLowerCase();
@@ -86,17 +92,49 @@ export class CertificateFolder {
     );
   }
 
+  /** What is refused is also kept, for a person to look at. */
+  async #statusOf(der: Buffer, manager: OPCUACertificateManager): Promise<StatusCode> {
+    try {
+      await manager.reloadCertificates();
+      return await manager.checkCertificate(der);
+    } catch (cause) {
+      throw this.#failed(cause);
+    }
+  }
+
+  #own(): X509 {
+    try {
+      return new X509Certificate(fs.readFileSync(this.ownFile));
+    } catch (cause) {
+      throw new MillwrightError('storage_failed', `${this.ownFile} cannot be read`, { cause });
+    }
+  }
+
+  #failed(cause: unknown): MillwrightError {
+    return new MillwrightError('storage_failed', `the folder of certificates ${this.folder} cannot be used`, { cause });
+  }
+
+  /** A disk that was full when the key was written leaves half of one, which no certificate belongs to yet. */
+  #removeHalfKey(): void {
+    const file = `${this.folder}/own/private/private_key.pem`;
+    if (fs.existsSync(this.ownFile) || !fs.existsSync(file)) return;
+    try {
+      createPrivateKey(fs.readFileSync(file));
+    } catch {
+      fs.rmSync(file);
+    }
+  }
+
   async #open(): Promise<OPCUACertificateManager> {
     try {
       fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      this.#removeHalfKey();
       const manager = certificateStore({ rootFolder: this.folder, isWatched: false, onRejected: async () => {} });
       await manager.initialize();
       if (!fs.existsSync(this.ownFile)) await this.#makeOwn(manager);
       return manager;
     } catch (cause) {
-      throw new MillwrightError('storage_failed', `the folder of certificates ${this.folder} cannot be used`, {
-        cause,
-      });
+      throw this.#failed(cause);
     }
   }
 

@@ -56,8 +56,16 @@ export interface Connection {
  */
 export type Leftover = (client: OPCUAClient) => ClientSession;
 
+/** What outlives a run. */
+export interface SessionMemory {
+  /** Of a connection that broke, so that the server may still have it; until it could be asked. */
+  leftover: Leftover | undefined;
+  /** The newest program that was told: a new connection is no change of it. */
+  program?: string | undefined;
+}
+
 /** @throws connection_failed, config_invalid, storage_failed */
-export async function connect(parts: ConnectParts, leftover?: Leftover): Promise<Connection> {
+export async function connect(parts: ConnectParts, memory?: SessionMemory): Promise<Connection> {
   const { options, certificates } = parts;
   const endpoint = chosenEndpoint(await endpointsOf(parts), options);
   checkLogin(endpoint, options);
@@ -67,7 +75,7 @@ export async function connect(parts: ConnectParts, leftover?: Leftover): Promise
   }
   const client = await newClient(parts, endpoint);
   try {
-    return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, leftover));
+    return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, memory));
   } catch (error) {
     await closeClient(client, parts.clock);
     throw told(error, parts);
@@ -144,11 +152,13 @@ async function logIn(
   client: OPCUAClient,
   endpoint: EndpointDescription,
   { options }: ConnectParts,
-  leftover: Leftover | undefined,
+  memory: SessionMemory | undefined,
 ): Promise<Connection> {
   await client.connect(options.url);
+  const leftover = memory?.leftover;
   if (leftover !== undefined) await endLeftover(client, leftover(client));
   const session = await client.createSession(identityInfo(options.identity));
+  if (memory !== undefined) memory.leftover = undefined;
   return { client, session, endpoint };
 }
 
@@ -306,8 +316,10 @@ function told(error: unknown, { options, certificates }: ConnectParts): Millwrig
       const text = `${url} refuses the certificate of this gateway (${status}); have the server trust ${certificates.ownFile}`;
       return new MillwrightError('config_invalid', text, { cause: error });
     }
-    default:
-      return new MillwrightError('connection_failed', `${url} cannot be reached`, { cause: error });
+    default: {
+      const text = status === 'BadTooManySessions' ? 'has no session left for one more client' : 'cannot be reached';
+      return new MillwrightError('connection_failed', `${url} ${text}`, { cause: error });
+    }
   }
 }
 

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { OPCUACertificateManager } from 'node-opcua';
 import { freePort, waitUntil } from '../../../test/support/system.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import { Gateway, Running } from '../../ports/driver.test-support.ts';
+import { schema } from './config.ts';
+import { create } from './driver.ts';
 import {
   comes,
   folderFor,
@@ -141,6 +148,8 @@ test("the source's time is the reading's, unless its clock is wrong: then the ga
     [2, '2000-01-01T00:00:07.000000Z'],
     [3, '1970-01-02T03:04:05.000000Z'],
     [4, '2099-01-01T00:00:00.000000Z'],
+    // A controller that writes the time of its place as if it were UTC, or was set last week.
+    [5, `${new Date(Date.now() - 5 * 3_600_000).toISOString().slice(0, -1)}000Z`],
   ] as const) {
     const beganMs = Date.now();
     await server.set({ name: 'Speed', value, sourceMs: Date.parse(wrong) });
@@ -299,4 +308,59 @@ test('nobody there, and one who does not answer, are told as a connection that f
     const error = await read(context, { url: `opc.tcp://127.0.0.1:${port}`, ...common }).running.failure();
     assert.equal(error.code, 'connection_failed', error.message);
   }
+});
+
+test('a folder of certificates that is half written, or cannot be used, is mended or told', async (context) => {
+  const { server, folder } = await startServer(context, { policies: ['None', 'Basic256Sha256'] });
+  const pki = path.join(folder, 'client');
+  const key = path.join(pki, 'own/private/private_key.pem');
+  await mkdir(path.dirname(key), { recursive: true });
+  await writeFile(key, '-----BEGIN PRIVATE KEY-----\nMII');
+  const reader = read(context, { url: server.url, pki, ...open });
+  await comes(reader, 'temperature', 21.5);
+  await reader.running.stop();
+  const own = path.join(pki, 'own/certs/certificate.pem');
+  const certificate = await readFile(own, 'utf8');
+
+  // What is refused cannot be kept.
+  await rm(path.join(pki, 'rejected'), { recursive: true });
+  await writeFile(path.join(pki, 'rejected'), '');
+  const refused = read(context, { url: server.url, pki, policy: 'Basic256Sha256', again: false });
+  const failure = await refused.running.failure();
+  assert.deepEqual([failure.code, await readFile(own, 'utf8')], ['storage_failed', certificate]);
+  assert.match(messageOf(failure), /the folder of certificates .*client cannot be used/);
+  await rm(path.join(pki, 'rejected'));
+
+  await writeFile(own, '');
+  const empty = await read(context, { url: server.url, pki, ...open, again: false }).running.failure();
+  assert.deepEqual([empty.code, /certificate\.pem cannot be read/.test(empty.message)], ['storage_failed', true]);
+});
+
+test('a server that says nothing for minutes is not taken for a thread that hangs', async (context) => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  context.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const folder = await folderFor(context);
+  let looks = 0;
+  // The thread has its own clock: here the looks come sooner, though not before it can have said that it is awake.
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, signal) => {
+      if (ms < 20_000) return systemClock.sleep(ms, signal);
+      looks += 1;
+      return systemClock.sleep(6_000, signal);
+    },
+  };
+  const keys = {
+    url: `opc.tcp://127.0.0.1:${port}`,
+    pki_folder: folder,
+    timeout: '60s',
+    anonymous: true,
+    nodes: NODES,
+  };
+  const running = new Running(create(schema.parse(keys)), { gateway: new Gateway({ clock }) });
+  context.after(() => running.stop());
+  await waitUntil('four looks and more', () => looks > 5 || undefined);
+  assert.deepEqual(running.errors, []);
 });

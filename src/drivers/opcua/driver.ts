@@ -13,7 +13,7 @@ export const create: CreateDriver<OpcuaOptions> = (options) => new OpcuaDriver(o
 
 /** How long a stop waits for the server to say that the session is closed. */
 export const STOP_MS_MAX = 1_200;
-/** A thread with a run under way says something every few seconds; it may take as long to load all that it runs. */
+/** The thread says that it is awake every few seconds; it may take as long to load all that it runs. */
 const LOOK_MS = 20_000;
 const QUIET_LOOKS_MAX = 3;
 
@@ -104,6 +104,8 @@ class OpcuaDriver implements Driver, KeepsFiles {
         return context.connected();
       case 'alive':
         return context.alive(message.nextWithinMs);
+      case 'awake':
+        return;
       case 'problem':
         return context.problem(message.item, message.reason);
       case 'log':

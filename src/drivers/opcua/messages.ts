@@ -21,6 +21,8 @@ export type FromThread =
   | { readonly kind: 'reading'; readonly id: number; readonly reading: Reading }
   | { readonly kind: 'connected'; readonly id: number }
   | { readonly kind: 'alive'; readonly id: number; readonly nextWithinMs: number | undefined }
+  /** Of no driver: the thread does not hang, though its servers may have nothing to say for minutes. */
+  | { readonly kind: 'awake'; readonly id: 0 }
   | { readonly kind: 'problem'; readonly id: number; readonly item: string; readonly reason: string | null }
   | {
       readonly kind: 'log';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { OpcuaTestServer } from '../../../test/support/opcua-server.ts';
 import { freePort, waitUntil } from '../../../test/support/system.ts';
-import { comes, newest, read, type Reader, startServer } from './driver.test-support.ts';
+import { comes, newest, NODES, read, type Reader, startServer } from './driver.test-support.ts';
 
 const RECOVERY_MS_MAX = 30_000;
 const open = { policy: 'None' } as const;
@@ -114,13 +114,22 @@ test('a server that was killed and started again', async (context) => {
 
 test('a session that the server has closed', async (context) => {
   const { server, folder } = await startServer(context);
-  const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), ...open });
+  const nodes = [...NODES, { node: 'Objects/Machines/CNC-001/Program', extra: 'program' }];
+  const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), nodes, ...open });
+  await server.set({ name: 'Program', value: 'O1001' });
+  await comes(reader, 'program', 'O1001');
   await comes(reader, 'temperature', 21.5);
   const sinceMs = performance.now();
   await server.closeSessions();
   await waitUntil('the loss to be told', () => reader.running.lastError || undefined);
   assert.match(reader.running.lastError, /has closed the session|closed the connection|closed the session/);
   await recovers(context, { reader, server, sinceMs });
+  const programs = reader.gateway.events.filter(({ event_type }) => event_type === 'program');
+  assert.deepEqual(
+    programs.map(({ text }) => text),
+    ['O1001'],
+    'a new session is no change of program',
+  );
 });
 
 for (const passes of ['no-publish', 'no-values'] as const) {
@@ -155,6 +164,8 @@ test('a connection on which nothing comes through any more: the session before i
   await waitUntil('the silence to be told', () => reader.running.lastError || undefined);
   assert.match(reader.running.lastError, /has told nothing for \d+ s, and does not answer/);
   assert.equal(await server.sessions(), 1, 'the server does not know');
+  // An outage is longer than the first try to connect again.
+  await waitUntil('a try that fails', () => reader.running.errors.length > 1 || undefined);
   way.passes = 'all';
   await recovers(context, { reader, server, sinceMs });
 });

@@ -18,13 +18,17 @@ interface Draft {
 
 export class Gathering {
   readonly #drafts: Draft[] = [];
+  /** The newest of each time: a message may hold thousands. */
+  readonly #newest = new Map<string, Draft>();
 
   put(time: JudgedTime, name: string, value: JsonValue): void {
     const chars = name.length + charsOf(value);
-    let draft = this.#drafts.findLast((one) => isSame(one.time, time));
+    const key = `${time.timestamp} ${time.sourceTime ?? ''}`;
+    let draft = this.#newest.get(key);
     if (draft === undefined || Object.hasOwn(draft.fields, name) || draft.chars + chars > SAMPLE_CHARS_MAX) {
       draft = { time, fields: {}, chars: 0 };
       this.#drafts.push(draft);
+      this.#newest.set(key, draft);
     }
     draft.fields[name] = value;
     draft.chars += chars;
@@ -40,10 +44,6 @@ export class Gathering {
       return { machine_id: machineId, timestamp, ...beside, ...fields };
     });
   }
-}
-
-function isSame(a: JudgedTime, b: JudgedTime): boolean {
-  return a.timestamp === b.timestamp && a.sourceTime === b.sourceTime;
 }
 
 /** All have six decimals, so they compare as text. */

@@ -32,8 +32,8 @@ import {
   closeConnection,
   connect,
   type Connection,
-  type Leftover,
   leftoverOf,
+  type SessionMemory,
   statusOf,
   within,
 } from './connection.ts';
@@ -70,12 +70,6 @@ const PROGRAM = 'program';
 /** Of a node that has gone; servers say either. */
 const GONE: readonly string[] = ['BadNodeIdUnknown', 'BadNodeIdInvalid'];
 
-/** What outlives a run. */
-export interface SessionMemory {
-  /** Of a connection that broke, so that the server may still have it. */
-  leftover: Leftover | undefined;
-}
-
 export type SessionContext = Pick<
   DriverContext,
   'machineId' | 'emit' | 'connected' | 'alive' | 'problem' | 'clock' | 'log'
@@ -95,7 +89,13 @@ interface Item {
   readonly handle: number;
   /** Given by the server when it is monitored. */
   monitoredItemId: number | null;
+  /** The server's clock when it was monitored, in its own time: what is older held then. */
+  sinceMicros: number | null;
+  /** It has told a value since. */
+  hasTold: boolean;
   isUncertain: boolean;
+  /** What was told of it last. */
+  fault: string | null;
   lost: number;
   lostToldMs: number;
 }
@@ -104,8 +104,7 @@ interface Item {
 export async function readServer(parts: SessionParts, signal: AbortSignal): Promise<void> {
   const { options, certificates, memory, context } = parts;
   const sessionName = `Millwright ${context.machineId}`.slice(0, NAME_LENGTH_MAX);
-  const connecting = connect({ options, certificates, clock: context.clock, sessionName }, memory.leftover);
-  memory.leftover = undefined;
+  const connecting = connect({ options, certificates, clock: context.clock, sessionName }, memory);
   const opened = await Promise.race([connecting, aborted(signal)]);
   if (opened === undefined) {
     // What it opens meanwhile is closed, as far as a stop may wait for that.
@@ -141,11 +140,9 @@ class ServerReading {
   /** Messages are dealt with one after the other, also where the type of a structure has to be asked for. */
   #taking: Promise<void> = Promise.resolve();
   #state: MachineState | undefined;
-  #program: string | undefined;
 
-  /** The server's clock when the session began, in its own time. */
-  #sinceMicros: number | null = null;
   #isServerClockBad = false;
+  /** As it was told last. */
   #serverTimeMicros: number | null = null;
 
   #isTimeMonitored = false;
@@ -163,7 +160,10 @@ class ServerReading {
       settings,
       handle: index + 1,
       monitoredItemId: null,
+      sinceMicros: null,
+      hasTold: false,
       isUncertain: false,
+      fault: null,
       lost: 0,
       lostToldMs: Number.NEGATIVE_INFINITY,
     }));
@@ -233,7 +233,6 @@ class ServerReading {
     const { clock } = this.#parts.context;
     const { value } = await this.#connection.session.read({ nodeId: SERVER_TIME, attributeId: AttributeIds.Value });
     this.#judgeClock(value.value, clock.nowMicros());
-    this.#sinceMicros = this.#serverTimeMicros;
   }
 
   #judgeClock(serverTime: unknown, gatewayMicros: number): void {
@@ -360,10 +359,12 @@ class ServerReading {
     const isBad = severity >= 2;
     const time = judgeTime(timesOf(dataValue), {
       gatewayMicros,
-      sinceMicros: this.#sinceMicros,
+      sinceMicros: item.sinceMicros,
+      changeAgeMicrosMax: item.hasTold ? this.#changeAgeMicrosMax(item) : null,
       isServerClockBad: this.#isServerClockBad,
       differenceMicrosMax: options.clockDifferenceMsMax * 1000,
     });
+    item.hasTold = true;
     if (statusCode.hasOverflowBit) this.#tellLost(item, events);
     const whole = isBad ? null : jsonOfVariant(variant);
     const faults: string[] = [];
@@ -389,8 +390,21 @@ class ServerReading {
         events.push({ machine_id: context.machineId, timestamp: time.timestamp, kind: 'event', ...event });
     }
     item.isUncertain = severity === 1;
-    context.problem(item.settings.node, faults.length === 0 ? null : faults.join('; '));
+    this.#tellFault(item, faults.length === 0 ? null : faults.join('; '));
     if (GONE.includes(statusCode.name)) void this.#release(item);
+  }
+
+  /** What has just changed did so not longer ago than the server may take to look at it and to tell it. */
+  #changeAgeMicrosMax({ settings: { samplingIntervalMs } }: Item): number {
+    const { clockDifferenceMsMax } = this.#parts.options;
+    return (samplingIntervalMs + this.#silenceMsMax + clockDifferenceMsMax) * 1000;
+  }
+
+  /** Called for each value, so only what is new goes to the other thread. */
+  #tellFault(item: Item, fault: string | null): void {
+    if (item.fault === fault) return;
+    item.fault = fault;
+    this.#parts.context.problem(item.settings.node, fault);
   }
 
   /** A value that is not certain says so beside it, until it is. */
@@ -416,8 +430,8 @@ class ServerReading {
       const text = `${item.settings.node} is ${show(raw)}`.slice(0, TEXT_LENGTH_MAX);
       return { event_type: 'state', state: this.#state, ...previous, text };
     }
-    if (name === PROGRAM && value !== '' && value !== this.#program) {
-      this.#program = value;
+    if (name === PROGRAM && value !== '' && value !== this.#parts.memory.program) {
+      this.#parts.memory.program = value;
       return { event_type: 'program', item: item.settings.node, text: value.slice(0, TEXT_LENGTH_MAX).toWellFormed() };
     }
     return undefined;
@@ -449,15 +463,17 @@ class ServerReading {
 
   /** @returns why those cannot be monitored that cannot */
   async #monitor(items: readonly Item[]): Promise<string[]> {
-    const { context, options } = this.#parts;
+    const { options } = this.#parts;
     const faults: string[] = [];
     const tell = (item: Item, fault: string): void => {
       faults.push(`${item.settings.node}: ${fault}`);
-      context.problem(item.settings.node, fault);
+      this.#tellFault(item, fault);
     };
     const found: { item: Item; nodeId: string }[] = [];
     for (const item of items) {
       const one = await this.#finder!.find(item.settings.node);
+      item.hasTold = false;
+      item.sinceMicros = this.#serverTimeMicros;
       if ('fault' in one) tell(item, one.fault);
       else found.push({ item, nodeId: one.nodeId });
     }

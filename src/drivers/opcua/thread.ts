@@ -1,14 +1,18 @@
 /** The thread that speaks OPC UA for all sensors of the edge (decision 024). See `messages.ts`. */
+import { resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../../base/clock.ts';
 import { type ErrorCode, MillwrightError, messageOf } from '../../base/errors.ts';
 import type { LogFields, Logger, LogLevel } from '../../base/logger.ts';
 import { CertificateFolder } from './certificates.ts';
+import type { SessionMemory } from './connection.ts';
 import type { FromThread, ToThread } from './messages.ts';
-import { readServer, type SessionContext, type SessionMemory } from './session.ts';
+import { readServer, type SessionContext } from './session.ts';
 
 /** As the edge does for itself (`edge/main.ts`). */
 const COLLECT_INTERVAL_MS = 10_000;
+/** Far less than after which the main thread takes this one to hang. */
+const AWAKE_MS = 5_000;
 
 const stops = new Map<number, AbortController>();
 const memories = new Map<number, SessionMemory>();
@@ -31,14 +35,17 @@ parentPort?.on('message', (message: ToThread) => {
 });
 
 setInterval(() => globalThis.gc?.(), COLLECT_INTERVAL_MS).unref();
+setInterval(() => say({ kind: 'awake', id: 0 }), AWAKE_MS).unref();
 
 async function run({ id, machineId, options, pkiFolder }: Extract<ToThread, { kind: 'run' }>): Promise<void> {
   const stop = new AbortController();
   stops.set(id, stop);
   const memory = memories.get(id) ?? { leftover: undefined };
   memories.set(id, memory);
-  const certificates = folders.get(pkiFolder) ?? new CertificateFolder(pkiFolder);
-  folders.set(pkiFolder, certificates);
+  // However it is written: two that make one certificate at the same time would each end up with half of it.
+  const folder = resolve(pkiFolder);
+  const certificates = folders.get(folder) ?? new CertificateFolder(folder);
+  folders.set(folder, certificates);
   let error: { code: ErrorCode; message: string } | null = null;
   try {
     await readServer({ options, certificates, memory, context: contextOf(id, machineId) }, stop.signal);

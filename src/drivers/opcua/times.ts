@@ -16,8 +16,10 @@ export interface ServerTimes {
 export interface ClockJudgement {
   /** The gateway's clock now. */
   readonly gatewayMicros: number;
-  /** The server's clock when the session began; what is older held then, and is told as of then. null: not known. */
+  /** The server's clock when the node was monitored; what is older held then, and is told as of then. null: not known. */
   readonly sinceMicros: number | null;
+  /** A change that was told now is not older than this, or the source's clock is wrong; null: it may have held for long. */
+  readonly changeAgeMicrosMax: number | null;
   /** The server's clock differs too much. */
   readonly isServerClockBad: boolean;
   readonly differenceMicrosMax: number;
@@ -30,11 +32,11 @@ export interface JudgedTime {
 }
 
 export function judgeTime({ sourceMicros, serverMicros }: ServerTimes, clock: ClockJudgement): JudgedTime {
-  const { gatewayMicros, sinceMicros, isServerClockBad, differenceMicrosMax } = clock;
+  const { gatewayMicros, sinceMicros, changeAgeMicrosMax, isServerClockBad, differenceMicrosMax } = clock;
   const own = sourceMicros ?? serverMicros;
   if (own === null) return { timestamp: timestampOf(gatewayMicros) };
-  const isPlausible =
-    own >= EARLIEST_MICROS && (isGatewayUnset(gatewayMicros) || own <= gatewayMicros + differenceMicrosMax);
+  const earliest = Math.max(EARLIEST_MICROS, gatewayMicros - (changeAgeMicrosMax ?? Number.POSITIVE_INFINITY));
+  const isPlausible = own >= earliest && (isGatewayUnset(gatewayMicros) || own <= gatewayMicros + differenceMicrosMax);
   if (isServerClockBad || !isPlausible) {
     return { timestamp: timestampOf(gatewayMicros), sourceTime: timestampOf(own) };
   }

@@ -39,6 +39,19 @@ test('numbers, text, states and parts of structures', () => {
   assert.match(JSON.stringify(take({}, 'x'.repeat(40_000))), /has a text of 40000 characters/);
 });
 
+test('what is no reading any more is told, however it is nested', () => {
+  const taken = (value: JsonValue): string => {
+    const found = takeField(FIELD, value);
+    return 'fault' in found ? found.fault : 'taken';
+  };
+  const rows = (count: number): JsonValue => Array.from({ length: count }, () => Array.from({ length: 99 }, () => 1.5));
+  assert.equal(taken(rows(100)), 'taken');
+  assert.match(taken(rows(101)), /has more than 10000 elements; name the one/);
+  assert.equal(taken(Array.from({ length: 3 }, () => 'x'.repeat(30_000))), 'taken');
+  assert.match(taken(Array.from({ length: 4 }, () => 'x'.repeat(30_000))), /texts of more than 100000 characters/);
+  assert.match(taken('x'.repeat(40_000)), /a text of 40000 characters/);
+});
+
 test('a sample for each time, in their order; two values of one field are two samples', () => {
   const gathering = new Gathering();
   const [early, late] = [{ timestamp: '2026-01-01T00:00:00.000000Z' }, { timestamp: '2026-01-01T00:00:01.000000Z' }];
@@ -63,6 +76,7 @@ test('what a time is worth', () => {
   const clock = {
     gatewayMicros,
     sinceMicros: at('2026-11-26T11:00:00Z'),
+    changeAgeMicrosMax: null as number | null,
     isServerClockBad: false,
     differenceMicrosMax: 60e6,
   };
@@ -74,6 +88,13 @@ test('what a time is worth', () => {
   assert.equal(judged('2026-11-26T11:59:00Z'), '2026-11-26T11:59:00');
   assert.equal(judged('2026-11-20T00:00:00Z'), '2026-11-26T11:00:00', 'it holds still, as the session begins');
   assert.equal(judged(null), '2026-11-26T12:00:00');
+  const change = { changeAgeMicrosMax: 90e6 };
+  assert.equal(judged('2026-11-26T11:58:31Z', change), '2026-11-26T11:58:31');
+  assert.equal(
+    judged('2026-11-26T07:00:00Z', change),
+    '2026-11-26T12:00:00 2026-11-26T07:00:00',
+    'what changes now did not change five hours ago',
+  );
   for (const wrong of ['1601-01-02T00:00:00', '1970-01-01T00:00:09', '2000-01-01T00:00:09', '2026-11-26T12:01:01']) {
     assert.equal(judged(`${wrong}Z`), `2026-11-26T12:00:00 ${wrong}`);
   }

@@ -5,9 +5,10 @@ import type { FieldSettings } from './options.ts';
 /** Of a number that was scaled, so that no tail of rounding stands behind it. */
 const SCALED_DIGITS = 15;
 const INTEGER_MAX = 0x7fffffff;
-/** Longest text and list that are kept; what is longer is no value of a machine. */
+/** Longest text, and largest array or structure, that are kept; what is larger is no value of a machine, and no reading. */
 const TEXT_MAX = 32_768;
 const ITEMS_MAX = 10_000;
+const CHARS_MAX = 100_000;
 
 /** A value, or why there is none that fits. */
 export type Taken = { readonly value: JsonValue } | { readonly fault: string };
@@ -69,19 +70,25 @@ function numberOf(raw: JsonValue): number | undefined {
 
 /** Whether the store would take it. */
 function checked(value: JsonValue): Taken {
-  const fault = faultOf(value, 1);
+  const fault = faultOf(value, 1, { items: 0, chars: 0 });
   return fault === undefined ? { value } : { fault };
 }
 
-function faultOf(value: JsonValue, depth: number): string | undefined {
-  if (typeof value === 'string')
-    return value.length > TEXT_MAX ? `has a text of ${value.length} characters` : undefined;
+/** @param seen counts all that the value holds, on every level */
+function faultOf(value: JsonValue, depth: number, seen: { items: number; chars: number }): string | undefined {
+  if (typeof value === 'string') {
+    seen.chars += value.length;
+    if (value.length > TEXT_MAX) return `has a text of ${value.length} characters`;
+    return seen.chars > CHARS_MAX ? `has texts of more than ${CHARS_MAX} characters in all` : undefined;
+  }
   if (typeof value !== 'object' || value === null) return undefined;
   if (depth > DEPTH_MAX) return `nests deeper than ${DEPTH_MAX} levels; name the part that is wanted with field`;
   const parts = Object.values(value);
-  if (parts.length > ITEMS_MAX) return `has ${parts.length} elements; name the one that is wanted with index`;
+  seen.items += parts.length;
+  if (seen.items > ITEMS_MAX) return `has more than ${ITEMS_MAX} elements; name the one that is wanted with index`;
+  if (!Array.isArray(value)) for (const key in value) seen.chars += key.length;
   for (const part of parts) {
-    const fault = faultOf(part, depth + 1);
+    const fault = faultOf(part, depth + 1, seen);
     if (fault !== undefined) return fault;
   }
   return undefined;

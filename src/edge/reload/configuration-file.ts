@@ -75,11 +75,18 @@ function said(args: readonly string[], signal: AbortSignal): Promise<string> {
   const { execFile } = process.getBuiltinModule('node:child_process');
   const options = { signal, timeout: READ_MS_MAX, maxBuffer: SAID_BYTES_MAX };
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, options, (cause, stdout, stderr) => {
-      if (cause === null) return resolve(stdout);
-      const why = stderr.trim() === '' ? messageOf(cause) : stderr.trim();
+    const fail = (why: string): void => {
       reject(new MillwrightError('config_invalid', `the configuration could not be read: ${why}`));
-    });
+    };
+    try {
+      execFile(process.execPath, args, options, (cause, stdout, stderr) => {
+        if (cause === null) resolve(stdout);
+        else fail(stderr.trim() === '' ? messageOf(cause) : stderr.trim());
+      });
+    } catch (error) {
+      // Where there is no memory for one more process, Node throws at once.
+      fail(messageOf(error));
+    }
   });
 }
 
