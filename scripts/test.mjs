@@ -3,17 +3,19 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ensureNatsServer } from './nats-server.mjs';
-import { ensureInstalled, ensurePages, node, root, run, say } from './tools.mjs';
+import { ensureInstalled, ensurePages, fail, node, root, run, say } from './tools.mjs';
 
 ensureInstalled();
 await ensurePages();
 ensureBrowserLibraries();
 const named = process.argv.slice(2).filter((argument) => existsSync(argument));
-const options = process.argv.slice(2).filter((argument) => !existsSync(argument));
+const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
+const strange = process.argv.slice(2).filter((argument) => !existsSync(argument) && !argument.startsWith('--'));
+if (strange.length > 0) fail(`there is no ${strange.join(', ')}; allowed: files and folders of tests, and --name=value`);
 // Those of test/timescale/ are run by `npm run test:timescale`.
 const all = ['src/**/*.test.ts', 'test/*.test.ts', 'test/!(timescale)/**/*.test.ts'];
 const files = named.length > 0 ? named : all;
-const args = ['--test', '--test-concurrency=2', ...options, ...files];
+const args = ['--test', '--test-concurrency=3', ...options, ...files];
 // Tests start some hundred processes; what one has stripped of its types and compiled serves the next.
 const compiled = { NODE_COMPILE_CACHE: path.join(root, 'node_modules', '.cache', 'compiled') };
 process.exitCode = await run(node(), args, { ...compiled, ...natsServer() });

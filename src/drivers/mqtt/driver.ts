@@ -112,23 +112,33 @@ class MqttDriver implements Driver, Checkable {
 
   async #greet(link: MqttLink, context: DriverContext): Promise<void> {
     const subscriptions = subscriptionsOf(this.#options);
+    const filters = subscriptions.map(({ filter }) => filter);
+    const before = await this.#savedFilters();
+    const old = before.filter((filter) => !filters.includes(filter));
+    // Before the broker knows of them, so that a crash leaves none that the next configuration does not know of.
+    if (filters.some((filter) => !before.includes(filter))) await this.#saveFilters([...old, ...filters]);
     await link.subscribe(subscriptions);
     context.connected();
     context.alive(link.pingEveryMs);
-    await this.#forget(link, subscriptions);
+    // The session has them still, and sends what nobody wants, or twice.
+    if (old.length > 0) {
+      if (link.isSessionPresent) await link.unsubscribe(old);
+      await this.#saveFilters(filters);
+    }
     await this.#host?.opened(link);
   }
 
-  /** Filters of an earlier configuration: the session has them still, and sends what nobody wants, or twice. */
-  async #forget(link: MqttLink, subscriptions: readonly Subscription[]): Promise<void> {
+  /** Of this configuration, and of an earlier one if a crash has come between. */
+  async #savedFilters(): Promise<readonly string[]> {
+    if (this.#memory === undefined) return [];
+    const { files, folder } = this.#memory;
+    const file = await readSmallFile(files, `${folder}/${SUBSCRIPTIONS_FILE}`);
+    return typeof file === 'string' ? [] : ((file['filters'] ?? []) as string[]);
+  }
+
+  async #saveFilters(filters: readonly string[]): Promise<void> {
     if (this.#memory === undefined) return;
     const { files, folder } = this.#memory;
-    const filters = subscriptions.map(({ filter }) => filter);
-    const file = await readSmallFile(files, `${folder}/${SUBSCRIPTIONS_FILE}`);
-    const before = typeof file === 'string' ? [] : ((file['filters'] ?? []) as string[]);
-    const old = before.filter((filter) => !filters.includes(filter));
-    if (old.length > 0 && link.isSessionPresent) await link.unsubscribe(old);
-    if (old.length === 0 && before.length === filters.length) return;
     await saveSmallFile(files, { folder, name: SUBSCRIPTIONS_FILE, value: { filters } });
   }
 
