@@ -11,7 +11,8 @@ ensureBrowserLibraries();
 const named = process.argv.slice(2).filter((argument) => existsSync(argument));
 const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
 const strange = process.argv.slice(2).filter((argument) => !existsSync(argument) && !argument.startsWith('--'));
-if (strange.length > 0) fail(`there is no ${strange.join(', ')}; allowed: files and folders of tests, and --name=value`);
+if (strange.length > 0)
+  fail(`there is no ${strange.join(', ')}; allowed: files and folders of tests, and --name=value`);
 // Those of test/timescale/ are run by `npm run test:timescale`.
 const all = ['src/**/*.test.ts', 'test/*.test.ts', 'test/!(timescale)/**/*.test.ts'];
 const files = named.length > 0 ? named : all;
