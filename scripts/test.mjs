@@ -16,7 +16,7 @@ if (strange.length > 0)
 // Those of test/timescale/ are run by `npm run test:timescale`.
 const all = ['src/**/*.test.ts', 'test/*.test.ts', 'test/!(timescale)/**/*.test.ts'];
 const files = named.length > 0 ? named : all;
-const args = ['--test', '--test-concurrency=3', ...options, ...files];
+const args = ['--test', '--test-concurrency=2', ...options, ...files];
 // Tests start some hundred processes; what one has stripped of its types and compiled serves the next.
 const compiled = { NODE_COMPILE_CACHE: path.join(root, 'node_modules', '.cache', 'compiled') };
 process.exitCode = await run(node(), args, { ...compiled, ...natsServer() });
