@@ -7,17 +7,15 @@
  * before: the broker then sends it again to who comes back for it.
  */
 import type { Socket } from 'node:net';
-import type { SecureContext } from 'node:tls';
 import type { IConnackPacket, IPublishPacket, Packet } from 'mqtt-packet';
 import type { Clock } from './clock.ts';
-import { MillwrightError, messageOf } from './errors.ts';
-import type { TlsFiles } from './http-config.ts';
+import { MillwrightError } from './errors.ts';
 import { PACKET_BYTES_MAX, type PacketLibrary, PacketReader, publishBytes } from './mqtt-packets.ts';
+import { type BrokerAddress, openSocket, placeOf } from './mqtt-socket.ts';
 import type { Random } from './random.ts';
 
 /** Checked, plain JSON; made by `mqtt-config.ts`. */
-export interface BrokerSettings {
-  readonly url: string;
+export interface BrokerSettings extends BrokerAddress {
   /** null: one by chance. */
   readonly clientId: string | null;
   readonly user: string | null;
@@ -25,8 +23,6 @@ export interface BrokerSettings {
   /** 4 is MQTT 3.1.1. */
   readonly protocolVersion: 4 | 5;
   readonly keepAliveMs: number;
-  readonly timeoutMs: number;
-  readonly tls: TlsFiles;
 }
 
 /** For commands that are told an address only. */
@@ -90,7 +86,6 @@ const WAITING_BYTES_MAX: number = 2 * PACKET_BYTES_MAX;
 const WRITE_BYTES_MAX: number = 1024 * 1024;
 /** How long a goodbye may take. */
 const CLOSE_MS_MAX = 800;
-const PORTS: { readonly [protocol: string]: number } = { 'mqtt:': 1883, 'mqtts:': 8883 };
 const PACKET_IDS = 65_535;
 /** Fixed header, length of the topic, packet id and properties of a publication. */
 const HEADER_BYTES_MAX = 16;
@@ -600,79 +595,4 @@ function reasonOf(code: number): string {
 /** What a property of CONNACK limits, which may be absent, or none by its value. */
 function limitOf(value: unknown): number {
   return typeof value === 'number' && value > 0 ? value : Number.POSITIVE_INFINITY;
-}
-
-/** For people, and without a password. */
-function placeOf(url: string): string {
-  const { protocol, hostname, port } = new URL(url);
-  return `${protocol}//${hostname}:${port === '' ? PORTS[protocol] : port}`;
-}
-
-function openSocket({ url, timeoutMs, tls }: BrokerSettings, place: string, signal: AbortSignal): Promise<Socket> {
-  const { protocol, hostname, port } = new URL(url);
-  // Taken without importing them, as elsewhere at the edge.
-  const net = process.getBuiltinModule('node:net');
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  const target = { host, port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) };
-  const isTls = protocol === 'mqtts:';
-  const socket = isTls
-    ? process.getBuiltinModule('node:tls').connect({
-        ...target,
-        ...(net.isIP(host) === 0 && { servername: host }),
-        secureContext: secureContextOf(tls),
-      })
-    : net.connect(target);
-  socket.setNoDelay(true);
-  return new Promise((resolve, reject) => {
-    const giveUp = (what: string, cause?: Error): void => {
-      end();
-      socket.on('error', () => {}).destroy();
-      reject(new MillwrightError('connection_failed', what, cause === undefined ? {} : { cause }));
-    };
-    const failed = (error: Error): void => giveUp(`cannot connect to ${place}`, error);
-    const closed = (): void => giveUp(`${place} closed the connection`);
-    const abort = (): void => giveUp('it was given up');
-    const timer = setTimeout(() => giveUp(`cannot connect to ${place}: no answer within ${timeoutMs} ms`), timeoutMs);
-    const opened = (): void => {
-      end();
-      resolve(socket);
-    };
-    const end = (): void => {
-      clearTimeout(timer);
-      socket
-        .off('error', failed)
-        .off('close', closed)
-        .off(isTls ? 'secureConnect' : 'connect', opened);
-      signal.removeEventListener('abort', abort);
-    };
-    socket
-      .on('error', failed)
-      .on('close', closed)
-      .on(isTls ? 'secureConnect' : 'connect', opened);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-  });
-}
-
-/** @throws storage_failed; config_invalid for files that hold something else */
-function secureContextOf({ caFile, certFile, keyFile }: TlsFiles): SecureContext {
-  const files = {
-    ...(caFile !== null && { ca: readFile(caFile) }),
-    ...(certFile !== null && { cert: readFile(certFile) }),
-    ...(keyFile !== null && { key: readFile(keyFile) }),
-  };
-  try {
-    return process.getBuiltinModule('node:tls').createSecureContext(files);
-  } catch (cause) {
-    const names = [caFile, certFile, keyFile].filter((name) => name !== null).join(', ');
-    throw new MillwrightError('config_invalid', `these are no certificates and their key: ${names}`, { cause });
-  }
-}
-
-function readFile(path: string): Buffer {
-  try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
-  } catch (cause) {
-    throw new MillwrightError('storage_failed', `the file ${path} cannot be read: ${messageOf(cause)}`, { cause });
-  }
 }

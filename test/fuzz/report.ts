@@ -53,7 +53,7 @@ Each input follows from the seed and its number: \`npm run fuzz -- CODEC --seed 
 input is made as short as it can be, and printed with the line that repeats it. \`npm test\` feeds each codec some thousand
 inputs: always the same, and others with a seed that is printed.
 
-${isWhole ? 'Nothing was found.' : '**There are findings.**'} (What was found on the way here is mended, each with a test.)
+${isWhole ? 'Nothing was found.' : '**There are findings.**'} (What was found on the way here is mended, with tests.)
 
 | codec | inputs | mean length, bytes | accepted whole | µs an input | slowest, ms | memory, MB: start, quarters, end | growth, KiB |
 |---|---:|---:|---:|---:|---:|---|---:|

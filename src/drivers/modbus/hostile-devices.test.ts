@@ -1,6 +1,7 @@
 /** What a device, a gateway or the network does to a reader other than to answer it. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -55,29 +56,31 @@ async function silentHost(): Promise<number> {
     const server = createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
       parentPort.postMessage(server.address().port);
       // It never turns to those who knock.
-      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 10);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     });`;
   const worker = new Worker(code, { eval: true });
   cleanup.push(() => worker.terminate());
   const [port] = (await once(worker, 'message')) as [number];
-  await new Promise((resolve) => void setTimeout(resolve, 100));
-  for (let index = 0; index < 4; index += 1) {
-    const filler = connect(port, '127.0.0.1').on('error', () => {});
-    cleanup.push(() => filler.destroy());
-  }
-  await new Promise((resolve) => void setTimeout(resolve, 100));
+  const fillers = [1, 2, 3, 4].map(() => connect(port, '127.0.0.1').on('error', () => {}));
+  cleanup.push(() => fillers.forEach((filler) => filler.destroy()));
+  // The system itself has answered the first; the others have knocked by then.
+  await once(fillers[0]!, 'connect');
   return port;
 }
 
 test('a run that is stopped while it connects ends at once, not after the timeout', { timeout: 30_000 }, async () => {
   const port = await silentHost();
+  // As the system sees it: 02 is SYN_SENT.
+  const place = `:${port.toString(16).toUpperCase().padStart(4, '0')} 02 `;
+  const knocking = (): number => readFileSync('/proc/net/tcp', 'latin1').split(place).length - 1;
+  const others = knocking();
   const running = run({ port, connect_timeout: '600s' });
-  await new Promise((resolve) => void setTimeout(resolve, 200));
+  await until(() => knocking() > others);
   assert.deepEqual(running.errors, []);
   await running.stop();
   // The bus is given back whole: another sensor may use it with other settings.
-  const other = run({ port, connect_timeout: '100ms' });
-  assert.match(messageOf(await other.failure()), /no answer within 100 ms/);
+  const next = run({ port, connect_timeout: '100ms' });
+  assert.match(messageOf(await next.failure()), /no answer within 100 ms/);
 });
 
 test('an answer that comes byte by byte is one', async () => {

@@ -5,6 +5,7 @@
  * it, CDAB with the words exchanged, BADC with the bytes in each word exchanged, DCBA both. Values of 64 bits go alike
  * (all words turned round, or the bytes in each), and those of 16 bits have only their bytes.
  */
+import { shortFloat32 } from '../../model/float32.ts';
 import type { FieldSettings } from './options.ts';
 
 export const WORD_ORDERS = ['ABCD', 'CDAB', 'BADC', 'DCBA'] as const;
@@ -27,9 +28,6 @@ const REGISTERS_OF: Readonly<Record<RegisterType, number>> = {
 const INTEGER_MAX = 0x7fffffff;
 /** Digits that a scaled value keeps, so that 3 · 0.1 is 0.3. */
 const SCALED_DIGITS = 12;
-/** Digits of a float32: so few are tried first, and so many tell each from all others. */
-const FLOAT32_DIGITS_MIN = 7;
-const FLOAT32_DIGITS_MAX = 9;
 
 export function registersOf(type: RegisterType): number {
   return REGISTERS_OF[type];
@@ -74,16 +72,6 @@ function bigEndianValue(data: Buffer, at: number, type: RegisterType): number {
     case 'float64':
       return data.readDoubleBE(at);
   }
-}
-
-/** A short decimal that is this float32 and no other: 230.1 instead of 230.10000610351562. */
-function shortFloat32(value: number): number {
-  if (!Number.isFinite(value)) return value;
-  for (let digits = FLOAT32_DIGITS_MIN; digits < FLOAT32_DIGITS_MAX; digits += 1) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return Number(value.toPrecision(FLOAT32_DIGITS_MAX));
 }
 
 /** What a field says: null for a float that is none (NaN, infinite, also after scaling), or a state that has no name. */

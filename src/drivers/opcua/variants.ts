@@ -1,5 +1,6 @@
 /** What the library makes of the server's values, as JSON. Loads the library. */
 import { DataType, type DataValue, type NodeId, type Variant, VariantArrayType } from 'node-opcua';
+import { shortFloat32 } from '../../model/float32.ts';
 import type { JsonValue } from '../../model/reading.ts';
 import { timestampOf } from '../../model/time.ts';
 
@@ -7,8 +8,6 @@ import { timestampOf } from '../../model/time.ts';
 const NO_TIME_MS = Date.UTC(1601, 0, 1);
 /** So deep may structures hold structures; deeper ones are not followed. */
 const STRUCTURE_DEPTH_MAX = 32;
-/** A float32 has so many digits that are its own, and is told from all others by so many. */
-const FLOAT32_DIGITS = { min: 6, max: 9 } as const;
 
 /** null: there is no value, or none that JSON can say. */
 export function jsonOfVariant({ dataType, arrayType, value, dimensions }: Variant): JsonValue {
@@ -147,15 +146,6 @@ function wholeNumber(value: unknown, isSigned: boolean): JsonValue {
 
 function finite(value: number): JsonValue {
   return Number.isFinite(value) ? value : null;
-}
-
-/** The short decimal that is this float32 and no other: 230.1 instead of 230.10000610351562. */
-function shortFloat32(value: number): number {
-  for (let digits = FLOAT32_DIGITS.min; digits < FLOAT32_DIGITS.max; digits += 1) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return Number(value.toPrecision(FLOAT32_DIGITS.max));
 }
 
 function dateText(date: Date): JsonValue {
