@@ -2,10 +2,9 @@
  * Feeds one codec with inputs, and judges. Each input follows from the seed and its number alone, so one number repeats a
  * failure. Whatever is thrown without a code, an input that takes too long, and memory that grows are findings.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { messageOf } from '../../src/base/errors.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
+import { heldBytes } from '../support/memory.ts';
 import { type Codec, Finding, type Refusal, refusalOf } from './codec.ts';
 import { inputFor } from './mutate.ts';
 
@@ -209,23 +208,4 @@ async function minimised(
 function cpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
-}
-
-/** What is held when all that is garbage is collected. */
-function heldBytes(): number {
-  collectGarbage();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
-
-let collector: (() => void) | undefined;
-
-function collectGarbage(): void {
-  if (collector === undefined) {
-    setFlagsFromString('--expose-gc');
-    collector = runInNewContext('gc') as () => void;
-  }
-  // What the first leaves to finalizers the second takes.
-  collector();
-  collector();
 }
