@@ -37,7 +37,7 @@ export interface HubParts {
 const COMPACTION_INTERVAL_MS = 60_000;
 const DATABASE_BACKOFF = { firstMs: 200, maxMs: 5_000 };
 /** Requests under way are given so long to finish; what is not answered then, its sender sends again. */
-const STOP_MS_MAX = 8_000;
+export const STOP_MS_MAX = 8_000;
 
 /**
  * Runs until the signal is aborted; resolves when everything is closed, within ten seconds.

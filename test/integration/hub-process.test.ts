@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { silentLogger } from '../../src/base/logger.ts';
+import { STOP_MS_MAX } from '../../src/hub/hub.ts';
 import type { DatabaseSettings } from '../../src/hub/settings.ts';
 import { startPostgres } from '../../src/up/postgres.ts';
 import { select, startTestServer } from '../support/hub-database.ts';
@@ -66,7 +67,7 @@ const post = (port: number, sequence: number, body: string): ReturnType<typeof a
   return ask(`http://127.0.0.1:${port}/api/v1/ingest`, { method: 'POST', body, headers });
 };
 
-test('SIGTERM: what was sent is stored and answered, live streams end, and it takes less than ten seconds', async () => {
+test('SIGTERM: what was sent is stored and answered, and live streams end by themselves', async () => {
   const database = await server.database();
   const port = await freePort();
   const hub = await launch(database, port);
@@ -74,13 +75,14 @@ test('SIGTERM: what was sent is stored and answered, live streams end, and it ta
   const live = ask(`http://127.0.0.1:${port}/api/v1/live`).catch(() => 'ended');
   const answers = Array.from({ length: 5 }, (_, index) => post(port, index + 1, readings(index * 5_000, 5_000)));
   await answers[0];
-  const started = performance.now();
+  const startedMs = performance.now();
   hub.child.kill('SIGTERM');
   const stored = (await Promise.allSettled(answers)).filter((answer) => {
     return answer.status === 'fulfilled' && answer.value.status === 200;
   });
   assert.equal(await hub.exit, 0);
-  assert.ok(performance.now() - started < 3_000, `${performance.now() - started} ms`);
+  // Whoever stays longer is cut off then.
+  assert.ok(performance.now() - startedMs < STOP_MS_MAX, `${performance.now() - startedMs} ms`);
   await live;
   const [row] = await select<{ n: number }>(database, 'select count(*) as n from sensor_data');
   assert.equal(row?.n, stored.length * 5_000);
