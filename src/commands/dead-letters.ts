@@ -23,7 +23,7 @@ export function addDeadLetters(program: Command): void {
 }
 
 async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: string, only?: string): Promise<void> {
-  const letters = await import('../edge/dead-letter-files.ts');
+  const letters = await import('../edge/delivery/dead-letter-files.ts');
   const { nodeFiles } = await import('../base/node-files.ts');
   const sinks = await letters.sinksWithDeadLetters(nodeFiles, folder, only);
   if (name === 'replay') return replay(folder, sinks);
@@ -37,7 +37,7 @@ async function deadLettersCommand(name: 'list' | 'export' | 'replay', folder: st
 }
 
 async function replay(folder: string, sinks: readonly string[]): Promise<void> {
-  const { replayDeadLetters } = await import('../edge/dead-letter-replay.ts');
+  const { replayDeadLetters } = await import('../edge/delivery/dead-letter-replay.ts');
   const { nodeFiles } = await import('../base/node-files.ts');
   const settings = await (await import('./log-actions.ts')).readSettings(folder);
   const logger = processLogger('info');

@@ -9,7 +9,7 @@ import { MillwrightError, messageOf } from '../base/errors.ts';
 import { processLogger } from '../base/logger.ts';
 import { isSystemError, nodeFiles } from '../base/node-files.ts';
 import { EXIT_FAILED, runProcess } from '../base/process.ts';
-import { type LogReplayed, replayLog } from '../edge/log-replay.ts';
+import { type LogReplayed, replayLog } from '../edge/delivery/log-replay.ts';
 import type { EdgeSettings } from '../edge/settings.ts';
 import { type ExportOptions, exportedText } from '../log/export.ts';
 import { inspectLog, logIdentity } from '../log/inspect.ts';

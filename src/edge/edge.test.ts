@@ -15,10 +15,10 @@ import { nodeFiles } from '../base/node-files.ts';
 import { EXIT_CANNOT_START, EXIT_FAILED } from '../base/process.ts';
 import { decodeMessage } from '../model/frame.ts';
 import type { EdgeStatus } from '../model/status.ts';
-import { FINISH_MS_MAX } from './deliveries.ts';
-import { type Configuration, runEdge, STOP_LIMITS } from './edge.ts';
+import { FINISH_MS_MAX } from './delivery/deliveries.ts';
+import { runEdge, STOP_LIMITS } from './edge.ts';
 import { EDGE_NODE_FLAGS } from './flags.ts';
-import type { EdgeSettings } from './settings.ts';
+import type { Configuration, EdgeSettings } from './settings.ts';
 import { ROOMY } from '../log/options.test-support.ts';
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname;

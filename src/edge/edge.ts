@@ -6,31 +6,31 @@
  * While it runs it takes other settings, and changes only the parts that they change (decision 028).
  */
 import { aborted, type Clock, now } from '../base/clock.ts';
-import { messageOf, MillwrightError } from '../base/errors.ts';
+import { MillwrightError, messageOf } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Metric } from '../base/prometheus.ts';
 import type { Random } from '../base/random.ts';
 import { Rate } from '../base/rate.ts';
 import { VERSION } from '../base/version.ts';
+import { within } from '../base/within.ts';
 import { DurableLog } from '../log/log.ts';
 import type { Reading } from '../model/reading.ts';
 import type { ConfigurationStatus, EdgeStatus } from '../model/status.ts';
-import { Batcher, WAITING_READINGS_MAX } from './batcher.ts';
-import { Deliveries, startFromOf } from './deliveries.ts';
-import { tellGaps } from './gap-teller.ts';
-import { edgeMetrics, wearMetrics } from './metrics.ts';
-import { type ConfiguredStage, Pipeline, stagesFor } from './pipeline.ts';
-import { Holds } from './read-memory.ts';
+import { Deliveries, startFromOf } from './delivery/deliveries.ts';
+import { Batcher, WAITING_READINGS_MAX } from './pipeline/batcher.ts';
+import { tellGaps } from './pipeline/gap-teller.ts';
+import { type ConfiguredStage, Pipeline, stagesFor } from './pipeline/pipeline.ts';
 import { isSame, reloaded } from './reload/changes.ts';
 import { SamplingControl } from './sampling/control.ts';
 import type { PressureSource, Usage } from './sampling/pressure.ts';
-import type { EdgeSettings, SinkSettings } from './settings.ts';
-import { type SourceRunner, watchSources } from './source-runner.ts';
-import { Sources } from './sources.ts';
-import { edgeState, unhealthyReason } from './state.ts';
-import { StatusServer, type StatusSource } from './status-server.ts';
-import { within } from './within.ts';
+import type { Configuration, EdgeSettings, SinkSettings } from './settings.ts';
+import { Holds } from './sources/read-memory.ts';
+import { type SourceRunner, watchSources } from './sources/runner.ts';
+import { Sources } from './sources/sources.ts';
+import { edgeMetrics, wearMetrics } from './status/metrics.ts';
+import { StatusServer, type StatusSource } from './status/server.ts';
+import { edgeState, unhealthyReason } from './status/state.ts';
 
 /** How long each step of a graceful stop may take; together less than ten seconds. */
 export const STOP_LIMITS = { sourcesMs: 1_500, logMs: 2_500, sinksMs: 3_000, closeMs: 1_000 } as const;
@@ -46,16 +46,6 @@ export interface EdgeParts {
   readonly onListening?: (port: number) => void;
   /** Absent: the settings stay as they are for as long as the edge runs. */
   readonly configuration?: Configuration;
-}
-
-/** Where a running edge gets other settings from (decision 028). */
-export interface Configuration {
-  /** Resolves when they are to be read again; also when the signal is aborted. */
-  changed(signal: AbortSignal): Promise<void>;
-  /** @throws MillwrightError config_invalid with every problem, one a line */
-  read(signal: AbortSignal): Promise<EdgeSettings>;
-  /** These are in force now. Must not throw. */
-  applied(settings: EdgeSettings): void;
 }
 
 /**

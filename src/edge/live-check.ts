@@ -6,7 +6,7 @@
  * nothing.
  */
 import { aborted, type Clock, unlessAborted } from '../base/clock.ts';
-import { hasCode, messageOf, MillwrightError } from '../base/errors.ts';
+import { hasCode, MillwrightError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Random } from '../base/random.ts';
 import { DRIVERS } from '../drivers/registry.ts';
@@ -15,7 +15,7 @@ import type { EdgeStatus } from '../model/status.ts';
 import { isCheckable } from '../ports/checkable.ts';
 import type { Driver, DriverContext } from '../ports/driver.ts';
 import { SINKS } from '../sinks/registry.ts';
-import { createSink } from './configured-sink.ts';
+import { createSink } from './delivery/configured-sink.ts';
 import type { EdgeSettings, SensorSettings, SinkSettings } from './settings.ts';
 
 const fs: typeof import('node:fs/promises') = process.getBuiltinModule('node:fs/promises');

@@ -74,3 +74,13 @@ export interface EdgeSettings {
   readonly control: ControlSettings;
   readonly status: { readonly host: string; readonly port: number };
 }
+
+/** Where a running edge gets other settings from (decision 028). */
+export interface Configuration {
+  /** Resolves when they are to be read again; also when the signal is aborted. */
+  changed(signal: AbortSignal): Promise<void>;
+  /** @throws MillwrightError config_invalid with every problem, one a line */
+  read(signal: AbortSignal): Promise<EdgeSettings>;
+  /** These are in force now. Must not throw. */
+  applied(settings: EdgeSettings): void;
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, test } from 'node:test';
-import { StatusServer } from '../../src/edge/status-server.ts';
+import { StatusServer } from '../../src/edge/status/server.ts';
 import type { EdgeStatus, SinkStatus, SourceStatus } from '../../src/model/status.ts';
 import { assertAccessible, DESKTOP, overflowPx, PHONE, startBrowser, visit } from './browser.ts';
 

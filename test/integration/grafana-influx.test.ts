@@ -13,14 +13,14 @@ import type { Clock } from '../../src/base/clock.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import { nodeFiles } from '../../src/base/node-files.ts';
 import { readEdgeConfig } from '../../src/edge/config.ts';
-import { createStage, Pipeline } from '../../src/edge/pipeline.ts';
+import { createStage, Pipeline } from '../../src/edge/pipeline/pipeline.ts';
 import type { Measurement, Reading } from '../../src/model/reading.ts';
 import type { EdgeStatus, SinkStatus } from '../../src/model/status.ts';
 import { microsOf } from '../../src/model/time.ts';
 import { CMM_DEFAULTS, type CmmOptions, runCmm } from '../../src/sim/cmm.ts';
-import { assertAllPanels, queriesOf, readDashboard, variableQuery, type View } from '../support/grafana.ts';
-import { type Historian, startInfluxdb } from '../support/historians.ts';
 import { TcpProxy } from '../oracle/tcp-proxy.ts';
+import { assertAllPanels, queriesOf, readDashboard, type View, variableQuery } from '../support/grafana.ts';
+import { type Historian, startInfluxdb } from '../support/historians.ts';
 import { Command, freePort, makeFolder, waitUntil } from '../support/system.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 8);

@@ -10,7 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { nodeFiles } from '../../src/base/node-files.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
-import { deadLetters } from '../../src/edge/dead-letter-files.ts';
+import { deadLetters } from '../../src/edge/delivery/dead-letter-files.ts';
 import { decodeMessage } from '../../src/model/frame.ts';
 import type { EdgeStatus, SinkStatus } from '../../src/model/status.ts';
 import type { MesFaults, MesReport } from '../../src/sim/mes.ts';

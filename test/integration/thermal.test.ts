@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readEdgeConfig } from '../../src/edge/config.ts';
-import { createStage, Pipeline } from '../../src/edge/pipeline.ts';
+import { createStage, Pipeline } from '../../src/edge/pipeline/pipeline.ts';
 import { encodeFrame } from '../../src/model/frame.ts';
 import type { Reading } from '../../src/model/reading.ts';
 import { select, startTestServer } from '../support/hub-database.ts';

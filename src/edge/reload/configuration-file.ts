@@ -8,8 +8,7 @@ import { aborted, type Clock } from '../../base/clock.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
 import { FileWatch } from '../../base/file-watch.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { Configuration } from '../edge.ts';
-import type { EdgeSettings } from '../settings.ts';
+import type { Configuration, EdgeSettings } from '../settings.ts';
 
 /** On a slow gateway under load it takes some five seconds. */
 const READ_MS_MAX = 60_000;

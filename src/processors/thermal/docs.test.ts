@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readEdgeConfig } from '../../edge/config.ts';
-import { createStage, Pipeline } from '../../edge/pipeline.ts';
+import { createStage, Pipeline } from '../../edge/pipeline/pipeline.ts';
 import { decodeReading, type Reading } from '../../model/reading.ts';
 import { MATERIALS } from './materials.ts';
 
