@@ -5,10 +5,9 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { silentLogger } from '../../src/base/logger.ts';
 import { STOP_MS_MAX } from '../../src/hub/hub.ts';
 import type { DatabaseSettings } from '../../src/hub/settings.ts';
-import { startPostgres } from '../../src/up/postgres.ts';
+import { startTestPostgres } from '../support/postgres.ts';
 import { select, startTestServer } from '../support/hub-database.ts';
 import { ask } from '../support/hub-server.ts';
 import { CLI, freePort } from '../support/system.ts';
@@ -136,8 +135,8 @@ test('kill -9 at any moment, and the sender tries again: everything is there onc
 test('a hub waits for its database, says so, and outlives its restart', { timeout: 60_000 }, async () => {
   const own = path.join(folder, 'restarted');
   const dbPort = await freePort();
-  const options = { folder: own, log: silentLogger, durable: false, port: dbPort };
-  let postgres = await startPostgres(options);
+  const options = { folder: own, port: dbPort };
+  let postgres = await startTestPostgres(options);
   await postgres.stop();
   const { host, user, password } = postgres;
   const database = { host, port: dbPort, user, password, dbname: postgres.database, readConnectionsMax: 4 };
@@ -148,7 +147,7 @@ test('a hub waits for its database, says so, and outlives its restart', { timeou
   const early = await post(port, 1, readings(0, 10));
   assert.deepEqual([early.status, early.headers['retry-after']], [503, '1']);
   assert.match(early.text, /the hub waits for its database/);
-  postgres = await startPostgres(options);
+  postgres = await startTestPostgres(options);
   await hub.says('hub serves');
   assert.equal((await post(port, 1, readings(0, 10))).status, 200);
 
@@ -159,7 +158,7 @@ test('a hub waits for its database, says so, and outlives its restart', { timeou
   const away = await ask(`http://127.0.0.1:${port}/api/v1/machines`);
   assert.deepEqual([away.status, away.headers['retry-after']], [503, '2']);
   const waiting = post(port, 2, readings(10, 10));
-  postgres = await startPostgres(options);
+  postgres = await startTestPostgres(options);
   assert.equal((await waiting).status, 200);
   assert.deepEqual((await post(port, 2, readings(10, 10))).json, {
     stored: 0,

@@ -5,10 +5,11 @@ import path from 'node:path';
 import { after } from 'node:test';
 import { Client } from 'pg';
 import { silentLogger } from '../../src/base/logger.ts';
-import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
+import type { EmbeddedPostgres } from '../../src/up/postgres.ts';
 import { type DatabaseSettings, DEFAULT_STORE } from '../../src/hub/settings.ts';
 import { createClient } from '../../src/hub/store/connection.ts';
 import { prepareStore } from '../../src/hub/store/maintenance.ts';
+import { startTestPostgres } from './postgres.ts';
 
 export interface TestServer {
   readonly pid: number;
@@ -21,7 +22,7 @@ export interface TestServer {
 /** Stops with the test file. */
 export async function startTestServer(): Promise<TestServer> {
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-hub-'));
-  const server = await startPostgres({ folder, log: silentLogger, durable: false });
+  const server = await startTestPostgres({ folder });
   after(async () => {
     await server.stop();
     await rm(folder, { recursive: true, force: true });

@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { appendFile, copyFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Client } from 'pg';
-import { silentLogger } from '../../src/base/logger.ts';
-import { type EmbeddedPostgres, startPostgres } from '../../src/up/postgres.ts';
+import type { EmbeddedPostgres } from '../../src/up/postgres.ts';
+import { startTestPostgres } from './postgres.ts';
 
 export interface ReplicaFolders {
   readonly primaryFolder: string;
@@ -37,5 +37,5 @@ export async function makeReplica(primary: EmbeddedPostgres, { primaryFolder, fo
 }
 
 export function startReplica({ folder }: ReplicaFolders, port?: number): Promise<EmbeddedPostgres> {
-  return startPostgres({ folder, log: silentLogger, durable: false, ...(port === undefined ? {} : { port }) });
+  return startTestPostgres({ folder, ...(port === undefined ? {} : { port }) });
 }

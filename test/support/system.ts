@@ -9,8 +9,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Pool } from 'pg';
 import { stringify } from 'yaml';
-import { silentLogger } from '../../src/base/logger.ts';
-import { type EmbeddedPostgres, freePort, startPostgres } from '../../src/up/postgres.ts';
+import { type EmbeddedPostgres, freePort } from '../../src/up/postgres.ts';
+import { startTestPostgres } from './postgres.ts';
 
 export { freePort };
 
@@ -139,7 +139,7 @@ export interface SystemOptions {
 
 export async function startSystem({ durable = false, hub = {} }: SystemOptions = {}): Promise<System> {
   const folder = await makeFolder();
-  const postgres = await startPostgres({ folder: path.join(folder, 'database'), log: silentLogger, durable });
+  const postgres = await startTestPostgres({ folder: path.join(folder, 'database'), durable });
   const { host, port, user, password, database: dbname } = postgres;
   const database = new Pool({ host, port, user, password, database: dbname, max: 4 });
   database.on('error', () => {}); // The server may be stopped under an idle connection; a query tells.

@@ -5,7 +5,7 @@ import { after, test } from 'node:test';
 import { Client, Pool } from 'pg';
 import { systemClock } from '../../base/clock.ts';
 import { type Logger, silentLogger } from '../../base/logger.ts';
-import { startPostgres } from '../../up/postgres.ts';
+import { startTestPostgres } from '../../../test/support/postgres.ts';
 import { makeReplica, startReplica } from '../../../test/support/replica.ts';
 import { makeFolder } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/until.ts';
@@ -13,7 +13,7 @@ import { ReadPools } from './read-pools.ts';
 
 const folder = await makeFolder();
 const folders = { primaryFolder: path.join(folder, 'primary'), folder: path.join(folder, 'replica') };
-const primary = await startPostgres({ folder: folders.primaryFolder, log: silentLogger, durable: false });
+const primary = await startTestPostgres({ folder: folders.primaryFolder });
 await makeReplica(primary, folders);
 let replica = await startReplica(folders);
 after(async () => {
@@ -112,7 +112,7 @@ test('a replica that is behind is not read from', async (t) => {
 test('the past can be read from the replica while the primary is away', async (t) => {
   const { pools, port } = setup();
   t.after(() => pools.end());
-  const stopped = await startPostgres({ folder: path.join(folder, 'other'), log: silentLogger, durable: false });
+  const stopped = await startTestPostgres({ folder: path.join(folder, 'other') });
   await stopped.stop();
   const replicas = [{ name: 'replica', pool: poolOf(replica.port) }];
   const alone = new ReadPools({ primary: poolOf(stopped.port), replicas, clock: systemClock, log: silentLogger });
