@@ -50,8 +50,11 @@ export interface EdgeParts {
 
 /** Where a running edge gets other settings from (decision 028). */
 export interface Configuration {
-  /** Resolves when they are to be read again; also when the signal is aborted. */
-  changed(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when they are to be read again; also when the signal is aborted.
+   * @returns false when nothing has changed, and what was refused is only tried again
+   */
+  changed(signal: AbortSignal): Promise<boolean>;
   /** @throws MillwrightError config_invalid with every problem, one a line */
   read(signal: AbortSignal): Promise<EdgeSettings>;
   /** These are in force now. Must not throw. */
@@ -166,8 +169,8 @@ class Edge implements StatusSource, PressureSource {
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     while (configuration !== undefined && !signal.aborted) {
-      await configuration.changed(signal);
-      if (!signal.aborted) await this.#reload(configuration, signal);
+      const isNew = await configuration.changed(signal);
+      if (!signal.aborted) await this.#reload(configuration, isNew, signal);
     }
     await aborted(signal);
   }
@@ -277,7 +280,7 @@ class Edge implements StatusSource, PressureSource {
     return new SamplingControl({ settings, sources, factors, pressures: this, clock, logger });
   }
 
-  async #reload(configuration: Configuration, signal: AbortSignal): Promise<void> {
+  async #reload(configuration: Configuration, isNew: boolean, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
     try {
       const read = await configuration.read(signal);
@@ -292,6 +295,7 @@ class Edge implements StatusSource, PressureSource {
       if (signal.aborted) return;
       if (!(error instanceof MillwrightError)) throw error;
       const errors = messageOf(error).split('\n');
+      if (!isNew && isSame(errors, this.#configuration.refused?.errors)) return;
       log.error('the configuration is refused; the one before stays in force', { errors });
       this.#configuration = { ...this.#configuration, refused: { at: now(clock), errors } };
     }
