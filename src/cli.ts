@@ -105,9 +105,10 @@ async function up(options: { data?: string; port: number; config?: string; simul
 async function edge(options: { config: string }): Promise<void> {
   const { stateOfFile } = await import('./base/file-watch.ts');
   const state = await stateOfFile(options.config);
-  const { settings, warnings } = await readEdge(options.config);
+  const { settings, warnings, unusableFiles } = await readEdge(options.config);
   const logger = processLogger(settings.logLevel);
   for (const warning of warnings) logger.warn(`${options.config}: ${warning}`);
+  for (const unusable of unusableFiles) logger.warn(unusable);
   const file = path.join(settings.log.folder, 'settings.json');
   try {
     await mkdir(settings.log.folder, { recursive: true });
@@ -123,13 +124,16 @@ async function edge(options: { config: string }): Promise<void> {
   const { edgeNodeFlags } = await import('./edge/flags.ts');
   const main = siblingFile('./edge/main');
   const args = [...edgeNodeFlags(settings), main, file, options.config, state];
-  process.execve?.(process.execPath, [process.execPath, ...args], process.env);
+  const { DIGEST_KEY, DIGEST_KEY_VARIABLE } = await import('./base/keyed-digest.ts');
+  const environment = { ...process.env, [DIGEST_KEY_VARIABLE]: DIGEST_KEY };
+  process.execve?.(process.execPath, [process.execPath, ...args], environment);
 }
 
 async function printSettings(file: string): Promise<void> {
   let read: import('./edge/reload/configuration-file.ts').ReadConfiguration;
   try {
-    read = await readEdge(file);
+    const { settings, warnings, unusableFiles } = await readEdge(file);
+    read = unusableFiles.length > 0 ? { errors: unusableFiles } : { settings, warnings };
   } catch (error) {
     if (!(error instanceof MillwrightError)) throw error;
     read = { errors: messageOf(error).split('\n') };
@@ -170,8 +174,9 @@ async function check(file: string, options: { live?: true; timeout: number; json
     const { live } = await import('./commands/check-actions.ts');
     return await live((await readEdge(file)).settings, options);
   }
-  const { warnings } = isEdge ? await readEdge(file) : await readHub(file);
+  const { warnings, unusableFiles } = isEdge ? await readEdge(file) : { ...(await readHub(file)), unusableFiles: [] };
   for (const warning of warnings) process.stdout.write(`warning  ${file}: ${warning}\n`);
+  for (const unusable of unusableFiles) process.stdout.write(`warning  ${unusable}\n`);
   process.stdout.write(`ok       ${file} is a valid configuration of ${isEdge ? 'an edge' : 'a hub'}\n`);
 }
 

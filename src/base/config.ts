@@ -171,16 +171,22 @@ export interface SchemaNode {
   readonly allowed?: string;
   /** A number is wanted as it is written. */
   readonly verbatim?: boolean;
+  /** It names a file whose content belongs to the configuration. */
+  readonly isFile?: boolean;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
   readonly anyOf?: readonly SchemaNode[];
   readonly required?: readonly string[];
 }
 
-/** What the schema takes, as JSON Schema. */
+/** What the schema takes, as JSON Schema. Worked out once: a thousand sensors have one schema. */
 export function schemaNode(schema: z.ZodType): SchemaNode {
-  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
+  const node = nodes.get(schema) ?? (z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode);
+  nodes.set(schema, node);
+  return node;
 }
+
+const nodes = new WeakMap<z.ZodType, SchemaNode>();
 
 /** Lays environment variables over a document: a key's path in capitals, joined by `_`. Not for what is in lists. */
 export function withEnvironment(
@@ -276,6 +282,37 @@ export function name(): Scalar<string> {
       return isStorable && text.trim() !== '' && text.length <= NAME_LENGTH_MAX ? text : undefined;
     }),
   );
+}
+
+/** A path to a file whose content belongs to what names it: with another content it is another configuration. */
+export function filePath(): Scalar<string> {
+  const schema = text('a path');
+  return schema.meta({ ...schema.meta(), isFile: true });
+}
+
+/** A file that a part of a document names by a {@link filePath}. */
+export interface NamedFile {
+  /** Of the whole document. */
+  readonly at: readonly PropertyKey[];
+  readonly path: string;
+}
+
+/** In the part of a document that its schema has taken. */
+export function namedFiles(
+  document: ConfigDocument,
+  schema: z.ZodType,
+  part: { readonly value: unknown; readonly at: readonly PropertyKey[] },
+): NamedFile[] {
+  const found: NamedFile[] = [];
+  const look = (node: SchemaNode | undefined, value: unknown, at: readonly PropertyKey[]): void => {
+    if (node?.isFile === true && typeof value === 'string') found.push({ at, path: value });
+    if (Array.isArray(value)) for (const [index, item] of value.entries()) look(node?.items, item, [...at, index]);
+    if (node?.properties === undefined || typeof value !== 'object' || value === null) return;
+    for (const [key, inner] of Object.entries(value)) look(node.properties[key], inner, [...at, key]);
+  };
+  const node = schemaNode(schema);
+  look(node, asWritten(document, node, part.value, part.at), part.at);
+  return found;
 }
 
 /** Marks a scalar to which `001` is three characters and not the number 1. */

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { FileWatch, LOOK_INTERVAL_MS, stateOfFile } from './file-watch.ts';
+import { AGAIN_MS, FileWatch, LOOK_INTERVAL_MS, stateOfFile } from './file-watch.ts';
 import { ManualClock } from './manual-clock.test-support.ts';
 
 interface Watched {
@@ -30,14 +30,19 @@ async function watched(context: TestContext, make: (folder: string) => string): 
   const look = async (): Promise<boolean> => {
     await clock.step(LOOK_INTERVAL_MS);
     // The look itself asks the disk.
-    await stateOfFile(file);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!isTold && clock.sleepers === 0) await new Promise((resolve) => setImmediate(resolve));
     const wasTold = isTold;
-    if (isTold) wait();
     isTold = false;
+    if (wasTold) wait();
     return wasTold;
   };
   return { file, watch, look };
+}
+
+/** How many looks pass until something is told. */
+async function looksUntilTold({ look }: Watched): Promise<number> {
+  for (let looks = 1; looks <= 1_000; looks += 1) if (await look()) return looks;
+  throw new Error('nothing was told in a thousand looks');
 }
 
 function plainFile(folder: string): string {
@@ -95,4 +100,48 @@ test('a link to a folder that is turned to another is seen, as Kubernetes does i
   symlinkSync('..v2', join(folder, '..data_tmp'));
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
   assert.deepEqual([await look(), await look()], [false, true]);
+});
+
+test('files that are followed are told too, as they are from then on', async (context) => {
+  const { file, watch, look } = await watched(context, plainFile);
+  const [first, second] = [`${file}.ca`, `${file}.key`];
+  writeFileSync(first, 'A');
+  await watch.follow([first, second]);
+  assert.deepEqual([await look(), await look()], [false, false]);
+  // One after the other, as what renews certificates does it: they are told when both are at rest.
+  writeFileSync(first, 'another');
+  assert.equal(await look(), false);
+  writeFileSync(second, 'its key');
+  assert.deepEqual([await look(), await look()], [false, true]);
+  await watch.notice();
+  assert.deepEqual([await look(), await look()], [false, false]);
+  // Whom nobody names any more is let go, and what the first file has changed meanwhile is not forgotten.
+  writeFileSync(file, 'a: 22\n');
+  await watch.follow([second]);
+  writeFileSync(first, 'of no interest');
+  assert.deepEqual([await look(), await look()], [false, true]);
+  await watch.notice();
+  writeFileSync(first, 'of no interest at all');
+  assert.deepEqual([await look(), await look(), await look()], [false, false, false]);
+});
+
+test('what could not be used is told again after waits that double up to a limit, until it is used', async (context) => {
+  const all = await watched(context, plainFile);
+  const { file, watch, look } = all;
+  const waits: number[] = [];
+  for (let tries = 0; tries < 8; tries += 1) {
+    watch.used(false);
+    waits.push((await looksUntilTold(all)) * LOOK_INTERVAL_MS);
+  }
+  assert.deepEqual(waits, [5_000, 10_000, 20_000, 40_000, 80_000, 160_000, AGAIN_MS.max, AGAIN_MS.max]);
+  // Another file is a new beginning, and so is one that was used.
+  writeFileSync(file, 'a: 22\n');
+  assert.deepEqual([await look(), await look()], [false, true]);
+  await watch.notice();
+  watch.used(false);
+  assert.equal(await looksUntilTold(all), 5);
+  watch.used(true);
+  for (let looks = 0; looks < 400; looks += 1) assert.equal(await look(), false);
+  watch.used(false);
+  assert.equal(await looksUntilTold(all), 5);
 });

@@ -1,6 +1,6 @@
 /** The keys by which a configuration names a server that is spoken to over HTTP: the same for several sinks. */
 import { z } from 'zod';
-import { duration, scalar, text } from './config.ts';
+import { duration, filePath, scalar, text } from './config.ts';
 
 type Text = ReturnType<typeof text>;
 
@@ -19,9 +19,9 @@ export const httpKeys: {
   }).describe('Address of the server'),
   timeout: duration({ minMs: 100, maxMs: 600_000 }).prefault('30s').describe('How long one request may take'),
   token: headerText().optional().describe('Token for logging in'),
-  tls_ca_file: text('a path').optional().describe("PEM file of the authority that signed the server's certificate"),
-  tls_cert_file: text('a path').optional().describe('PEM file of our own certificate, where the server asks for one'),
-  tls_key_file: text('a path').optional().describe('PEM file of its key'),
+  tls_ca_file: filePath().optional().describe("PEM file of the authority that signed the server's certificate"),
+  tls_cert_file: filePath().optional().describe('PEM file of our own certificate, where the server asks for one'),
+  tls_key_file: filePath().optional().describe('PEM file of its key'),
 };
 
 /** Without what would not be sent: a query, and a user whose password the logs would show. */

@@ -1,6 +1,6 @@
 /** The keys by which a configuration names an MQTT broker and how to log in there: the same for driver and sink. */
 import { z } from 'zod';
-import { duration, scalar, text } from './config.ts';
+import { duration, filePath, scalar, text } from './config.ts';
 import { tlsFilesOf } from './http-config.ts';
 import type { BrokerSettings } from './mqtt.ts';
 
@@ -42,9 +42,9 @@ export const brokerKeys: {
     .prefault('15s')
     .describe('A broker that is silent for one and a half times as long is given up; it does the same with us'),
   timeout: duration({ minMs: 100, maxMs: 600_000 }).prefault('10s').describe('How long the broker may take to answer'),
-  tls_ca_file: text('a path').optional().describe("PEM file of the authority that signed the broker's certificate"),
-  tls_cert_file: text('a path').optional().describe('PEM file of our own certificate, where the broker asks for one'),
-  tls_key_file: text('a path').optional().describe('PEM file of its key'),
+  tls_ca_file: filePath().optional().describe("PEM file of the authority that signed the broker's certificate"),
+  tls_cert_file: filePath().optional().describe('PEM file of our own certificate, where the broker asks for one'),
+  tls_key_file: filePath().optional().describe('PEM file of its key'),
 };
 
 type BrokerKeys = z.output<z.ZodObject<typeof brokerKeys>>;

@@ -1,6 +1,6 @@
 /** The keys by which a configuration names NATS servers and how to log in there: the same at the edge and at the hub. */
 import { z } from 'zod';
-import { scalar, text, withoutLogin } from './config.ts';
+import { filePath, scalar, text, withoutLogin } from './config.ts';
 import { MillwrightError } from './errors.ts';
 import type { NatsConnectionSettings } from './nats.ts';
 
@@ -27,11 +27,11 @@ export const natsConnectionKeys: {
   user: text().optional().describe('User; better than in the URL'),
   password: text().optional().describe('Password; better given by the environment where there is a variable for it'),
   token: text().optional().describe('Token, instead of user and password'),
-  nkey_seed_file: text('a path').optional().describe('File with the seed of an nkey (SU…)'),
-  creds_file: text('a path').optional().describe('Credentials file (.creds) of a user with a JWT'),
-  tls_ca_file: text('a path').optional().describe("PEM file of the authority that signed the servers' certificates"),
-  tls_cert_file: text('a path').optional().describe('PEM file of our own certificate, where the servers ask for one'),
-  tls_key_file: text('a path').optional().describe('PEM file of its key'),
+  nkey_seed_file: filePath().optional().describe('File with the seed of an nkey (SU…)'),
+  creds_file: filePath().optional().describe('Credentials file (.creds) of a user with a JWT'),
+  tls_ca_file: filePath().optional().describe("PEM file of the authority that signed the servers' certificates"),
+  tls_cert_file: filePath().optional().describe('PEM file of our own certificate, where the servers ask for one'),
+  tls_key_file: filePath().optional().describe('PEM file of its key'),
 };
 
 type NatsConnectionKeys = z.output<z.ZodObject<typeof natsConnectionKeys>>;

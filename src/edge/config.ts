@@ -27,6 +27,7 @@ import { DRIVERS } from '../drivers/registry.ts';
 import { PROCESSORS } from '../processors/registry.ts';
 import { natsSinkKeys, natsSinkOptionsOf } from '../sinks/nats/config.ts';
 import { SINKS } from '../sinks/registry.ts';
+import { DigestReader } from './reload/file-digests.ts';
 import type { EdgeSettings, ProcessorSettings, SensorSettings, SinkSettings } from './settings.ts';
 
 /** What the section `nats` is called among the sinks. */
@@ -197,6 +198,8 @@ type EdgeYaml = z.output<typeof schema>;
 export interface EdgeConfig {
   readonly settings: EdgeSettings;
   readonly warnings: readonly string[];
+  /** Files it names that cannot be used now, each with file, line and key: no reason not to start, but one not to reload. */
+  readonly unusableFiles: readonly string[];
 }
 
 /** @throws MillwrightError config_invalid with every problem, one a line */
@@ -213,9 +216,10 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       return [];
     }
   };
+  const files = new DigestReader(document);
   const sensors: SensorSettings[] = [];
   for (const [index, sensor] of config.sensors.entries()) {
-    if (sensor.enabled) sensors.push(...(await collect(sensorSettings(document, config, index))));
+    if (sensor.enabled) sensors.push(...(await collect(sensorSettings(document, config, { index, files }))));
   }
   const processors: ProcessorSettings[] = [];
   for (const [index, processor] of config.processors.entries()) {
@@ -224,7 +228,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
   const sinks: SinkSettings[] = [];
   for (const [index, sink] of config.sinks.entries()) {
     if (sink.enabled)
-      sinks.push(...(await collect(sinkSettings(document, config, { index, environment: source.environment }))));
+      sinks.push(...(await collect(sinkSettings(document, config, { index, environment: source.environment, files }))));
   }
   problems.push(
     ...repeatedNames(
@@ -241,7 +245,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
     ),
   );
   problems.push(...repeatedWork(document, config));
-  const fromSection = natsSection(document, config);
+  const fromSection = await natsSection(document, config, files);
   if (typeof fromSection === 'string') problems.push(fromSection);
   else sinks.push(...fromSection);
   if (problems.length > 0) throw new MillwrightError('config_invalid', problems.join('\n'));
@@ -278,14 +282,19 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
     },
     status: config.status,
   };
-  return { settings, warnings: warningsOf(config, sinks) };
+  return { settings, warnings: warningsOf(config, sinks), unusableFiles: files.unusable };
 }
 
-async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index: number): Promise<SensorSettings> {
+async function sensorSettings(
+  document: ConfigDocument,
+  config: EdgeYaml,
+  { index, files }: { readonly index: number; readonly files: DigestReader },
+): Promise<SensorSettings> {
   const sensor = config.sensors[index]!;
   const { name, type, enabled: _enabled, machine_id, sampling_rate, silent_after, priority, ...own } = sensor;
   const { schema: ownSchema } = await DRIVERS[type]!.schema();
-  const options = checkConfig(document, ownSchema, { value: own, at: ['sensors', index] });
+  const part = { value: own, at: ['sensors', index] };
+  const options = checkConfig(document, ownSchema, part);
   return {
     name,
     type,
@@ -294,6 +303,7 @@ async function sensorSettings(document: ConfigDocument, config: EdgeYaml, index:
     ...(silent_after !== undefined && { silentAfterMs: silent_after }),
     priority,
     options,
+    ...(await files.of(ownSchema, part)),
   };
 }
 
@@ -332,7 +342,11 @@ function repeatedWork(document: ConfigDocument, config: EdgeYaml): string[] {
 async function sinkSettings(
   document: ConfigDocument,
   config: EdgeYaml,
-  { index, environment }: { readonly index: number; readonly environment: ConfigSource['environment'] },
+  {
+    index,
+    environment,
+    files,
+  }: { readonly index: number; readonly environment: ConfigSource['environment']; readonly files: DigestReader },
 ): Promise<SinkSettings> {
   const { name, type, enabled: _enabled, from, max_rate, ...written } = config.sinks[index]!;
   const { schema: ownSchema } = await SINKS[type]!.schema();
@@ -340,11 +354,16 @@ async function sinkSettings(
   const item = { value: written, at, prefix: ['sinks', name ?? type] };
   const { document: whole, value } = itemWithEnvironment(document, ownSchema, item, environment);
   const options = checkConfig(whole, ownSchema, { value, at });
-  return { name: name ?? type, type, from, maxRate: max_rate ?? null, options };
+  const named = await files.of(ownSchema, { value, at });
+  return { name: name ?? type, type, from, maxRate: max_rate ?? null, options, ...named };
 }
 
 /** The sink that the section `nats` of older files means; or the sentence that says why it cannot be. */
-function natsSection(document: ConfigDocument, config: EdgeYaml): SinkSettings[] | string {
+async function natsSection(
+  document: ConfigDocument,
+  config: EdgeYaml,
+  files: DigestReader,
+): Promise<SinkSettings[] | string> {
   if (config.nats === undefined) return [];
   const twin = config.sinks.findIndex((sink) => (sink.name ?? sink.type) === NATS_SINK);
   if (twin >= 0) {
@@ -354,7 +373,10 @@ function natsSection(document: ConfigDocument, config: EdgeYaml): SinkSettings[]
       'allowed: one of the two, or another name for that in sinks'
     );
   }
-  return [{ name: NATS_SINK, type: 'nats', from: 'oldest', maxRate: null, options: natsSinkOptionsOf(config.nats) }];
+  const options = natsSinkOptionsOf(config.nats);
+  const { nats } = document.value as { readonly nats: unknown };
+  const named = await files.of(schema.shape.nats, { value: nats, at: ['nats'] });
+  return [{ name: NATS_SINK, type: 'nats', from: 'oldest', maxRate: null, options, ...named }];
 }
 
 /** A server in the edge takes more by itself: it must not look like pressure. */

@@ -242,6 +242,7 @@ function given(): Configuration & { give(settings: EdgeSettings): Promise<void> 
     changed: async (signal) => {
       await Promise.race([wake.promise, aborted(signal)]);
       wake = Promise.withResolvers();
+      return true;
     },
     read: async () => waiting[0]!.settings,
     applied: () => waiting.shift()?.taken(),

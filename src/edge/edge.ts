@@ -156,8 +156,8 @@ class Edge implements StatusSource, PressureSource {
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     while (configuration !== undefined && !signal.aborted) {
-      await configuration.changed(signal);
-      if (!signal.aborted) await this.#reload(configuration, signal);
+      const isNew = await configuration.changed(signal);
+      if (!signal.aborted) await this.#reload(configuration, isNew, signal);
     }
     await aborted(signal);
   }
@@ -267,7 +267,7 @@ class Edge implements StatusSource, PressureSource {
     return new SamplingControl({ settings, sources, factors, pressures: this, clock, logger });
   }
 
-  async #reload(configuration: Configuration, signal: AbortSignal): Promise<void> {
+  async #reload(configuration: Configuration, isNew: boolean, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
     try {
       const read = await configuration.read(signal);
@@ -282,6 +282,7 @@ class Edge implements StatusSource, PressureSource {
       if (signal.aborted) return;
       if (!(error instanceof MillwrightError)) throw error;
       const errors = messageOf(error).split('\n');
+      if (!isNew && isSame(errors, this.#configuration.refused?.errors)) return;
       log.error('the configuration is refused; the one before stays in force', { errors });
       this.#configuration = { ...this.#configuration, refused: { at: now(clock), errors } };
     }

@@ -45,6 +45,7 @@ await runProcess(processLogger('info'), async (signal) => {
   const url = new URL(`../cli${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
   const cli = process.getBuiltinModule('node:url').fileURLToPath(url);
   const configuration = new ConfigurationFile({ ...parts, file: configFile, state: configState, cli, applied });
+  await configuration.follow(settings);
   const hasTerminal = process.stderr.isTTY;
   process.on('SIGHUP', () => {
     // The terminal's own word for its end: nobody is left to stop this edge.

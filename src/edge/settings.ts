@@ -3,6 +3,14 @@ import type { LogLevel } from '../base/logger.ts';
 import type { LogLimits } from '../log/keeper.ts';
 import type { SyncPolicy } from '../log/writer.ts';
 
+/**
+ * What is in the files that a slice's options name, by path: a keyed digest, good for this life of the edge only. null: it is
+ * no file, or could not be read at the start.
+ */
+export interface FileDigests {
+  readonly [path: string]: string | null;
+}
+
 export interface SensorSettings {
   readonly name: string;
   /** A folder of `drivers/`. */
@@ -15,6 +23,8 @@ export interface SensorSettings {
   readonly priority: number;
   /** The driver's own slice, already checked by its schema. */
   readonly options: unknown;
+  /** Left out: they name none. */
+  readonly files?: FileDigests;
 }
 
 export interface ProcessorSettings {
@@ -34,6 +44,7 @@ export interface SinkSettings {
   /** Readings in a second that a backlog is delivered with at most; null: as fast as it goes. */
   readonly maxRate: number | null;
   readonly options: unknown;
+  readonly files?: FileDigests;
 }
 
 export interface LogSettings {
@@ -77,8 +88,11 @@ export interface EdgeSettings {
 
 /** Where a running edge gets other settings from (decision 028). */
 export interface Configuration {
-  /** Resolves when they are to be read again; also when the signal is aborted. */
-  changed(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when they are to be read again; also when the signal is aborted.
+   * @returns false when nothing has changed, and what was refused is only tried again
+   */
+  changed(signal: AbortSignal): Promise<boolean>;
   /** @throws MillwrightError config_invalid with every problem, one a line */
   read(signal: AbortSignal): Promise<EdgeSettings>;
   /** These are in force now. Must not throw. */

@@ -240,19 +240,23 @@ async function followConfig(options: UpOptions, url: string, signal: AbortSignal
   // It was read before the database was started, so the first look is one more.
   const watch = new FileWatch(configFile, '', systemClock);
   let { configText } = options;
+  let told: string | null = null;
   while (!signal.aborted) {
-    await watch.changed(signal);
+    const isNew = await watch.changed(signal);
     if (signal.aborted) return;
     await watch.notice();
     try {
       const text = await readFile(configFile, 'utf8');
-      if (text === configText) continue;
-      configText = text;
-      const yaml = edgeConfig({ ...options, configText }, url);
+      const yaml = text === configText ? undefined : edgeConfig({ ...options, configText: text }, url);
       if (yaml !== undefined) await writeConfig(path.join(dataFolder, 'edge.yaml'), yaml);
+      configText = text;
+      told = null;
     } catch (error) {
-      log.error(`${configFile} cannot be used; the edge goes on as it is`, { reason: messageOf(error) });
+      const reason = messageOf(error);
+      if (isNew || reason !== told) log.error(`${configFile} cannot be used; the edge goes on as it is`, { reason });
+      told = reason;
     }
+    watch.used(told === null);
   }
 }
 

@@ -45,11 +45,12 @@ class GivenConfiguration implements Configuration {
     this.#wake.resolve();
   }
 
-  async changed(signal: AbortSignal): Promise<void> {
+  async changed(signal: AbortSignal): Promise<boolean> {
     const stopped = Promise.withResolvers<void>();
     signal.addEventListener('abort', () => stopped.resolve(), { once: true });
     if (this.#given.length === 0) await Promise.race([this.#wake.promise, stopped.promise]);
     this.#wake = Promise.withResolvers();
+    return true;
   }
 
   async read(): Promise<EdgeSettings> {

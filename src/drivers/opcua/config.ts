@@ -1,6 +1,6 @@
 /** The `opcua` driver's part of a sensor in the configuration: from what a person writes to {@link OpcuaOptions}. */
 import { z } from 'zod';
-import { choice, duration, flag, integer, name, number, scalar, section, text } from '../../base/config.ts';
+import { choice, duration, filePath, flag, integer, name, number, scalar, section, text } from '../../base/config.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import { isSignalKey, NAME_LENGTH_MAX } from '../../model/reading.ts';
 import { MACHINE_STATES, SIGNAL_NAMES, signalNamed } from '../../model/signals.ts';
@@ -55,9 +55,9 @@ const written = section({
     .describe('Sign: everybody on the network can read along'),
   user: name().optional().describe('User who logs in'),
   password: text().optional().describe('The password of the user'),
-  password_file: text('a path').optional().describe('Or a file whose first line is the password'),
-  user_certificate: text('a path').optional().describe('Instead of a user: PEM file of the certificate that logs in'),
-  user_key: text('a path').optional().describe('PEM file of its private key'),
+  password_file: filePath().optional().describe('Or a file whose first line is the password'),
+  user_certificate: filePath().optional().describe('Instead of a user: PEM file of the certificate that logs in'),
+  user_key: filePath().optional().describe('PEM file of its private key'),
   anonymous: flag().prefault(false).describe('true: without logging in'),
   pki_folder: text('a path')
     .optional()

@@ -1,5 +1,6 @@
 /**
- * The configuration file of a running edge (decision 028): read again when it has changed, and when a SIGHUP asks for it.
+ * The configuration file of a running edge (decision 028): read again when it or a file that it names has changed, when a
+ * SIGHUP asks for it, and after a while when it could not be used: a share may be away, or a disk full.
  *
  * It is read and checked by a short-lived process, which hands back the settings as JSON: what reading YAML takes would
  * stay in this one for years (decision 003). That process sees the environment with which the edge was started.
@@ -37,6 +38,8 @@ export class ConfigurationFile implements Configuration {
   readonly #watch: FileWatch;
   /** Aborted when somebody has asked for it to be read. */
   #asked = new AbortController();
+  /** What was read last is in force. */
+  #isApplied = true;
 
   constructor(options: ConfigurationFileOptions) {
     this.#options = options;
@@ -48,24 +51,35 @@ export class ConfigurationFile implements Configuration {
     this.#asked.abort();
   }
 
-  async changed(signal: AbortSignal): Promise<void> {
+  /** Call it before the parts that read the named files are opened: who opens them later gets what is there then, or newer. */
+  async follow({ sensors, sinks }: EdgeSettings): Promise<void> {
+    await this.#watch.follow([...sensors, ...sinks].flatMap(({ files = {} }) => Object.keys(files)));
+  }
+
+  async changed(signal: AbortSignal): Promise<boolean> {
+    this.#watch.used(this.#isApplied);
     const over = new AbortController();
     const either = AbortSignal.any([signal, over.signal]);
-    await Promise.race([this.#watch.changed(either), aborted(this.#asked.signal), aborted(signal)]);
+    const asked = aborted(this.#asked.signal).then(() => true);
+    const isNew = await Promise.race([this.#watch.changed(either), asked, aborted(either).then(() => false)]);
     over.abort();
     this.#asked = new AbortController();
     await this.#watch.notice();
+    return isNew;
   }
 
   async read(signal: AbortSignal): Promise<EdgeSettings> {
     const { file, cli, log } = this.#options;
+    this.#isApplied = false;
     const read = parsed(await said([cli, 'settings', file], signal));
     if ('errors' in read) throw new MillwrightError('config_invalid', read.errors.join('\n'));
     for (const warning of read.warnings) log.warn(`${file}: ${warning}`);
+    await this.follow(read.settings);
     return read.settings;
   }
 
   applied(settings: EdgeSettings): void {
+    this.#isApplied = true;
     this.#options.applied(settings);
   }
 }

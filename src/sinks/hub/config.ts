@@ -1,6 +1,6 @@
 /** What a sink of type `hub` may be told. */
 import { z } from 'zod';
-import { duration } from '../../base/config.ts';
+import { duration, filePath } from '../../base/config.ts';
 
 export const schema: z.ZodType<HubSinkOptions> = z
   .strictObject({
@@ -13,7 +13,7 @@ export const schema: z.ZodType<HubSinkOptions> = z
       .regex(/^[\x21-\x7e]+$/, 'is one word of plain characters')
       .optional()
       .describe('Sent as Authorization: Bearer.'),
-    tls_ca_file: z.string().min(1).optional().describe("PEM file of the authority that signed the hub's certificate."),
+    tls_ca_file: filePath().optional().describe("PEM file of the authority that signed the hub's certificate."),
   })
   .transform(({ url, timeout, token, tls_ca_file }) => ({
     url,

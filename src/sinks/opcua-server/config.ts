@@ -1,6 +1,7 @@
 /** What a sink of type `opcua_server` may be told. */
 import { z } from 'zod';
 import { choice, duration, flag, integer, name, port, scalar, section, text } from '../../base/config.ts';
+import { keyedDigest } from '../../base/keyed-digest.ts';
 import { POLICIES, type Policy } from '../../base/opcua-policies.ts';
 import { hashPassword, isPasswordHash } from './passwords.ts';
 
@@ -15,6 +16,7 @@ const user = section({
   })
     .optional()
     .describe('Or its hash, from "millwright hash-password"'),
+  // No `filePath`: a changed one is no reason to start the server anew, as it is read at each login.
   password_file: text('a path').optional().describe('Or a file whose first line is the password'),
 });
 
@@ -63,7 +65,9 @@ export const schema: z.ZodType<OpcuaServerOptions> = written.transform((keys, co
       problem(['users', index, 'name'], 'a name of its own');
     }
     if (password_file !== undefined) return [{ name: one.name, passwordFile: password_file }];
-    return [{ name: one.name, passwordHash: password_hash ?? hashPassword(password ?? '') }];
+    // Read again, the same password must give the same hash, or the server would start anew.
+    const salt = keyedDigest(one.name, password ?? '');
+    return [{ name: one.name, passwordHash: password_hash ?? hashPassword(password ?? '', salt) }];
   });
   return {
     host: keys.host,

@@ -10,8 +10,9 @@ const HASH = /^scrypt:([\w-]{22}):([\w-]{43})$/;
 /** Longest password that is worked on. */
 const PASSWORD_LENGTH_MAX = 1_024;
 
-export function hashPassword(password: string): string {
-  const salt = randomBytes(SALT_BYTES);
+/** @param from its first 16 bytes are the salt */
+export function hashPassword(password: string, from: Uint8Array = randomBytes(SALT_BYTES)): string {
+  const salt = Buffer.from(from.subarray(0, SALT_BYTES));
   return `scrypt:${salt.toString('base64url')}:${scryptSync(password, salt, KEY_BYTES).toString('base64url')}`;
 }
 
