@@ -2,7 +2,7 @@
 /** Looks often at first; what takes long is looked at seldom, or the looking would take the processor from what is awaited. */
 const POLL_MS = { first: 2, part: 0.05, max: 50 } as const;
 /** Generous, since a test never waits longer than the condition takes. */
-const WAIT_MS_MAX = 20_000;
+const WAIT_MS_MAX = 60_000;
 
 /** Resolves when the condition holds; rejects when it does not come to that. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
