@@ -3,12 +3,13 @@ import { test } from 'node:test';
 import { createLogger } from '../base/logger.ts';
 import { select, startTestServer, withClient } from '../../test/support/hub-database.ts';
 import { ask, startHub } from '../../test/support/hub-server.ts';
+import { until } from '../../test/support/until.ts';
 import { createServer, type ServerParts } from './api/server.ts';
 import { ADVISORY_LOCKS } from './store/connection.ts';
 
 const server = await startTestServer();
 
-test('a compaction that waits for a lock does not hold up the stop', { timeout: 8_000 }, async () => {
+test('a compaction that waits for a lock does not hold up the stop', { timeout: 60_000 }, async () => {
   const settings = await server.database();
   await withClient(settings, async (client) => {
     await client.query(`insert into settled_logs
@@ -16,12 +17,12 @@ test('a compaction that waits for a lock does not hold up the stop', { timeout: 
     await client.query(`select pg_advisory_lock_shared(${ADVISORY_LOCKS.settled})`);
     const hub = await startHub(settings);
     const waiting = `select 1 from pg_locks where locktype = 'advisory' and not granted`;
-    while ((await select(settings, waiting)).length === 0);
+    await until(async () => (await select(settings, waiting)).length > 0);
     await hub.stop();
   });
 });
 
-test('a chart that waits for a server that says nothing does not hold up the stop', { timeout: 20_000 }, async (t) => {
+test('a chart that waits for a server that says nothing does not hold up the stop', { timeout: 60_000 }, async (t) => {
   const settings = await server.database();
   const hub = await startHub(settings);
   const chart = `${hub.url}/api/v1/machines/M/series?signals=temperature`;

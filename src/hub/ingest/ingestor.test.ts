@@ -515,7 +515,7 @@ test('without a database senders are told to come later, the queue is bounded, a
   await assert.rejects(ingestor.submit([message(4, sample(1))]), /stopping/);
 });
 
-test('a database that takes no end over a transaction does not hold up the stop', { timeout: 10_000 }, async () => {
+test('a database that takes no end over a transaction does not hold up the stop', { timeout: 60_000 }, async () => {
   const settings = await server.database();
   const { ingestor, stop } = start(settings, { ...INGEST_LIMITS, stopMsMax: 50 });
   await ingestor.submit([message(1, sample(1))]);

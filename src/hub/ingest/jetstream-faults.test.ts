@@ -169,7 +169,7 @@ test('two hubs share a consumer; when one stops in order, the other has the rest
   assert.equal(one.reader.counters.acknowledged + other.reader.counters.acknowledged, 10_000);
 });
 
-test('a hub that stops while the database is away gives everything back', { timeout: 20_000 }, async () => {
+test('a hub that stops while the database is away gives everything back', { timeout: 60_000 }, async () => {
   const { rows, far, proxy } = await databaseBehindProxy();
   const settings = natsSettings(nats.url, { ackWaitMs: 3_600_000 });
   const publisher = await connectPublisher(settings);
