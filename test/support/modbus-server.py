@@ -1,15 +1,25 @@
-"""A Modbus server made of pymodbus, for tests. Its settings come as JSON on the standard input:
+"""Modbus servers made of pymodbus, for tests. Each line of the standard input starts one, or kills it:
 
-    {"kind": "tcp" | "rtu-tcp" | "serial", "port": 5020, "path": "/dev/pts/3", "baud_rate": 115200,
+    {"id": 1, "kind": "tcp" | "rtu-tcp" | "serial", "port": 5020, "path": "/dev/pts/3", "baud_rate": 115200,
      "units": {"1": [{"function": 3, "address": 100, "type": "float32", "order": "CDAB", "value": 230.1}, ...]}}
+    {"kill": 1}
+
+and on the standard output comes "1 serves", "1 failed: why" or "1 ended". Each is a process of its own, forked from this one,
+since pymodbus takes half a second of the processor to load; all end with it.
 
 Values are encoded by pymodbus, not by us. A register is only there when it is named; a request for another is answered
 with exception 2. An entry of type "exception" answers with that code; a bit has type "bit". A unit that is not named does
-not answer at all. "ready" is written once it serves.
+not answer at all.
 """
+import sys
+
+# What is compiled of all this is kept beside it for the next time; Debian's packages come without.
+sys.dont_write_bytecode = False
+
 import asyncio
 import json
-import sys
+import os
+import signal
 
 from pymodbus.constants import Endian
 from pymodbus.datastore import ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
@@ -90,7 +100,7 @@ def answer(response):
     return exception, False
 
 
-async def main(settings):
+async def serve(settings):
     slaves = {int(unit): slave(entries) for unit, entries in settings["units"].items()}
     options = {
         "context": ModbusServerContext(slaves=slaves, single=False),
@@ -112,8 +122,42 @@ async def main(settings):
         await asyncio.wait({serving, asyncio.ensure_future(server.serving)}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             await serving
-    print("ready", flush=True)
+    say(settings["id"], "serves")
     await serving
 
 
-asyncio.run(main(json.load(sys.stdin)))
+def say(id, what):
+    os.write(1, f"{id} {what}\n".encode())
+
+
+async def serve_until_closed(settings, life):
+    asyncio.get_running_loop().add_reader(life, os._exit, 0)
+    await serve(settings)
+
+
+def main():
+    servers = {}
+    # Nothing is ever written: it is closed when this process ends, however it does.
+    life, life_here = os.pipe()
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "kill" in order:
+            server = servers.pop(order["kill"])
+            os.kill(server, signal.SIGKILL)
+            os.waitpid(server, 0)
+            say(order["kill"], "ended")
+            continue
+        server = os.fork()
+        if server != 0:
+            servers[order["id"]] = server
+            continue
+        try:
+            os.close(life_here)
+            asyncio.run(serve_until_closed(order, life))
+        except BaseException as error:
+            say(order["id"], f"failed: {error!r}")
+        finally:
+            os._exit(1)
+
+
+main()

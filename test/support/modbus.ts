@@ -1,11 +1,12 @@
 /** Modbus servers by other hands (pymodbus), and pairs of serial lines (socat), for tests. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { endsWithUs, provided } from './processes.ts';
 import { freePort, waitUntil } from './system.ts';
@@ -38,8 +39,7 @@ export interface ServerOptions {
 
 export async function startModbusServer({ units, kind = 'tcp', port }: ServerOptions): Promise<ModbusServer> {
   const own = port ?? (await freePort());
-  const child = await python({ kind, port: own, units });
-  return { port: own, stop: () => killed(child) };
+  return { port: own, stop: await python({ kind, port: own, units }) };
 }
 
 export interface SerialServer {
@@ -56,36 +56,59 @@ export async function startSerialServer(units: ServedUnits, baudRate = 115_200):
   const [ours, theirs] = [path.join(folder, 'ours'), path.join(folder, 'theirs')];
   const socat = await start('socat', [`pty,raw,echo=0,link=${ours}`, `pty,raw,echo=0,link=${theirs}`]);
   await waitUntil('socat to make a pair of lines', () => (existsSync(ours) && existsSync(theirs) ? true : undefined));
-  const server = await python({ kind: 'serial', path: theirs, baud_rate: baudRate, units });
+  const stop = await python({ kind: 'serial', path: theirs, baud_rate: baudRate, units });
   return {
     path: ours,
     cut: () => void socat.kill('SIGKILL'),
     stop: async () => {
-      await Promise.all([killed(server), killed(socat)]);
+      await Promise.all([stop(), killed(socat)]);
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-async function python(settings: object): Promise<ChildProcess> {
-  const child = await start('python3', [SERVER]);
-  child.stdin?.end(JSON.stringify(settings));
-  let said = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    said = (said + chunk.toString()).slice(-10_000);
-  });
-  let isReady = false;
-  child.stdout?.on('data', (chunk: Buffer) => {
-    isReady ||= chunk.toString().includes('ready');
-  });
-  await waitUntil('pymodbus to serve', () => {
-    if (child.exitCode !== null) throw new Error(said);
-    return isReady || undefined;
-  });
-  return child;
+/** What forks the servers, one for each process of tests; see modbus-server.py. */
+interface Forker {
+  readonly child: ChildProcess;
+  /** What was said last of each server, by its number. */
+  readonly said: Map<number, string>;
+  /** What went wrong, at its end. */
+  errors: string;
 }
 
-async function start(program: string, args: readonly string[]): Promise<ChildProcess> {
+let forker: Promise<Forker> | undefined;
+let servers = 0;
+
+/** @returns what kills it */
+async function python(settings: object): Promise<() => Promise<void>> {
+  forker ??= startForker();
+  const common = await forker;
+  const id = (servers += 1);
+  const order = (what: object): void => void common.child.stdin?.write(`${JSON.stringify(what)}\n`);
+  const told = (): string | undefined => (common.child.exitCode === null ? common.said.get(id) : 'is gone');
+  order({ id, ...settings });
+  const first = await waitUntil('pymodbus to serve', told);
+  if (first !== 'serves') throw new Error(`pymodbus ${first}\n${common.errors}`);
+  return async () => {
+    order({ kill: id });
+    await waitUntil('pymodbus to end', () => told() !== 'serves' || undefined);
+  };
+}
+
+async function startForker(): Promise<Forker> {
+  const child = await start('python3', [SERVER]);
+  const common = { child, said: new Map<number, string>(), errors: '' };
+  createInterface(child.stdout).on('line', (line) => {
+    const [id = '', ...words] = line.split(' ');
+    common.said.set(Number(id), words.join(' '));
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    common.errors = (common.errors + chunk.toString()).slice(-10_000);
+  });
+  return common;
+}
+
+async function start(program: string, args: readonly string[]): Promise<ChildProcessWithoutNullStreams> {
   const folder = await provided({ variable: 'MILLWRIGHT_PYMODBUS', script: 'pymodbus.mjs' });
   const [command = '', ...rest] = endsWithUs([path.join(folder, 'bin', program), ...args]);
   const child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });

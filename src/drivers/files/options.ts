@@ -52,3 +52,8 @@ export interface FilesOptions {
   readonly readFolder: string;
   readonly quarantineFolder: string;
 }
+
+/** Rows are appended to its files. */
+export function isGrowing({ csv }: FilesOptions): boolean {
+  return csv?.growing === true;
+}

@@ -80,7 +80,7 @@ class Watching {
   async run(pins: Pins): Promise<void> {
     const { lines, context, signal } = this.#parts;
     const { clock } = context;
-    const wake = (): void => this.#nap.abort();
+    const wake = (): void => this.#wake();
     signal.addEventListener('abort', wake, { once: true });
     try {
       for (let isFirst = true; !signal.aborted; isFirst = false) {
@@ -113,11 +113,11 @@ class Watching {
         } else {
           this.#failure ??= new MillwrightError('limit_exceeded', `more than ${EDGES_MAX} edges wait: a line flutters`);
         }
-        this.#nap.abort();
+        this.#wake();
       },
       ended: (error: MillwrightError): void => {
         this.#failure ??= error;
-        this.#nap.abort();
+        this.#wake();
       },
     };
     return pins.watch(taker, signal);
@@ -144,6 +144,11 @@ class Watching {
       await watch.stop();
       this.#take();
     }
+  }
+
+  /** For each edge of a line that flutters: an abort makes an error with its stack, also when it is not the first. */
+  #wake(): void {
+    if (!this.#nap.signal.aborted) this.#nap.abort();
   }
 
   #take(): void {

@@ -17,14 +17,23 @@ interface Shared {
 }
 
 export class Buses {
+  readonly #openerOf: (settings: BusSettings) => OpenPort;
   readonly #shared = new Map<string, Shared>();
+
+  constructor(opener: (settings: BusSettings) => OpenPort = openerOf) {
+    this.#openerOf = opener;
+  }
 
   /** @throws config_invalid when it is in use with other settings */
   acquire(settings: BusSettings, clock: Clock): Bus {
     const place = placeOf(settings);
     const known = this.#shared.get(place);
     if (known === undefined) {
-      const shared = { bus: createBus(settings, clock), settings: JSON.stringify(settings), users: 1 };
+      const shared = {
+        bus: createBus(settings, clock, this.#openerOf(settings)),
+        settings: JSON.stringify(settings),
+        users: 1,
+      };
       this.#shared.set(place, shared);
       return shared.bus;
     }
@@ -50,13 +59,16 @@ export function placeOf(settings: BusSettings): string {
   return settings.kind === 'tcp' ? `${settings.host}:${settings.port}` : settings.path;
 }
 
-export function createBus(settings: BusSettings, clock: Clock): Bus {
+export function createBus(settings: BusSettings, clock: Clock, open: OpenPort = openerOf(settings)): Bus {
   const place = placeOf(settings);
   if (settings.kind === 'serial') {
-    const open: OpenPort = (events) => openSerialPort(settings, events);
     return new Bus({ place, open, framing: 'rtu', parallel: 1, baudRate: settings.baudRate, clock });
   }
   const { framing } = settings;
-  const open: OpenPort = (events, signal) => openTcpPort(settings, events, signal);
   return new Bus({ place, open, framing, parallel: framing === 'rtu' ? 1 : settings.parallel, baudRate: null, clock });
+}
+
+function openerOf(settings: BusSettings): OpenPort {
+  if (settings.kind === 'serial') return (events) => openSerialPort(settings, events);
+  return (events, signal) => openTcpPort(settings, events, signal);
 }

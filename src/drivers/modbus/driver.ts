@@ -34,21 +34,23 @@ export const BUSY_RETRY_MS = 1_000;
 const STATE = 'machine_state';
 
 /** Of this process: a serial line can be opened once. */
-const buses = new Buses();
+const ofThisProcess = new Buses();
 
-class ModbusDriver implements Driver {
+export class ModbusDriver implements Driver {
   readonly #options: ModbusOptions;
+  readonly #buses: Buses;
 
-  constructor(options: ModbusOptions) {
+  constructor(options: ModbusOptions, buses: Buses = ofThisProcess) {
     this.#options = options;
+    this.#buses = buses;
   }
 
   async run(context: DriverContext, signal: AbortSignal): Promise<void> {
-    const bus = buses.acquire(this.#options.bus, context.clock);
+    const bus = this.#buses.acquire(this.#options.bus, context.clock);
     try {
       await new Polling({ options: this.#options, bus, context, signal }).run();
     } finally {
-      await buses.release(bus);
+      await this.#buses.release(bus);
     }
   }
 }
