@@ -15,9 +15,10 @@ import {
   UserTokenType,
 } from 'node-opcua';
 import type { Clock } from '../../base/clock.ts';
-import { MillwrightError, messageOf } from '../../base/errors.ts';
+import { MillwrightError } from '../../base/errors.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import type { CertificateFolder } from './certificates.ts';
+import { connectFault } from './faults.ts';
 import type { Identity, OpcuaOptions } from './options.ts';
 import { raw } from './services.ts';
 
@@ -78,7 +79,7 @@ export async function connect(parts: ConnectParts, memory?: SessionMemory): Prom
     return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, memory));
   } catch (error) {
     await closeClient(client, parts.clock);
-    throw told(error, parts);
+    throw connectFault(error, parts);
   }
 }
 
@@ -93,7 +94,7 @@ export async function endpointsOf(parts: ConnectParts): Promise<EndpointDescript
   try {
     return await limited(parts, 2, ask());
   } catch (error) {
-    throw told(error, parts);
+    throw connectFault(error, parts);
   } finally {
     await closeClient(client, parts.clock);
   }
@@ -279,57 +280,6 @@ function readText(file: string, key: string): string {
   } catch (cause) {
     throw new MillwrightError('config_invalid', `${key}: ${file} cannot be read`, { cause });
   }
-}
-
-/** Of the server's answers, those that nothing but a person changes. */
-const FOR_A_PERSON: { readonly [status: string]: 'login' | 'certificate' } = {
-  BadUserAccessDenied: 'login',
-  BadIdentityTokenRejected: 'login',
-  BadIdentityTokenInvalid: 'login',
-  BadUserSignatureInvalid: 'login',
-  BadSecurityChecksFailed: 'certificate',
-  BadCertificateUntrusted: 'certificate',
-  BadCertificateInvalid: 'certificate',
-  BadCertificateUriInvalid: 'certificate',
-  BadCertificateTimeInvalid: 'certificate',
-  BadCertificateUseNotAllowed: 'certificate',
-  BadCertificateIssuerUseNotAllowed: 'certificate',
-  BadCertificateRevocationUnknown: 'certificate',
-  BadCertificateChainIncomplete: 'certificate',
-};
-
-function told(error: unknown, { options, certificates }: ConnectParts): MillwrightError {
-  if (error instanceof MillwrightError) return error;
-  const { url, identity } = options;
-  const status = statusOf(error);
-  switch (FOR_A_PERSON[status]) {
-    case 'login': {
-      const who =
-        identity.kind === 'anonymous'
-          ? 'an anonymous client'
-          : identity.kind === 'certificate'
-            ? 'the user of user_certificate'
-            : `user ${identity.user}`;
-      return new MillwrightError('config_invalid', `${url} does not let in ${who} (${status})`, { cause: error });
-    }
-    case 'certificate': {
-      const text = `${url} refuses the certificate of this gateway (${status}); have the server trust ${certificates.ownFile}`;
-      return new MillwrightError('config_invalid', text, { cause: error });
-    }
-    default: {
-      const text = status === 'BadTooManySessions' ? 'has no session left for one more client' : 'cannot be reached';
-      return new MillwrightError('connection_failed', `${url} ${text}`, { cause: error });
-    }
-  }
-}
-
-/**
- * The name of the status code in an error of the library; empty: there is none. Where the server answered, the answer
- * stands beside the error; for the opening of a channel the library has nothing but its text.
- */
-export function statusOf(error: unknown): string {
-  const { response } = error as { readonly response?: { responseHeader?: { serviceResult?: { name?: string } } } };
-  return response?.responseHeader?.serviceResult?.name ?? /\bBad[A-Z][A-Za-z]+/.exec(messageOf(error))?.[0] ?? '';
 }
 
 /** Not all of the library's waits have an end. @throws connection_failed */

@@ -7,7 +7,8 @@ import type { LogFields, Logger, LogLevel } from '../../base/logger.ts';
 import { CertificateFolder } from './certificates.ts';
 import type { SessionMemory } from './connection.ts';
 import type { FromThread, ToThread } from './messages.ts';
-import { readServer, type SessionContext } from './session.ts';
+import type { SessionContext } from './run.ts';
+import { readServer } from './session.ts';
 
 /** As the edge does for itself (`edge/main.ts`). */
 const COLLECT_INTERVAL_MS = 10_000;
