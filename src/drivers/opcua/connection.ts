@@ -18,7 +18,7 @@ import type { Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import type { CertificateFolder } from './certificates.ts';
-import { connectFault } from './faults.ts';
+import { faultOf, unanswered } from './faults.ts';
 import type { Identity, OpcuaOptions } from './options.ts';
 import { raw } from './services.ts';
 
@@ -79,7 +79,7 @@ export async function connect(parts: ConnectParts, memory?: SessionMemory): Prom
     return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, memory));
   } catch (error) {
     await closeClient(client, parts.clock);
-    throw connectFault(error, parts);
+    throw faultOf(error, parts, 'connecting');
   }
 }
 
@@ -94,7 +94,7 @@ export async function endpointsOf(parts: ConnectParts): Promise<EndpointDescript
   try {
     return await limited(parts, 2, ask());
   } catch (error) {
-    throw connectFault(error, parts);
+    throw faultOf(error, parts, 'connecting');
   } finally {
     await closeClient(client, parts.clock);
   }
@@ -292,7 +292,7 @@ async function limited<Answer>(
   const limitMs = answers * timeoutMs;
   const isDone = await within(work, limitMs, clock);
   if (isDone) return await work;
-  throw new MillwrightError('connection_failed', `${url} did not answer within ${limitMs} ms`);
+  throw unanswered(url, limitMs);
 }
 
 /** @returns whether the work ended in time, well or not */

@@ -11,11 +11,10 @@
  *     server-clock.ts  whether its times may be used       watch.ts          whether it has frozen
  */
 import { aborted } from '../../base/clock.ts';
-import { MillwrightError } from '../../base/errors.ts';
 import { NAME_LENGTH_MAX } from '../../model/reading.ts';
 import type { CertificateFolder } from './certificates.ts';
 import { closeConnection, connect, type Connection, leftoverOf, type SessionMemory, within } from './connection.ts';
-import { sessionFault } from './faults.ts';
+import { closed, faultOf } from './faults.ts';
 import { Monitoring } from './monitoring.ts';
 import type { OpcuaOptions } from './options.ts';
 import { Readings } from './readings.ts';
@@ -66,7 +65,7 @@ async function readSession(parts: SessionParts, connection: Connection, stopped:
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
   const fail = (error: unknown): void => {
-    if (!ended.signal.aborted) failed.reject(sessionFault(error, options.url));
+    if (!ended.signal.aborted) failed.reject(faultOf(error, parts, 'reading'));
   };
   const run: Run = { options, connection, context, ended: ended.signal, fail };
   const items = itemsOf(options.nodes);
@@ -75,10 +74,8 @@ async function readSession(parts: SessionParts, connection: Connection, stopped:
   const watch = new Watch(run, clock, subscription);
   const readings = new Readings(run, { items, clock, memory, subscription, watch });
   const begin = async (): Promise<void> => {
-    const closed = (what: string): void =>
-      fail(new MillwrightError('connection_failed', `${options.url} closed the ${what}`));
-    client.on('close', () => closed('connection'));
-    session.on('session_closed', () => closed('session'));
+    client.on('close', () => fail(closed(options.url, 'connection')));
+    session.on('session_closed', () => fail(closed(options.url, 'session')));
     clock.judge(await clock.ask(), context.clock.nowMicros());
     const namespaces = await session.readNamespaceArray();
     await subscription.open({
@@ -97,7 +94,7 @@ async function readSession(parts: SessionParts, connection: Connection, stopped:
     await Promise.race([failed.promise, stopped]);
   } catch (error) {
     readings.lose();
-    throw sessionFault(error, options.url);
+    throw faultOf(error, parts, 'reading');
   } finally {
     ended.abort();
   }

@@ -15,8 +15,7 @@ import {
   StatusChangeNotification,
   TimestampsToReturn,
 } from 'node-opcua';
-import { MillwrightError } from '../../base/errors.ts';
-import { statusOf, statusText } from './faults.ts';
+import { closed, statusOf, statusText } from './faults.ts';
 import type { Run } from './run.ts';
 import { raw } from './services.ts';
 
@@ -170,8 +169,7 @@ export class Subscription {
     const changes: Change[] = [];
     for (const part of parts) {
       if (part instanceof StatusChangeNotification) {
-        const text = `${this.#run.options.url} ended the subscription (${part.status.name})`;
-        this.#run.fail(new MillwrightError('connection_failed', text));
+        this.#run.fail(closed(this.#run.options.url, 'subscription', part.status.name));
       } else if (part instanceof DataChangeNotification) changes.push(...(part.monitoredItems ?? []));
     }
     const gatewayMicros = this.#run.context.clock.nowMicros();

@@ -6,6 +6,7 @@
  */
 import { MillwrightError } from '../../base/errors.ts';
 import { within } from './connection.ts';
+import { statusOf } from './faults.ts';
 import type { Run } from './run.ts';
 import type { ServerClock } from './server-clock.ts';
 import type { Subscription } from './subscription.ts';
@@ -81,8 +82,10 @@ export class Watch {
     const isAnswered = await within(asking, options.timeoutMs, context.clock);
     try {
       if (isAnswered) await asking;
-    } catch (cause) {
-      return new MillwrightError('connection_failed', `${what}, and does not answer`, { cause });
+    } catch (error) {
+      const name = statusOf(error);
+      const code = name === '' ? '' : ` (${name})`;
+      return new MillwrightError('connection_failed', `${what}, and does not answer${code}`);
     }
     if (!isAnswered) return new MillwrightError('connection_failed', `${what}, and does not answer`);
     const isStanding = after instanceof Date && after.getTime() * 1000 === before;
