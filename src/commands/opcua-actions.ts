@@ -46,6 +46,7 @@ export async function probe(url: string, options: OpcuaProbeOptions): Promise<vo
       certificates,
       clock: systemClock,
       sessionName: 'Millwright probe',
+      signal,
     });
     try {
       const endpoints = await connection.endpointsOf(parts('None'));

@@ -7,6 +7,8 @@
  */
 import {
   type ClientSession,
+  CreateSessionRequest,
+  CreateSessionResponse,
   type EndpointDescription,
   MessageSecurityMode,
   OPCUAClient,
@@ -14,7 +16,7 @@ import {
   type UserIdentityInfo,
   UserTokenType,
 } from 'node-opcua';
-import type { Clock } from '../../base/clock.ts';
+import { aborted, type Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import type { CertificateFolder } from './certificates.ts';
@@ -27,6 +29,8 @@ const { X509Certificate } = process.getBuiltinModule('node:crypto');
 
 /** Of closing what may be broken; what takes longer goes on by itself. */
 const CLOSE_MS_MAX = 1_000;
+/** Of a session that the server is just making, when connecting is given up. */
+const LATE_MS_MAX = 1_000;
 /**
  * The library ends a connection on which nothing has come for so long, and says only that it was closed. Our own watch is
  * faster, and says more.
@@ -43,6 +47,8 @@ export interface ConnectParts {
   readonly clock: Clock;
   /** As the server shows it to its people. */
   readonly sessionName: string;
+  /** Gives connecting up when it is aborted. */
+  readonly signal: AbortSignal;
 }
 
 export interface Connection {
@@ -65,7 +71,12 @@ export interface SessionMemory {
   program?: string | undefined;
 }
 
-/** @throws connection_failed, config_invalid, storage_failed */
+/**
+ * Rejects also when it is given up. A session that the server is just making is closed then, if it says within
+ * {@link LATE_MS_MAX} which it is.
+ *
+ * @throws connection_failed, config_invalid, storage_failed
+ */
 export async function connect(parts: ConnectParts, memory?: SessionMemory): Promise<Connection> {
   const { options, certificates } = parts;
   const endpoint = chosenEndpoint(await endpointsOf(parts), options);
@@ -75,9 +86,13 @@ export async function connect(parts: ConnectParts, memory?: SessionMemory): Prom
     await certificates.check(serverCertificate, options.url, server.applicationUri ?? '');
   }
   const client = await newClient(parts, endpoint);
+  const made = sessionMade(client);
+  const loggingIn = logIn(client, endpoint, parts, memory);
   try {
-    return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, memory));
+    return await limited(parts, STEPS_MAX, loggingIn);
   } catch (error) {
+    // The server can be asked to close a session only once it has said which it is.
+    await within(Promise.race([made(), loggingIn]), LATE_MS_MAX, parts.clock);
     await closeClient(client, parts.clock);
     throw faultOf(error, parts, 'connecting');
   }
@@ -119,6 +134,23 @@ export async function closeConnection({ client, session }: Connection, clock: Cl
   return isClosed;
 }
 
+/**
+ * Call it before anything is asked of the client.
+ * @returns what resolves when no session is being made: at once, or when the server has said which it is
+ */
+function sessionMade(client: OPCUAClient): () => Promise<void> {
+  const made = Promise.withResolvers<void>();
+  let isAsked = false;
+  client.on('send_request', (request) => {
+    if (request instanceof CreateSessionRequest) isAsked = true;
+  });
+  client.on('receive_response', (response) => {
+    if (response instanceof CreateSessionResponse) made.resolve();
+  });
+  return () => (isAsked ? made.promise : Promise.resolve());
+}
+
+/** Closes its sessions too. */
 async function closeClient(client: OPCUAClient, clock: Clock): Promise<void> {
   // The library tells here only that there was nothing to be closed.
   const closing = client.disconnect().catch(() => {});
@@ -282,15 +314,16 @@ function readText(file: string, key: string): string {
   }
 }
 
-/** Not all of the library's waits have an end. @throws connection_failed */
+/** Not all of the library's waits have an end. @throws connection_failed, also when it is given up */
 async function limited<Answer>(
-  { options, clock }: ConnectParts,
+  { options, clock, signal }: ConnectParts,
   answers: number,
   work: Promise<Answer>,
 ): Promise<Answer> {
   const { url, timeoutMs } = options;
   const limitMs = answers * timeoutMs;
-  const isDone = await within(work, limitMs, clock);
+  const isDone = await within(Promise.race([work, aborted(signal)]), limitMs, clock);
+  if (signal.aborted) throw new MillwrightError('connection_failed', `${url} is not needed any more`);
   if (isDone) return await work;
   throw unanswered(url, limitMs);
 }

@@ -30,7 +30,8 @@ async function certificatesFor(context: TestContext): Promise<CertificateFolder>
 }
 
 function connecting(options: OpcuaOptions, certificates: CertificateFolder): Promise<Connection> {
-  return connect({ options, certificates, clock, sessionName: 'test' });
+  const { signal } = new AbortController();
+  return connect({ options, certificates, clock, signal, sessionName: 'test' });
 }
 
 /** Code and text of the error, which is one of ours with nothing behind it. */

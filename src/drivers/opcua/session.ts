@@ -13,7 +13,7 @@
 import { aborted } from '../../base/clock.ts';
 import { NAME_LENGTH_MAX } from '../../model/reading.ts';
 import type { CertificateFolder } from './certificates.ts';
-import { closeConnection, connect, type Connection, leftoverOf, type SessionMemory, within } from './connection.ts';
+import { closeConnection, connect, type Connection, leftoverOf, type SessionMemory } from './connection.ts';
 import { closed, faultOf } from './faults.ts';
 import { Monitoring } from './monitoring.ts';
 import type { OpcuaOptions } from './options.ts';
@@ -25,8 +25,6 @@ import { Watch } from './watch.ts';
 
 /** Of our own certificate. */
 const LOOK_AT_CERTIFICATE_MS = 3_600_000;
-/** A stop waits so long for a connection that is being made. */
-const LATE_MS_MAX = 1_000;
 
 export interface SessionParts {
   readonly options: OpcuaOptions;
@@ -39,17 +37,15 @@ export interface SessionParts {
 export async function readServer(parts: SessionParts, signal: AbortSignal): Promise<void> {
   const { options, certificates, memory, context } = parts;
   const sessionName = `Millwright ${context.machineId}`.slice(0, NAME_LENGTH_MAX);
-  const connecting = connect({ options, certificates, clock: context.clock, sessionName }, memory);
-  const stopped = aborted(signal);
-  const opened = await Promise.race([connecting, stopped]);
-  if (opened === undefined) {
-    // What it opens meanwhile is closed, as far as a stop may wait for that.
-    const closing = connecting.then((late) => closeConnection(late, context.clock)).catch(() => {});
-    await within(closing, LATE_MS_MAX, context.clock);
-    return;
+  let opened: Connection;
+  try {
+    opened = await connect({ options, certificates, clock: context.clock, sessionName, signal }, memory);
+  } catch (error) {
+    if (signal.aborted) return;
+    throw error;
   }
   try {
-    await readSession(parts, opened, stopped);
+    await readSession(parts, opened, aborted(signal));
   } finally {
     const leftover = leftoverOf(opened.session);
     const isClosed = await closeConnection(opened, context.clock);
