@@ -46,6 +46,7 @@ export async function probe(url: string, options: OpcuaProbeOptions): Promise<vo
       certificates,
       clock: systemClock,
       sessionName: 'Millwright probe',
+      signal,
     });
     try {
       const endpoints = await connection.endpointsOf(parts('None'));
@@ -57,7 +58,7 @@ export async function probe(url: string, options: OpcuaProbeOptions): Promise<vo
       if (signal.aborted) return;
       const opened = await connection.connect(parts(policy));
       try {
-        const nodes = await probing.probeNodes(opened.session, options.browse);
+        const nodes = await probing.probeNodes(opened.session, options.browse, parts(policy));
         process.stdout.write(`${probing.describeNodes(options.browse, nodes)}\n`);
         const login = loginLines(options);
         process.stdout.write(probing.configurationOf(nodes, { url, policy, login }));

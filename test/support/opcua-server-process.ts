@@ -40,7 +40,8 @@ const server = new OPCUAServer({
   allowAnonymous: options.anonymous ?? true,
   userManager: { isValidUser: (name: string, password: string) => name === 'operator' && password === 'secret' },
   serverInfo: { applicationUri: 'urn:test:server', productUri: 'urn:test', applicationName: { text: 'test' } },
-  serverCapabilities: { minSupportedSampleRate: 0 },
+  serverCapabilities: { minSupportedSampleRate: 0, maxSessions: options.maxSessions ?? 10 },
+  maxConnectionsPerEndpoint: options.maxConnections ?? 10,
 });
 await server.initialize();
 const space = server.engine.addressSpace;
@@ -94,14 +95,17 @@ const calls: { readonly [Name in Call['call']]: (args: never) => unknown } = {
       server.engine.closeSession(authenticationToken, true, 'Terminated');
     }
   },
+  shutDown: () => server.shutdown(),
 };
 
-process.on('message', ({ number, call, args }: Call) => {
+async function answer({ number, call, args }: Call): Promise<void> {
   try {
-    process.send?.({ number, result: calls[call](args as never) ?? null });
+    process.send?.({ number, result: (await calls[call](args as never)) ?? null });
   } catch (error) {
     process.send?.({ number, error: String(error) });
   }
-});
+}
+
+process.on('message', (message: Call) => void answer(message));
 process.on('disconnect', () => process.exit());
 process.send?.({ number: 0, result: 'ready' });

@@ -12,6 +12,10 @@ export interface ServerOptions {
   readonly anonymous?: boolean;
   /** Every client's certificate. Default: true. */
   readonly trustsAll?: boolean;
+  /** Default: 10. */
+  readonly maxSessions?: number;
+  /** Default: 10. */
+  readonly maxConnections?: number;
 }
 
 export interface SetValue {
@@ -26,7 +30,7 @@ export interface SetValue {
 
 export interface Call {
   readonly number: number;
-  readonly call: 'sessions' | 'subscriptions' | 'set' | 'remove' | 'closeSessions';
+  readonly call: 'sessions' | 'subscriptions' | 'set' | 'remove' | 'closeSessions' | 'shutDown';
   readonly args: object;
 }
 
@@ -91,6 +95,11 @@ export class OpcuaTestServer {
 
   closeSessions(): Promise<unknown> {
     return this.#call('closeSessions');
+  }
+
+  /** Ends as a server does that is told to. */
+  shutDown(): Promise<unknown> {
+    return this.#call('shutDown');
   }
 
   async #call(call: Call['call'], args: object = {}): Promise<unknown> {

@@ -8,6 +8,7 @@ import { MillwrightError, messageOf } from '../../base/errors.ts';
 import { timeTrouble } from '../../base/opcua-certificates.ts';
 import { certificateStore } from '../../base/opcua-store.ts';
 import { trustedOfApplication } from '../../base/opcua-trust.ts';
+import { lineOf } from './faults.ts';
 
 const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const { createPrivateKey, X509Certificate } = process.getBuiltinModule('node:crypto');
@@ -111,7 +112,8 @@ export class CertificateFolder {
   }
 
   #failed(cause: unknown): MillwrightError {
-    return new MillwrightError('storage_failed', `the folder of certificates ${this.folder} cannot be used`, { cause });
+    const text = `the folder of certificates ${this.folder} cannot be used: ${lineOf(cause)}`;
+    return new MillwrightError('storage_failed', text);
   }
 
   /** A disk that was full when the key was written leaves half of one, which no certificate belongs to yet. */

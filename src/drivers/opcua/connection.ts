@@ -7,6 +7,8 @@
  */
 import {
   type ClientSession,
+  CreateSessionRequest,
+  CreateSessionResponse,
   type EndpointDescription,
   MessageSecurityMode,
   OPCUAClient,
@@ -14,10 +16,11 @@ import {
   type UserIdentityInfo,
   UserTokenType,
 } from 'node-opcua';
-import type { Clock } from '../../base/clock.ts';
-import { MillwrightError, messageOf } from '../../base/errors.ts';
+import { aborted, type Clock } from '../../base/clock.ts';
+import { MillwrightError } from '../../base/errors.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import type { CertificateFolder } from './certificates.ts';
+import { faultOf, unanswered } from './faults.ts';
 import type { Identity, OpcuaOptions } from './options.ts';
 import { raw } from './services.ts';
 
@@ -26,6 +29,8 @@ const { X509Certificate } = process.getBuiltinModule('node:crypto');
 
 /** Of closing what may be broken; what takes longer goes on by itself. */
 const CLOSE_MS_MAX = 1_000;
+/** Of a session that the server is just making, when connecting is given up. */
+const LATE_MS_MAX = 1_000;
 /**
  * The library ends a connection on which nothing has come for so long, and says only that it was closed. Our own watch is
  * faster, and says more.
@@ -42,6 +47,8 @@ export interface ConnectParts {
   readonly clock: Clock;
   /** As the server shows it to its people. */
   readonly sessionName: string;
+  /** Gives connecting up when it is aborted. */
+  readonly signal: AbortSignal;
 }
 
 export interface Connection {
@@ -64,7 +71,12 @@ export interface SessionMemory {
   program?: string | undefined;
 }
 
-/** @throws connection_failed, config_invalid, storage_failed */
+/**
+ * Rejects also when it is given up. A session that the server is just making is closed then, if it says within
+ * {@link LATE_MS_MAX} which it is.
+ *
+ * @throws connection_failed, config_invalid, storage_failed
+ */
 export async function connect(parts: ConnectParts, memory?: SessionMemory): Promise<Connection> {
   const { options, certificates } = parts;
   const endpoint = chosenEndpoint(await endpointsOf(parts), options);
@@ -74,11 +86,15 @@ export async function connect(parts: ConnectParts, memory?: SessionMemory): Prom
     await certificates.check(serverCertificate, options.url, server.applicationUri ?? '');
   }
   const client = await newClient(parts, endpoint);
+  const made = sessionMade(client);
+  const loggingIn = logIn(client, endpoint, parts, memory);
   try {
-    return await limited(parts, STEPS_MAX, logIn(client, endpoint, parts, memory));
+    return await limited(parts, STEPS_MAX, loggingIn);
   } catch (error) {
+    // The server can be asked to close a session only once it has said which it is.
+    await within(Promise.race([made(), loggingIn]), LATE_MS_MAX, parts.clock);
     await closeClient(client, parts.clock);
-    throw told(error, parts);
+    throw faultOf(error, parts, 'connecting');
   }
 }
 
@@ -93,7 +109,7 @@ export async function endpointsOf(parts: ConnectParts): Promise<EndpointDescript
   try {
     return await limited(parts, 2, ask());
   } catch (error) {
-    throw told(error, parts);
+    throw faultOf(error, parts, 'connecting');
   } finally {
     await closeClient(client, parts.clock);
   }
@@ -118,6 +134,23 @@ export async function closeConnection({ client, session }: Connection, clock: Cl
   return isClosed;
 }
 
+/**
+ * Call it before anything is asked of the client.
+ * @returns what resolves when no session is being made: at once, or when the server has said which it is
+ */
+function sessionMade(client: OPCUAClient): () => Promise<void> {
+  const made = Promise.withResolvers<void>();
+  let isAsked = false;
+  client.on('send_request', (request) => {
+    if (request instanceof CreateSessionRequest) isAsked = true;
+  });
+  client.on('receive_response', (response) => {
+    if (response instanceof CreateSessionResponse) made.resolve();
+  });
+  return () => (isAsked ? made.promise : Promise.resolve());
+}
+
+/** Closes its sessions too. */
 async function closeClient(client: OPCUAClient, clock: Clock): Promise<void> {
   // The library tells here only that there was nothing to be closed.
   const closing = client.disconnect().catch(() => {});
@@ -281,68 +314,18 @@ function readText(file: string, key: string): string {
   }
 }
 
-/** Of the server's answers, those that nothing but a person changes. */
-const FOR_A_PERSON: { readonly [status: string]: 'login' | 'certificate' } = {
-  BadUserAccessDenied: 'login',
-  BadIdentityTokenRejected: 'login',
-  BadIdentityTokenInvalid: 'login',
-  BadUserSignatureInvalid: 'login',
-  BadSecurityChecksFailed: 'certificate',
-  BadCertificateUntrusted: 'certificate',
-  BadCertificateInvalid: 'certificate',
-  BadCertificateUriInvalid: 'certificate',
-  BadCertificateTimeInvalid: 'certificate',
-  BadCertificateUseNotAllowed: 'certificate',
-  BadCertificateIssuerUseNotAllowed: 'certificate',
-  BadCertificateRevocationUnknown: 'certificate',
-  BadCertificateChainIncomplete: 'certificate',
-};
-
-function told(error: unknown, { options, certificates }: ConnectParts): MillwrightError {
-  if (error instanceof MillwrightError) return error;
-  const { url, identity } = options;
-  const status = statusOf(error);
-  switch (FOR_A_PERSON[status]) {
-    case 'login': {
-      const who =
-        identity.kind === 'anonymous'
-          ? 'an anonymous client'
-          : identity.kind === 'certificate'
-            ? 'the user of user_certificate'
-            : `user ${identity.user}`;
-      return new MillwrightError('config_invalid', `${url} does not let in ${who} (${status})`, { cause: error });
-    }
-    case 'certificate': {
-      const text = `${url} refuses the certificate of this gateway (${status}); have the server trust ${certificates.ownFile}`;
-      return new MillwrightError('config_invalid', text, { cause: error });
-    }
-    default: {
-      const text = status === 'BadTooManySessions' ? 'has no session left for one more client' : 'cannot be reached';
-      return new MillwrightError('connection_failed', `${url} ${text}`, { cause: error });
-    }
-  }
-}
-
-/**
- * The name of the status code in an error of the library; empty: there is none. Where the server answered, the answer
- * stands beside the error; for the opening of a channel the library has nothing but its text.
- */
-export function statusOf(error: unknown): string {
-  const { response } = error as { readonly response?: { responseHeader?: { serviceResult?: { name?: string } } } };
-  return response?.responseHeader?.serviceResult?.name ?? /\bBad[A-Z][A-Za-z]+/.exec(messageOf(error))?.[0] ?? '';
-}
-
-/** Not all of the library's waits have an end. @throws connection_failed */
+/** Not all of the library's waits have an end. @throws connection_failed, also when it is given up */
 async function limited<Answer>(
-  { options, clock }: ConnectParts,
+  { options, clock, signal }: ConnectParts,
   answers: number,
   work: Promise<Answer>,
 ): Promise<Answer> {
   const { url, timeoutMs } = options;
   const limitMs = answers * timeoutMs;
-  const isDone = await within(work, limitMs, clock);
+  const isDone = await within(Promise.race([work, aborted(signal)]), limitMs, clock);
+  if (signal.aborted) throw new MillwrightError('connection_failed', `${url} is not needed any more`);
   if (isDone) return await work;
-  throw new MillwrightError('connection_failed', `${url} did not answer within ${limitMs} ms`);
+  throw unanswered(url, limitMs);
 }
 
 /** @returns whether the work ended in time, well or not */

@@ -14,6 +14,7 @@ import type { JsonValue } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
 import { timestampOf } from '../../model/time.ts';
 import { endpointText } from './connection.ts';
+import { faultOf, type FaultParts } from './faults.ts';
 import { stepText } from './names.ts';
 import { childrenOf, NodeFinder } from './nodes.ts';
 import { show } from './values.ts';
@@ -57,8 +58,16 @@ export function describeEndpoints(url: string, endpoints: readonly EndpointDescr
   return `${lines.join('\n')}\n`;
 }
 
-/** What is below a node, with its values now. @throws not_found */
-export async function probeNodes(session: ClientSession, from: string): Promise<ProbedNode[]> {
+/** What is below a node, with its values now. @throws not_found, connection_failed, config_invalid */
+export async function probeNodes(session: ClientSession, from: string, parts: FaultParts): Promise<ProbedNode[]> {
+  try {
+    return await nodesBelow(session, from);
+  } catch (error) {
+    throw faultOf(error, parts, 'reading');
+  }
+}
+
+async function nodesBelow(session: ClientSession, from: string): Promise<ProbedNode[]> {
   const finder = new NodeFinder(session, await session.readNamespaceArray());
   const found = await finder.find(from);
   if ('fault' in found) throw new MillwrightError('not_found', `${from}: ${found.fault}`);

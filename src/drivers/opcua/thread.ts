@@ -6,8 +6,10 @@ import { type ErrorCode, MillwrightError, messageOf } from '../../base/errors.ts
 import type { LogFields, Logger, LogLevel } from '../../base/logger.ts';
 import { CertificateFolder } from './certificates.ts';
 import type { SessionMemory } from './connection.ts';
+import { lineOf } from './faults.ts';
 import type { FromThread, ToThread } from './messages.ts';
-import { readServer, type SessionContext } from './session.ts';
+import type { SessionContext } from './run.ts';
+import { readServer } from './session.ts';
 
 /** As the edge does for itself (`edge/main.ts`). */
 const COLLECT_INTERVAL_MS = 10_000;
@@ -51,7 +53,10 @@ async function run({ id, machineId, options, pkiFolder }: Extract<ToThread, { ki
     await readServer({ options, certificates, memory, context: contextOf(id, machineId) }, stop.signal);
   } catch (caught) {
     // What is no error of ours is a fault of the program or of the library: the run has failed all the same.
-    error = { code: caught instanceof MillwrightError ? caught.code : 'internal', message: messageOf(caught) };
+    error =
+      caught instanceof MillwrightError
+        ? { code: caught.code, message: messageOf(caught) }
+        : { code: 'internal', message: lineOf(caught) };
   }
   stops.delete(id);
   say({ kind: 'ended', id, error });
