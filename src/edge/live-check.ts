@@ -181,7 +181,9 @@ async function withCopiedCertificates(
     return await work({ ...(options as object), pkiFolder: copy });
   } catch (error) {
     if (!(error instanceof MillwrightError)) throw error;
-    const missing = isThere ? '' : `; ${own} is made when the edge starts: start it first`;
+    // What a person must mend, such as trust, needs the folder; a server that is away does not.
+    const needsFolder = !isThere && error.code === 'config_invalid';
+    const missing = needsFolder ? `; ${own} is made when the edge starts: start it first` : '';
     throw new MillwrightError(error.code, `${messageOf(error).replaceAll(copy, own)}${missing}`);
   } finally {
     await fs.rm(copy, { recursive: true, force: true });
