@@ -15,7 +15,7 @@ import type { ReadMemory } from '../../ports/driver.ts';
 export const SAVE_INTERVAL_MS = 60_000;
 export const SAVE_MESSAGES_MAX = 20_000;
 /**
- * Messages whose marks are remembered, some 100 bytes each. A lost line takes with it the acknowledgments that the broker
+ * Messages whose marks are remembered, 140 bytes each. A lost line takes with it the acknowledgments that the broker
  * has not read yet, and while a backlog comes those may be thousands: mosquitto 2.0.11 (Debian 12) sends all it has with
  * the first of them, whatever it was allowed to send.
  */
