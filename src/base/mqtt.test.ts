@@ -11,6 +11,7 @@ import { type Mosquitto, startMosquitto } from '../../test/support/mosquitto.ts'
 import { until } from '../../test/support/until.ts';
 import { systemClock } from './clock.ts';
 import { hasCode } from './errors.ts';
+import { ManualClock } from './manual-clock.test-support.ts';
 import { BROKER_DEFAULTS, type BrokerSettings, connectMqtt, type MqttLink, PublishRefusal } from './mqtt.ts';
 import { PacketReader } from './mqtt-packets.ts';
 
@@ -119,6 +120,34 @@ test('what another program had ordered with quality 2 is taken and acknowledged'
     break;
   }
   await until(() => seen.includes('pubcomp'));
+});
+
+test('what was acknowledged before the goodbye does not come again, though more was on its way', async (context) => {
+  const broker = await mosquitto(context);
+  // Its time stands still, so that the goodbye waits for the broker, however slow the machine is.
+  const session = { sessionExpiryMs: 600_000, clock: new ManualClock('2026-01-01T08:00:00.000000Z') };
+  const come = async (): Promise<MqttLink> => {
+    const link = await broker.client({ clientId: 'once' }, session);
+    context.after(() => link.destroy());
+    return link;
+  };
+  const first = await come();
+  await first.subscribe([{ filter: 't', qos: 1 }]);
+  await first.close();
+  const publisher = await connected(context, broker.url);
+  const numbers = Array.from({ length: 1_500 }, (_, n) => n);
+  await Promise.all(numbers.map((n) => publisher.publish({ ...message(0), payload: Buffer.from(String(n)) })));
+  const taken: number[] = [];
+  for (const enough of [500, 1_000, 1_500]) {
+    const link = await come();
+    for await (const one of link.messages()) {
+      taken.push(Number(Buffer.from(one.payload)));
+      link.acknowledge(one);
+      if (taken.length === enough) break;
+    }
+    await link.close();
+  }
+  assert.deepEqual(taken, numbers);
 });
 
 test('that another client has come with our id is told as what only a person can mend', async (context) => {

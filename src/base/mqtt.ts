@@ -8,7 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import type { IConnackPacket, IPublishPacket, Packet } from 'mqtt-packet';
-import type { Clock } from './clock.ts';
+import { aborted, type Clock } from './clock.ts';
 import { MillwrightError } from './errors.ts';
 import { PACKET_BYTES_MAX, type PacketLibrary, PacketReader, publishBytes } from './mqtt-packets.ts';
 import { type BrokerAddress, openSocket, placeOf } from './mqtt-socket.ts';
@@ -201,6 +201,7 @@ export class MqttLink {
   #failure: MillwrightError | undefined;
   #heardMs: number;
   #isPaused = false;
+  #isLeaving = false;
 
   #opening: Waiting<IConnackPacket> | undefined;
   #isSessionPresent = false;
@@ -398,12 +399,11 @@ export class MqttLink {
       const limit = clock.sleep(CLOSE_MS_MAX, over.signal);
       if (last !== undefined) await Promise.race([this.publish(last).catch(() => {}), limit]);
       this.#send({ cmd: 'disconnect', reasonCode: 0 });
-      const { socket } = this.#parts;
-      const sent = new Promise<void>((resolve) => {
-        this.ended.addEventListener('abort', () => resolve(), { once: true });
-        socket.end(() => resolve());
-      });
-      await Promise.race([sent, limit]);
+      // The broker ends the connection when it has read so far. What it sends meanwhile is read and thrown away: a socket
+      // that is closed over unread bytes takes back what the other has not read yet, acknowledgments among it.
+      this.#isLeaving = true;
+      this.#parts.socket.end().resume();
+      await Promise.race([aborted(this.ended), limit]);
       over.abort();
     }
     this.destroy();
@@ -476,6 +476,7 @@ export class MqttLink {
   }
 
   #took({ topic, payload, qos, retain, dup, messageId }: IPublishPacket): void {
+    if (this.#isLeaving) return;
     this.#messageBytes += payload.length;
     this.#messages.push({
       topic,

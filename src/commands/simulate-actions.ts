@@ -225,6 +225,9 @@ export async function opcua({ file, machines, pki, speed, loop, ...address }: Op
 
 export interface MqttArguments {
   readonly machines: number;
+  readonly file?: string;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
   readonly interval: number;
   readonly place: string;
   readonly sparkplug: boolean;
@@ -233,14 +236,16 @@ export interface MqttArguments {
 }
 
 export async function mqtt(url: string, options: MqttArguments): Promise<void> {
-  const { machines, interval, place, sparkplug, user, password } = options;
+  const { machines, file, speed, loop, interval, place, sparkplug, user, password } = options;
   if (!isBroker(url))
     throw new MillwrightError('config_invalid', `${url} is no broker; allowed: mqtt://host:1883, or mqtts`);
   const log = processLogger('info');
+  const shown = file === undefined ? machines : { recorded: await recordingOf(file, undefined), speed, loop };
   await runProcess(log, (signal) => {
     const broker = { ...BROKER_DEFAULTS, url, user: user ?? null, password: password ?? null };
     const parts = { clock: systemClock, random: Math.random, log };
-    return runMqttMachines({ broker, machines, intervalMs: interval, place, isSparkplug: sparkplug, ...parts }, signal);
+    const own = { broker, machines: shown, intervalMs: interval, place, isSparkplug: sparkplug };
+    return runMqttMachines({ ...own, ...parts }, signal);
   });
 }
 

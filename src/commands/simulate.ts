@@ -118,7 +118,8 @@ export function addSimulate(program: Command): void {
   simulate
     .command('mqtt')
     .description(
-      'machines that publish at an MQTT broker: JSON on plain topics, or as devices of a Sparkplug B edge node',
+      'machines, or a recorded MTConnect adapter log as one, that publish at an MQTT broker: JSON on plain topics, or as ' +
+        'devices of a Sparkplug B edge node',
     )
     .argument('[url]', 'the broker', 'mqtt://127.0.0.1:1883')
     .option('--machines <number>', 'how many: mill-1, mill-2 and so on', numberWithin(1, 1_000), 1)
@@ -127,6 +128,9 @@ export function addSimulate(program: Command): void {
     .option('--sparkplug', 'as an edge node', false)
     .option('--user <name>', 'user at the broker')
     .option('--password <text>', 'its password')
+    .option('--file <file>', 'instead of the machines: recorded log, one SHDR line each')
+    .option('--speed <factor>', 'of the recording: times the original pace, or "max"', speed, 1)
+    .option('--loop', 'begin the recording anew at the end', false)
     .action(async (...given: SimulateArguments<'mqtt'>) => (await simulateCommands()).mqtt(...given));
 }
 

@@ -1,15 +1,21 @@
 /** Every type of driver by its name in the configuration. Nothing is loaded that the configuration does not name. */
 import type { ZodType } from 'zod';
-import type { Driver } from '../ports/driver.ts';
+import type { Claim, Driver } from '../ports/driver.ts';
 
 /** A method, not a function property, so that a driver's own type of options fits: its schema has checked them. */
 export interface DriverModule {
   create(options: unknown): Driver;
 }
 
+/** Also with a method, for the same reason. */
+export interface DriverConfigModule {
+  readonly schema: ZodType;
+  claims?(options: unknown): readonly Claim[];
+}
+
 export interface DriverEntry {
   /** Only for who reads the configuration: loads the schema library. */
-  readonly schema: () => Promise<{ readonly schema: ZodType }>;
+  readonly schema: () => Promise<DriverConfigModule>;
   readonly create: () => Promise<DriverModule>;
 }
 

@@ -194,3 +194,34 @@ processors:
   assert.deepEqual(await warningsFor('BME280'), [`processors[0].part_temperature: is that of a BME280, ${fit}`]);
   assert.deepEqual(await warningsFor('MCP9808'), []);
 });
+
+test('what only one sensor can read is refused for a second, with both names', async () => {
+  const problems = async (...sensors: readonly string[]): Promise<string> => {
+    const text = ['agent: { machine_id: CNC-1 }', 'sensors:', ...sensors.map((keys) => `  - { ${keys} }`)].join('\n');
+    return readEdgeConfig({ file: 'edge.yaml', text, environment: {} }).then(
+      () => '',
+      (error: Error) => error.message,
+    );
+  };
+  const part = 'name: part, type: i2c, chip: TMP117';
+  const pump = 'name: pump, type: i2c, chip: INA219, shunt_ohms: 0.1, max_current: 2, address: 0x48';
+  assert.equal(
+    await problems(part, pump),
+    'edge.yaml:4: sensors[1].address: "pump" would read address 0x48 of I2C bus 1, which "part" reads; allowed: one sensor',
+  );
+  // By default both have the same, and a bus of its own may be a channel of a multiplexer.
+  assert.match(await problems(part, `${part}, name: room`.replace('name: part, ', '')), /"room" .* which "part" reads/);
+  for (const own of ['address: 0x49', 'bus: 2', 'enabled: false']) {
+    assert.equal(await problems(part, `name: other, type: i2c, chip: TMP117, ${own}`), '', own);
+  }
+  const door = 'name: door, type: gpio, lines: [{ line: 17, input: door_open }]';
+  const lamp = (keys: string): string =>
+    `name: lamp, type: gpio, ${keys}, lines: [{ line: 4, input: a }, { line: 17, input: b }]`;
+  for (const chip of ['gpiochip0', '/dev/gpiochip0', '0']) {
+    assert.equal(
+      await problems(door, lamp(`chip: ${chip}`)),
+      'edge.yaml:4: sensors[1].lines[1].line: "lamp" would read line 17 of gpiochip0, which "door" reads; allowed: one sensor',
+    );
+  }
+  assert.equal(await problems(door, lamp('chip: gpiochip1')), '');
+});

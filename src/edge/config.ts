@@ -218,8 +218,12 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
   };
   const files = new DigestReader(document);
   const sensors: SensorSettings[] = [];
+  const owners = new Map<string, string>();
   for (const [index, sensor] of config.sensors.entries()) {
-    if (sensor.enabled) sensors.push(...(await collect(sensorSettings(document, config, { index, files }))));
+    const [settings] = sensor.enabled ? await collect(sensorSettings(document, config, { index, files })) : [];
+    if (settings === undefined) continue;
+    sensors.push(settings);
+    problems.push(...(await claimedTwice(document, { settings, index, owners })));
   }
   const processors: ProcessorSettings[] = [];
   for (const [index, processor] of config.processors.entries()) {
@@ -305,6 +309,27 @@ async function sensorSettings(
     options,
     ...(await files.of(ownSchema, part)),
   };
+}
+
+interface Claimant {
+  readonly settings: SensorSettings;
+  readonly index: number;
+  /** Of the sensors before it: what each has to itself, and its name. */
+  readonly owners: Map<string, string>;
+}
+
+/** What two sensors would read that only one of them can. */
+async function claimedTwice(document: ConfigDocument, { settings, index, owners }: Claimant): Promise<string[]> {
+  const { name, type, options } = settings;
+  const module = await DRIVERS[type]!.schema();
+  return (module.claims?.(options) ?? []).flatMap(({ path: own, what }) => {
+    const owner = owners.get(what);
+    owners.set(what, owner ?? name);
+    if (owner === undefined) return [];
+    const place = ['sensors', index, ...own];
+    const where = `${document.file}:${document.lineOf(place)}: ${pathText(place)}`;
+    return [`${where}: "${name}" would read ${what}, which "${owner}" reads; allowed: one sensor`];
+  });
 }
 
 async function processorSettings(

@@ -105,5 +105,16 @@ export interface ReadMemory {
   marksAfter(sequence: number): AsyncIterable<string>;
 }
 
+/**
+ * Something that one sensor has to itself, as a chip on a bus: a driver's `config.ts` may export `claims(options)`, and a
+ * second sensor with the same claim is refused.
+ */
+export interface Claim {
+  /** The sensor's key that says so. */
+  readonly path: readonly PropertyKey[];
+  /** The same words for the same thing: `address 0x48 of I2C bus 1`. */
+  readonly what: string;
+}
+
 /** What a driver's folder exports as `create`; `options` is its slice of the configuration, already checked. */
 export type CreateDriver<Options> = (options: Options) => Driver;

@@ -1,6 +1,7 @@
 /**
- * Simulated machines that publish at an MQTT broker: each of them one JSON object a second on a topic of its own, or as
- * devices of a Sparkplug B edge node. They connect again when the broker was away; what they say meanwhile is lost.
+ * Simulated machines, or a recorded one, that publish at an MQTT broker: each of them one JSON object a second on a topic of
+ * its own, or as devices of a Sparkplug B edge node. They connect again when the broker was away; what they say meanwhile is
+ * lost. Of a recording it is what holds at that moment, not each change.
  */
 import { type Clock, now } from '../base/clock.ts';
 import { messageOf, MillwrightError } from '../base/errors.ts';
@@ -12,10 +13,13 @@ import { EdgeNode, type MetricValue } from '../base/sparkplug/node.ts';
 import { decodePayload } from '../base/sparkplug/payload.ts';
 import { REBIRTH, topicOf } from '../base/sparkplug/topics.ts';
 import { machineAt, type MachineValues } from './machine.ts';
+import type { Saying } from './mtconnect-agent.ts';
+import { playRecording, type RecordedAgent, valueSaid } from './recorded-agent.ts';
 
 export interface MqttMachinesOptions {
   readonly broker: BrokerSettings;
-  readonly machines: number;
+  /** Simulated machines, or one that is recorded. */
+  readonly machines: number | Recording;
   readonly intervalMs: number;
   /** Before the machine's name; of Sparkplug B the group. */
   readonly place: string;
@@ -23,6 +27,20 @@ export interface MqttMachinesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+}
+
+interface Recording {
+  readonly recorded: RecordedAgent;
+  readonly speed: number | 'max';
+  readonly loop: boolean;
+}
+
+/** What is published of a machine. */
+interface Machine {
+  readonly name: string;
+  readonly metrics: readonly { readonly name: string; readonly unit: string; readonly isText: boolean }[];
+  /** By the metrics' names; null: not known. */
+  now(): { readonly [name: string]: number | string | null };
 }
 
 const AGAIN_MS = 1_000;
@@ -51,14 +69,33 @@ const VALUES: readonly {
 
 /** Publishes until aborted. @throws config_invalid when the broker will not let it in */
 export async function runMqttMachines(options: MqttMachinesOptions, signal: AbortSignal): Promise<void> {
+  const { machines, clock } = options;
+  if (typeof machines === 'number') return runMachines(options, simulatedMachines(machines, clock), signal);
+  const { machine, observe } = recordedMachine(machines.recorded);
+  const end = new AbortController();
+  const { recorded, speed, loop } = machines;
+  const play = { agent: { observe }, sayings: recorded.sayings, speed, loop, clock };
+  const playing = playRecording(play, AbortSignal.any([signal, end.signal]));
+  try {
+    await runMachines(options, [machine], signal);
+  } finally {
+    end.abort();
+    await playing;
+  }
+}
+
+async function runMachines(
+  options: MqttMachinesOptions,
+  machines: readonly Machine[],
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, log } = options;
-  const startedMs = clock.monotonicMs();
   const node = new EdgeNode({ group: options.place, node: NODE });
   for (let bdSeq = 0; !signal.aborted; bdSeq = (bdSeq + 1) % 256) {
     try {
       await (options.isSparkplug
-        ? publishAsNode(options, { node, bdSeq, startedMs }, signal)
-        : publishPlain(options, startedMs, signal));
+        ? publishAsNode(options, { node, bdSeq, machines }, signal)
+        : publishPlain(options, machines, signal));
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof MillwrightError) || error.code === 'config_invalid') throw error;
@@ -68,16 +105,19 @@ export async function runMqttMachines(options: MqttMachinesOptions, signal: Abor
   }
 }
 
-async function publishPlain(options: MqttMachinesOptions, startedMs: number, signal: AbortSignal): Promise<void> {
+async function publishPlain(
+  options: MqttMachinesOptions,
+  machines: readonly Machine[],
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, place, intervalMs, log } = options;
   const link = await connectMqtt({ ...options, signal });
-  log.info('the machines publish', { topic: `${place}/mill-1/telemetry`, broker: link.place });
+  log.info('the machines publish', { topic: `${place}/${machines[0]?.name}/telemetry`, broker: link.place });
   try {
     while (!signal.aborted) {
-      for (const { name, values } of machinesNow(options, startedMs)) {
-        const content = Object.fromEntries(VALUES.map((value) => [value.name, value.of(values)]));
-        const payload = Buffer.from(JSON.stringify({ timestamp: now(clock), ...content }));
-        await link.publish({ topic: `${place}/${name}/telemetry`, payload, qos: 1, retain: false });
+      for (const machine of machines) {
+        const payload = Buffer.from(JSON.stringify({ timestamp: now(clock), ...machine.now() }));
+        await link.publish({ topic: `${place}/${machine.name}/telemetry`, payload, qos: 1, retain: false });
       }
       await clock.sleep(intervalMs, signal);
     }
@@ -89,12 +129,12 @@ async function publishPlain(options: MqttMachinesOptions, startedMs: number, sig
 interface NodeRun {
   readonly node: EdgeNode;
   readonly bdSeq: number;
-  readonly startedMs: number;
+  readonly machines: readonly Machine[];
 }
 
 async function publishAsNode(
   options: MqttMachinesOptions,
-  { node, bdSeq, startedMs }: NodeRun,
+  { node, bdSeq, machines }: NodeRun,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, place, intervalMs, log } = options;
@@ -102,23 +142,24 @@ async function publishAsNode(
   const link = await connectMqtt({ ...options, signal, will: node.death(bdSeq, nowMs()) });
   try {
     await link.subscribe([{ filter: topicOf('NCMD', { group: place, node: NODE }), qos: 1 }]);
-    for (const { name } of machinesNow(options, startedMs)) {
-      const definitions = VALUES.map(({ name: metric, unit }) => ({
+    for (const { name, metrics } of machines) {
+      const definitions = metrics.map(({ name: metric, unit, isText }) => ({
         name: metric,
-        datatype: isText(metric) ? DATATYPES.String : DATATYPES.Double,
+        datatype: isText ? DATATYPES.String : DATATYPES.Double,
         ...(unit !== '' && { unit }),
       }));
       node.define(name, definitions);
     }
     for (const message of node.birth(bdSeq, nowMs())) await link.publish(message);
-    for (const { name } of machinesNow(options, startedMs)) await link.publish(node.deviceBirth(name, nowMs()));
+    for (const { name } of machines) await link.publish(node.deviceBirth(name, nowMs()));
     void obey(link, node, nowMs);
     log.info('the edge node is born', { node: `${place}/${NODE}`, broker: link.place });
     while (!signal.aborted) {
-      for (const { name, values } of machinesNow(options, startedMs)) {
+      for (const machine of machines) {
         const timestampMs = nowMs();
-        const data = VALUES.map((value): MetricValue => ({ name: value.name, value: value.of(values), timestampMs }));
-        await link.publish(node.data(name, data, timestampMs));
+        const values = Object.entries(machine.now());
+        const data = values.map(([name, value]): MetricValue => ({ name, value, timestampMs }));
+        await link.publish(node.data(machine.name, data, timestampMs));
       }
       await clock.sleep(intervalMs, signal);
     }
@@ -150,17 +191,32 @@ function isRebirthOrder(payload: Uint8Array): boolean {
   }
 }
 
-function isText(metric: string): boolean {
-  return metric === 'state' || metric === 'program';
+function simulatedMachines(count: number, clock: Clock): Machine[] {
+  const startedMs = clock.monotonicMs();
+  const metrics = VALUES.map(({ name, unit }) => ({ name, unit, isText: name === 'state' || name === 'program' }));
+  return Array.from({ length: count }, (_, index) => ({
+    name: `mill-${index + 1}`,
+    metrics,
+    now: () => {
+      const seconds = (clock.monotonicMs() - startedMs) / 1_000;
+      const values = machineAt({ seed: index + 1, phaseSeconds: index * PHASE_SECONDS }, seconds);
+      return Object.fromEntries(VALUES.map((value) => [value.name, value.of(values)]));
+    },
+  }));
 }
 
-function machinesNow(
-  { machines, clock }: MqttMachinesOptions,
-  startedMs: number,
-): { name: string; values: MachineValues }[] {
-  const seconds = (clock.monotonicMs() - startedMs) / 1_000;
-  return Array.from({ length: machines }, (_, index) => {
-    const values = machineAt({ seed: index + 1, phaseSeconds: index * PHASE_SECONDS }, seconds);
-    return { name: `mill-${index + 1}`, values };
+function recordedMachine({ device }: RecordedAgent): { machine: Machine; observe: (saying: Saying) => void } {
+  const items = new Map(device.items.map((item) => [item.id, item]));
+  const values = new Map<string, number | string | null>(device.items.map(({ id }) => [id, null]));
+  const metrics = device.items.map(({ id, category, units = '' }) => {
+    return { name: id, unit: units, isText: category !== 'SAMPLE' };
   });
+  return {
+    // A file's name may hold what no level of a topic may.
+    machine: { name: device.name.replaceAll(/[/+#]/g, '_'), metrics, now: () => Object.fromEntries(values) },
+    observe: (saying) => {
+      const item = items.get(saying.item);
+      if (item !== undefined) values.set(item.id, valueSaid(saying, item.category));
+    },
+  };
 }

@@ -17,7 +17,7 @@ import type { Logger } from '../base/logger.ts';
 import type { MachineState } from '../model/signals.ts';
 import { machineAt, type MachineValues } from './machine.ts';
 import type { Saying } from './mtconnect-agent.ts';
-import { playRecording, type RecordedAgent } from './recorded-agent.ts';
+import { playRecording, type RecordedAgent, valueSaid } from './recorded-agent.ts';
 
 type Library = typeof import('node-opcua');
 type Server = import('node-opcua').OPCUAServer;
@@ -229,16 +229,12 @@ async function playMachine(
   const monitoring = shop.folder(shop.machine(device.name), 'Monitoring');
   const shown = new Map(
     device.items.map(({ id, name, category }) => {
-      const isNumber = category === 'SAMPLE';
-      const show = shop.variable(monitoring, name === '' ? id : name, isNumber ? 0 : '');
+      const show = shop.variable(monitoring, name === '' ? id : name, category === 'SAMPLE' ? 0 : '');
       show(null);
-      return [id, (text: string) => show(/^unavailable$/i.test(text) ? null : isNumber ? Number(text) : text)] as const;
+      return [id, (saying: Saying) => show(valueSaid(saying, category))] as const;
     }),
   );
-  const observe = ({ item, text, condition }: Saying): void => {
-    const words = condition === undefined ? [text] : [condition.level, condition.nativeCode ?? '', text];
-    shown.get(item)?.(words.filter((word) => word !== '').join(' '));
-  };
+  const observe = (saying: Saying): void => shown.get(saying.item)?.(saying);
   await playRecording({ agent: { observe }, sayings, speed, loop, clock }, signal);
   if (!signal.aborted) await aborted(signal);
 }

@@ -86,6 +86,14 @@ function named(item: string): Pick<AgentItem, 'id' | 'name' | 'component'> {
   return { id: item, name: item, component: ['Controller', 'controller'] };
 }
 
+/** What is said of an item: a number of a sample, a condition's words as one text; null: not known. */
+export function valueSaid({ text, condition }: Saying, category: AgentItem['category']): number | string | null {
+  const words = condition === undefined ? [text] : [condition.level, condition.nativeCode ?? '', text];
+  const said = words.filter((word) => word !== '').join(' ');
+  if (/^unavailable$/i.test(said)) return null;
+  return category === 'SAMPLE' ? Number(said) : said;
+}
+
 /** Longest pause between two lines that is played. */
 const PAUSE_MS_MAX = 10_000;
 /** At full speed, so many at once. */

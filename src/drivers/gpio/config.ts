@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { choice, duration, flag, name, section, text } from '../../base/config.ts';
 import { isSignalKey } from '../../model/reading.ts';
 import { MACHINE_STATES, type MachineState, signalNamed } from '../../model/signals.ts';
+import type { Claim } from '../../ports/driver.ts';
 import { BIASES, type Colour, COLOURS, type GpioOptions, type LampMeaning, type LineSettings } from './options.ts';
 
 /** Lines of one source; the tools take no more at once. */
@@ -91,6 +92,12 @@ export const schema: z.ZodType<GpioOptions, unknown> = written
       tools: options.tools ?? null,
     }),
   );
+
+/** As far as they are written alike: a label is not known to be a chip's name, nor a line's name to be its offset. */
+export function claims({ chip, lines }: GpioOptions): Claim[] {
+  const name = chip.replace(/^(\/dev\/)?(gpiochip)?(?=\d+$)/, 'gpiochip');
+  return lines.map(({ line }, index) => ({ path: ['lines', index, 'line'], what: `line ${line} of ${name}` }));
+}
 
 type WrittenLine = Written['lines'][number];
 

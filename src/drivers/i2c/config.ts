@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { choice, integer, name, number, section, text } from '../../base/config.ts';
 import { isSignalKey } from '../../model/reading.ts';
 import { signalNamed } from '../../model/signals.ts';
+import type { Claim } from '../../ports/driver.ts';
 import { RATES } from './adxl345.ts';
 import { SHUNT_V_MAX, SHUNT_V_MIN } from './ina219.ts';
 import { ADDRESSES, CHIP_NAMES, type ChipSettings, type I2cOptions, QUANTITIES } from './options.ts';
@@ -55,6 +56,11 @@ export const schema: z.ZodType<I2cOptions, unknown> = written
       tool,
     };
   });
+
+/** Behind a multiplexer of the kernel's each channel is a bus with a number of its own. */
+export function claims({ bus, address }: I2cOptions): Claim[] {
+  return [{ path: ['address'], what: `address 0x${address.toString(16).padStart(2, '0')} of I2C bus ${bus}` }];
+}
 
 function chipOf({ chip, rate_hz, shunt_ohms, max_current }: Written): ChipSettings {
   switch (chip) {

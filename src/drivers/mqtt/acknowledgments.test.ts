@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
+import { ManualClock } from '../../base/manual-clock.test-support.ts';
 import { nodeFiles } from '../../base/node-files.ts';
 import { readFromOf } from '../../model/read-from.ts';
 import type { Sample } from '../../model/reading.ts';
@@ -11,6 +12,7 @@ import { Gateway, Running } from '../../ports/driver.test-support.ts';
 import { type ReadMemory, readsOnce } from '../../ports/driver.ts';
 import { type Mosquitto, startMosquitto } from '../../../test/support/mosquitto.ts';
 import { until } from '../../../test/support/until.ts';
+import { Acknowledgments, SAVE_INTERVAL_MS } from './acknowledgments.ts';
 import { schema } from './config.ts';
 import { create } from './driver.ts';
 
@@ -138,4 +140,36 @@ test('the session forgets the filters of an earlier configuration', async (conte
   await until(() => broker.said.includes('Received UNSUBSCRIBE from edge-'));
   await edges.publish({ a: 1 });
   await until(() => values(running).length === 1);
+});
+
+test('of a backlog thousands may come again: a broker has not read all acknowledgments when the line is lost', async () => {
+  // Its log has nothing of them any more, so what is not remembered would be taken again.
+  const memory: ReadMemory = {
+    source: 'source',
+    folder: path.join(folder, 'backlog'),
+    files: nodeFiles,
+    lastSequence: () => 7,
+    kept: () => Promise.resolve(),
+    hold: () => {},
+    async *marksAfter() {},
+  };
+  const messages = Array.from({ length: 5_000 }, (_, n) => {
+    const payload = Buffer.from(String(n));
+    return { topic: 't', payload, qos: 1, isRetained: false, isDuplicate: false, packetId: n + 1 } as const;
+  });
+  const again = messages.map((message) => ({ ...message, isDuplicate: true }));
+  const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
+  const before = new Acknowledgments(memory);
+  await before.load();
+  await before.saveWhenDue(clock);
+  for (const message of messages) before.begin(message);
+  await before.kept(messages);
+  await clock.step(SAVE_INTERVAL_MS);
+  await before.saveWhenDue(clock);
+  const restarted = new Acknowledgments(memory);
+  await restarted.load();
+  for (const acknowledgments of [before, restarted]) {
+    const taken = again.filter((message) => acknowledgments.marksOf(message, 1)[0] !== undefined);
+    assert.equal(taken.length, 0);
+  }
 });

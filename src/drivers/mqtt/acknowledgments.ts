@@ -3,9 +3,9 @@
  *
  * Between the append to the log and the broker's knowledge of it a crash can come: the broker then sends the message
  * again, as a duplicate with the same packet id. So each reading carries a mark, `<packet id>-<digest>/<place>`, and what
- * is marked in the log is left out. The broker sends again only what was not acknowledged, so the newest marks are enough:
- * they are saved every {@link SAVE_INTERVAL_MS}, and those since then are found in the log, from which nothing of that time
- * is deleted.
+ * is marked in the log is left out. The broker sends again only what it does not know to be acknowledged, so the newest
+ * marks are enough: they are saved every {@link SAVE_INTERVAL_MS}, and those since then are found in the log, from which
+ * nothing of that time is deleted.
  */
 import type { Clock } from '../../base/clock.ts';
 import { type IncomingMessage, UNACKNOWLEDGED_MAX } from '../../base/mqtt.ts';
@@ -14,8 +14,14 @@ import type { ReadMemory } from '../../ports/driver.ts';
 
 export const SAVE_INTERVAL_MS = 60_000;
 export const SAVE_MESSAGES_MAX = 20_000;
-/** Messages whose marks are remembered: more than a broker may have sent without an acknowledgment. */
-const REMEMBERED_MAX: number = 2 * UNACKNOWLEDGED_MAX;
+/**
+ * Messages whose marks are remembered, 140 bytes each. A lost line takes with it the acknowledgments that the broker
+ * has not read yet, and while a backlog comes those may be thousands: mosquitto 2.0.11 (Debian 12) sends all it has with
+ * the first of them, whatever it was allowed to send.
+ */
+const REMEMBERED_MAX = SAVE_MESSAGES_MAX;
+/** Of these at least so many are saved: more than a broker may have sent without an acknowledgment. */
+const SAVED_MIN: number = 2 * UNACKNOWLEDGED_MAX;
 /** Of messages that are in the log and whose acknowledgment did not arrive. */
 const READINGS_MAX = 5_000;
 const FILE = 'acknowledged';
@@ -91,8 +97,9 @@ export class Acknowledgments {
     this.#dueMs ??= nowMs + SAVE_INTERVAL_MS;
     if (!this.#isHolding || (nowMs < this.#dueMs && this.#sinceSaved < SAVE_MESSAGES_MAX)) return;
     this.#dueMs = nowMs + SAVE_INTERVAL_MS;
+    // What the log has of them may go when they are saved.
+    const marks = [...this.#messages].slice(-Math.max(SAVED_MIN, this.#sinceSaved));
     this.#sinceSaved = 0;
-    const marks = [...this.#messages];
     const isOpen = (reading: string): boolean => this.#messages.get(reading.slice(0, reading.indexOf('/'))) !== true;
     this.#readings = new Set([...this.#readings].filter(isOpen).slice(-READINGS_MAX));
     const through = this.#through;
