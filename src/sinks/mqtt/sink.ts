@@ -13,7 +13,7 @@ import type { CreateSink, Refusal, Settlement, Sink, SinkContext, StatusReporter
 import type { MqttSinkOptions, PlainTarget } from './config.ts';
 import { Freshness } from './freshness.ts';
 import { messagesOf } from './plain.ts';
-import { hostOf, SparkplugSession } from './sparkplug-session.ts';
+import { hostOf, type Placed, SparkplugSession } from './sparkplug-session.ts';
 
 export const create: CreateSink<MqttSinkOptions> = (options, context) => {
   const sink = new MqttSink(options, context);
@@ -29,13 +29,6 @@ const CALLS_MAX = 2;
 const FOR_GOOD: readonly number[] = [144, 149, 153];
 /** Readings of calls that failed for another reason, and will come again. */
 const REFUSED_MAX = 10_000;
-
-/** A reading by its place in the log. */
-export interface Placed {
-  readonly sequence: number;
-  readonly index: number;
-  readonly reading: Reading;
-}
 
 function nameOf({ sequence, index }: Placed): string {
   return `${sequence}/${index}`;

@@ -23,7 +23,6 @@ import {
 import type { Refusal, SinkContext } from '../../ports/sink.ts';
 import type { Reading } from '../../model/reading.ts';
 import { deviceIdOf, type MetricOfReading, metricsOf, saysOffline } from './metrics.ts';
-import type { Placed } from './sink.ts';
 
 /** Metrics of one device; a reading that would add more is refused. */
 export const METRICS_MAX = 5_000;
@@ -36,6 +35,13 @@ const BD_SEQ_COUNT = 256;
 const REBIRTH_INTERVAL_MS = 1_000;
 const FILE = 'connections';
 const BACKLOG = 'backlog_readings';
+
+/** A reading by its place in the log. */
+export interface Placed {
+  readonly sequence: number;
+  readonly index: number;
+  readonly reading: Reading;
+}
 
 export interface SparkplugParts {
   readonly broker: BrokerSettings;
