@@ -185,7 +185,7 @@ test('the certificate of a server is trusted by a person, and another one is tol
 
   // The server with another certificate.
   const before = reader.running.errors.length;
-  await server.kill();
+  await server.shutDown();
   await server.start({ pki: path.join(folder, 'other') });
   const isTold = (): true | undefined => {
     return reader.running.errors.slice(before).some(({ code }) => code === 'config_invalid') || undefined;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { OpcuaTestServer } from '../../../test/support/opcua-server.ts';
+import { OpcuaServerProcess, type OpcuaTestServer } from '../../../test/support/opcua-server.ts';
 import { waitUntil } from '../../../test/support/system.ts';
 import { comes, newest, NODES, read, type Reader, startServer } from './driver.test-support.ts';
 import { wayTo } from './way.test-support.ts';
@@ -24,7 +24,7 @@ async function recovers(
 }
 
 test('a server that was killed and started again', async (context) => {
-  const { server, folder } = await startServer(context);
+  const { server, folder } = await startServer(context, { process: new OpcuaServerProcess() });
   const reader = read(context, { url: server.url, pki: path.join(folder, 'client'), ...open });
   await comes(reader, 'temperature', 21.5);
   const sinceMs = performance.now();
