@@ -10,6 +10,9 @@ import type { EdgeStatus } from '../../src/model/status.ts';
 import { OpcuaTestServer } from '../support/opcua-server.ts';
 import { Command, freePort, waitUntil } from '../support/system.ts';
 
+/** What comes in half a minute, or ten seconds. */
+const SLOWLY = { pollMs: 500 } as const;
+
 test('probe, trust, an edge that reads, its kill -9, and its end', async (context) => {
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-opcua-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
@@ -61,12 +64,12 @@ test('probe, trust, an edge that reads, its kill -9, and its end', async (contex
   const trusted = new Command([...told.split(' '), '--yes']);
   assert.equal(await trusted.exited(), 0, trusted.said);
   assert.match(trusted.said, /subject .*\n.*application {2}urn:test:server\n.*valid /);
-  await waitUntil('the source to be ok', async () => (await first.source())?.state === 'ok' || undefined);
+  await waitUntil('the source to be ok', async () => (await first.source())?.state === 'ok' || undefined, SLOWLY);
   assert.equal(await server.sessions(), 1);
 
   await first.edge.end('SIGKILL');
   assert.equal(await server.sessions(), 1, 'it does not know yet');
-  await waitUntil('the server to close the session', async () => (await server.sessions()) === 0 || undefined);
+  await waitUntil('the server to close the session', async () => (await server.sessions()) === 0 || undefined, SLOWLY);
 
   const second = await start();
   await waitUntil('the source to be ok', async () => (await second.source())?.state === 'ok' || undefined);

@@ -20,7 +20,7 @@ const pki = path.join(log, 'sinks', 'opcua_server', 'pki');
 const results = path.join(folder, 'results');
 const url = `opc.tcp://127.0.0.1:${opcuaPort}`;
 const commands: Command[] = [];
-const clients: OpcuaClient[] = [];
+const client = new OpcuaClient();
 
 /** An adapter of a machine tool that says what the test says. */
 class Adapter {
@@ -119,12 +119,6 @@ async function serving(edge: Command): Promise<void> {
   });
 }
 
-function newClient(): OpcuaClient {
-  const client = new OpcuaClient();
-  clients.push(client);
-  return client;
-}
-
 async function sinkStatus(): Promise<SinkStatus | undefined> {
   const { sinks } = (await (await fetch(`http://127.0.0.1:${statusPort}/status`)).json()) as EdgeStatus;
   return sinks[0];
@@ -136,7 +130,7 @@ async function putResult(name: string, { time, length }: { time: string; length:
 }
 
 after(async () => {
-  await Promise.all([...clients.map((client) => client.end()), ...commands.map((command) => command.end('SIGKILL'))]);
+  await Promise.all([client.end(), ...commands.map((command) => command.end('SIGKILL'))]);
   await rm(folder, { recursive: true });
 });
 
@@ -151,7 +145,6 @@ test('a client is let in with a trusted certificate and its password, and sees w
   const shdrPort = await adapter.listen(0);
   let edge = await startEdge(shdrPort);
   await serving(edge);
-  const client = newClient();
 
   // Nobody is let in whose certificate is not trusted; how to trust it is told, and takes effect at once.
   await assert.rejects(client.connect(known), /BadSecurityChecksFailed/);
@@ -164,7 +157,6 @@ test('a client is let in with a trusted certificate and its password, and sees w
   await rename(path.join(pki, 'rejected', file), path.join(pki, 'trusted', 'certs', file));
   await waitUntil('the client to be let in', async () => client.connect(known).then(() => true));
 
-  const stranger = newClient();
   // Nor with another password, nor without a name, nor without security.
   for (const [given, refusal] of [
     [{ ...known, password: 'guessed' }, /BadUserAccessDenied/],
@@ -172,11 +164,12 @@ test('a client is let in with a trusted certificate and its password, and sees w
     [{ url, pki: known.pki, policy: login.policy }, /Cannot find ANONYMOUS/],
     [{ url, pki: known.pki, user: 'scada', password: 'secret' }, /must exist/],
   ] as const) {
-    await assert.rejects(stranger.connect(given), refusal);
+    await assert.rejects(client.connect(given), refusal);
   }
   for (const policy of ['Basic256Sha256', 'Aes128_Sha256_RsaOaep'] as const) {
-    await stranger.connect({ ...known, policy });
+    await client.connect({ ...known, policy });
   }
+  await client.connect(known);
 
   const machines = await client.browse('ns=2;s=Machines');
   assert.deepEqual(machines.map(({ name }) => name).toSorted(), ['CMM-001', 'CNC-001']);
@@ -259,11 +252,10 @@ test('a client is let in with a trusted certificate and its password, and sees w
   assert.equal(await edge.end('SIGTERM'), 0, edge.said);
   edge = await startEdge(shdrPort);
   await serving(edge);
-  const other = newClient();
-  await other.connect(known);
+  await client.connect(known);
   assert.equal(await readFile(path.join(pki, 'own/certs/certificate.pem'), 'utf8'), certificate);
   const restored = await waitUntil('the last measurement', async () => {
-    const found = await other.read(`${CMM}/Measured_Length_mm`);
+    const found = await client.read(`${CMM}/Measured_Length_mm`);
     return found.status === 'Good' ? found : undefined;
   });
   assert.deepEqual([restored.value, restored.sourceMs], [100.003, Date.parse(time)]);
@@ -288,7 +280,6 @@ test('a port that is taken and a folder that cannot be written are told, tried a
   taken.close();
   await serving(edge);
   await waitUntil('the status to be well', async () => ((await sinkStatus())?.state === 'ok' ? true : undefined));
-  const client = newClient();
   await client.connect(known);
   assert.equal((await client.read(`${CMM}/Measured_Length_mm`)).value, 100.001, 'read while nobody could look');
   // Whatever strangers send to the port, the edge goes on.

@@ -54,7 +54,9 @@ async function answer({ call, args }: Request): Promise<unknown> {
   }
 }
 
+/** What it was connected to before is left. */
 async function connect({ url, pki, policy, user, password }: ConnectOptions): Promise<null> {
+  await client?.disconnect();
   const security =
     policy === undefined
       ? {}

@@ -1,4 +1,4 @@
-/** An OPC UA server with a machine, for tests, in a process of its own. */
+/** OPC UA servers with a machine each, for tests, in a process of their own. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -30,51 +30,80 @@ export interface SetValue {
 
 export interface Call {
   readonly number: number;
-  readonly call: 'sessions' | 'subscriptions' | 'set' | 'remove' | 'closeSessions' | 'shutDown';
+  /** Of the server. */
+  readonly port: number;
+  readonly call: 'start' | 'sessions' | 'subscriptions' | 'set' | 'remove' | 'closeSessions' | 'shutDown';
   readonly args: object;
+}
+
+type Answer = { readonly result: unknown } | { readonly error: string };
+
+/** In which servers run. It starts with the first of them: what they all need is loaded then. */
+export class OpcuaServerProcess {
+  #child: ChildProcess | undefined;
+  readonly #waiting = new Map<number, (answer: Answer) => void>();
+  #calls = 0;
+
+  async call(port: number, call: Call['call'], args: object = {}): Promise<unknown> {
+    this.#child ??= this.#start();
+    this.#calls += 1;
+    const number = this.#calls;
+    const answered = new Promise<Answer>((resolve) => this.#waiting.set(number, resolve));
+    this.#child.send({ number, port, call, args } satisfies Call);
+    const answer = await answered;
+    if ('error' in answer) throw new Error(answer.error);
+    return answer.result;
+  }
+
+  /** As if its plug were pulled. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    child.kill('SIGKILL');
+    await once(child, 'close');
+  }
+
+  #start(): ChildProcess {
+    const child = fork(new URL('./opcua-server-process.ts', import.meta.url), {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      execArgv: [],
+    });
+    let said = '';
+    child.stderr?.on('data', (text: Buffer) => {
+      said = (said + text.toString()).slice(-10_000);
+    });
+    child.on('message', (answer: Answer & { readonly number: number }) => {
+      this.#waiting.get(answer.number)?.(answer);
+      this.#waiting.delete(answer.number);
+    });
+    child.once('close', () => {
+      this.#child = undefined;
+      for (const tell of this.#waiting.values()) tell({ error: `the process has ended: ${said}` });
+      this.#waiting.clear();
+    });
+    return child;
+  }
 }
 
 export class OpcuaTestServer {
   readonly url: string;
   readonly #options: ServerOptions;
-  #process: ChildProcess | undefined;
-  readonly #waiting = new Map<number, (answer: { result?: unknown; error?: string }) => void>();
-  #calls = 0;
+  readonly #process: OpcuaServerProcess;
 
-  constructor(options: ServerOptions) {
+  /** @param process with other servers; default: one of its own, that can be killed */
+  constructor(options: ServerOptions, process: OpcuaServerProcess = new OpcuaServerProcess()) {
     this.#options = options;
+    this.#process = process;
     this.url = `opc.tcp://127.0.0.1:${options.port}`;
   }
 
-  async start(changed: Partial<ServerOptions> = {}): Promise<void> {
-    const child = fork(
-      new URL('./opcua-server-process.ts', import.meta.url),
-      [JSON.stringify({ ...this.#options, ...changed })],
-      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] },
-    );
-    this.#process = child;
-    let said = '';
-    child.stderr?.on('data', (text: Buffer) => {
-      said = (said + text.toString()).slice(-10_000);
-    });
-    const ready = new Promise((resolve) => this.#waiting.set(0, resolve));
-    child.on('message', (answer: { number: number; result?: unknown; error?: string }) => {
-      this.#waiting.get(answer.number)?.(answer);
-      this.#waiting.delete(answer.number);
-    });
-    const fallen = once(child, 'exit').then(() => {
-      throw new Error(said);
-    });
-    fallen.catch(() => {});
-    await Promise.race([ready, fallen]);
+  async start(changed: Partial<Omit<ServerOptions, 'port'>> = {}): Promise<void> {
+    await this.#call('start', { ...this.#options, ...changed });
   }
 
-  /** As if its plug were pulled. */
+  /** As if its plug were pulled, and that of all others in its process. */
   async kill(): Promise<void> {
-    const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await this.#process.kill();
   }
 
   sessions(): Promise<number> {
@@ -102,15 +131,7 @@ export class OpcuaTestServer {
     return this.#call('shutDown');
   }
 
-  async #call(call: Call['call'], args: object = {}): Promise<unknown> {
-    this.#calls += 1;
-    const number = this.#calls;
-    const answered = new Promise<{ result?: unknown; error?: string }>((resolve) => {
-      this.#waiting.set(number, resolve);
-    });
-    this.#process?.send({ number, call, args } satisfies Call);
-    const { result, error } = await answered;
-    if (error !== undefined) throw new Error(error);
-    return result;
+  #call(call: Call['call'], args: object = {}): Promise<unknown> {
+    return this.#process.call(this.#options.port, call, args);
   }
 }

@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { TestContext } from 'node:test';
-import { OpcuaTestServer, type ServerOptions } from '../../../test/support/opcua-server.ts';
+import { after, type TestContext } from 'node:test';
+import { OpcuaServerProcess, OpcuaTestServer, type ServerOptions } from '../../../test/support/opcua-server.ts';
 import { freePort, waitUntil } from '../../../test/support/system.ts';
 import { rejectedCertificates, trust } from '../../base/opcua-trust.ts';
 import { Gateway, Running } from '../../ports/driver.test-support.ts';
@@ -20,6 +20,10 @@ export const NODES: readonly object[] = [
   { node: STATE, signal: 'machine_state', states: { '0': 'idle', '1': 'running', '2': 'alarm' } },
 ];
 
+/** Of all servers of a file of tests but those that are killed. */
+const shared = new OpcuaServerProcess();
+after(() => shared.kill());
+
 export async function folderFor(context: TestContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'millwright-opcua-'));
   context.after(() => rm(folder, { recursive: true, force: true }));
@@ -28,12 +32,12 @@ export async function folderFor(context: TestContext): Promise<string> {
 
 export async function startServer(
   context: TestContext,
-  options: Partial<ServerOptions> = {},
+  { process = shared, ...options }: Partial<ServerOptions> & { process?: OpcuaServerProcess } = {},
 ): Promise<{ server: OpcuaTestServer; port: number; folder: string }> {
   const folder = await folderFor(context);
   const port = options.port ?? (await freePort());
-  const server = new OpcuaTestServer({ pki: path.join(folder, 'server'), ...options, port });
-  context.after(() => server.kill());
+  const server = new OpcuaTestServer({ pki: path.join(folder, 'server'), ...options, port }, process);
+  context.after(() => (process === shared ? server.shutDown() : server.kill()));
   await server.start();
   return { server, port, folder };
 }
@@ -48,6 +52,17 @@ export interface Reader {
   readonly gateway: Gateway;
 }
 
+/**
+ * Holds the thread from the first test that reads until the last: node-opcua is loaded once, as where one of many sensors
+ * is stopped and started. This one cannot run, since its folder is none.
+ */
+let holder: Running | undefined;
+function holdThread(): void {
+  const keys = { url: 'opc.tcp://127.0.0.1:1', anonymous: true, pki_folder: '/dev/null', nodes: NODES };
+  holder ??= new Running(create(schema.parse(keys)));
+}
+after(() => holder?.stop());
+
 /** Reads the machine until the test ends. `again`: as the runner does, after each failure. */
 export function read(
   context: TestContext,
@@ -56,6 +71,7 @@ export function read(
   const { pki, again = true, ...own } = keys;
   const login = 'user' in own || 'user_certificate' in own ? {} : { anonymous: true };
   const options = schema.parse({ pki_folder: pki, nodes: NODES, ...login, ...own });
+  holdThread();
   const gateway = new Gateway();
   const running = new Running(create(options), { gateway, again, againMs: 500 });
   context.after(() => running.stop());

@@ -5,6 +5,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { OpcuaServerProcess } from '../../../test/support/opcua-server.ts';
 import { freePort, waitUntil } from '../../../test/support/system.ts';
 import { systemClock } from '../../base/clock.ts';
 import { type ErrorCode, MillwrightError } from '../../base/errors.ts';
@@ -135,7 +136,7 @@ test('a server that has no session left, or no connection', async (context) => {
     'has no session left for one more client (BadTooManySessions); close others, or wait until the server does';
   assert.deepEqual([code, message], ['connection_failed', `${server.url} ${why}`]);
   await closeConnection(first, clock);
-  await server.kill();
+  await server.shutDown();
   await server.start({ maxConnections: 1 });
   // The server may not have seen yet that the connection by which the endpoints were asked for is closed.
   const second = await waitUntil('the only connection', () => connecting(optionsFor(server.url), certificates));
@@ -145,7 +146,7 @@ test('a server that has no session left, or no connection', async (context) => {
 });
 
 test('a server that is shut down, or killed, while it is read', async (context) => {
-  const { server } = await startServer(context);
+  const { server } = await startServer(context, { process: new OpcuaServerProcess() });
   const certificates = await certificatesFor(context);
   const options = optionsFor(server.url);
   const reading = async (end: () => Promise<unknown>): Promise<string> => {
@@ -166,7 +167,6 @@ test('a server that is shut down, or killed, while it is read', async (context) 
   const closed =
     /^opc\.tcp:\S+ (?:has )?(?:closed|ended) the (?:connection|session|subscription)(?: \(Bad\w+\))?; it is tried again by itself$/;
   assert.match(await reading(() => server.shutDown()), closed);
-  await server.kill();
   await server.start();
   assert.match(await reading(() => server.kill()), closed);
 });
