@@ -40,10 +40,11 @@ export async function startBrowser(): Promise<Browser> {
   return browser;
 }
 
-/** A browser profile of its own, with one page at that address. */
+/** A browser profile of its own, with one page at that address; closes with the test, or it would go on asking and drawing. */
 export async function visit(browser: Browser, url: string, look: Look = {}): Promise<Visit> {
   const { viewport = DESKTOP, colorScheme = 'light' } = look;
   const context = await browser.newContext({ viewport, colorScheme, locale: 'en-GB', timezoneId: 'America/New_York' });
+  after(() => context.close());
   const page = await context.newPage();
   const errors: string[] = [];
   const foreign: string[] = [];

@@ -100,7 +100,6 @@ test('a chart of metres tells tenths of a micrometre too', async () => {
   await page.locator(SEEN).first().waitFor();
   const text = (await page.locator('.features tbody tr').first().innerText()).replaceAll(/\s+/g, ' ');
   assert.match(text, /0\.1000015/);
-  await page.context().close();
 });
 
 test('the table is the API’s features, worst first, with signed deviations and how each verdict was found', async () => {

@@ -142,7 +142,6 @@ test('the worst stand first, each with its state in words, why, since when, and 
   assert.match(texts[3] ?? '', /ok for 3 h 0\d m, 2 problems.*spindle_load_percent: unit 3.*coolant: unit 3, coil 7/s);
   assert.equal((texts[3] ?? '').split('device failure').length, 2, 'said once');
   assert.match(texts[5] ?? '', /last error 2 h 3\d m ago, \S+ \S+ UTC: was silent for 3 m 12 s/);
-  await page.context().close();
 });
 
 test('it refreshes by itself, says when the gateway is not heard, and goes on when it is', async () => {
@@ -159,7 +158,6 @@ test('it refreshes by itself, says when the gateway is not heard, and goes on wh
   await server.listen('127.0.0.1', port);
   await page.getByRole('heading', { name: 'EDGE-8' }).waitFor();
   assert.equal(await page.locator('#lost').isVisible(), false);
-  await page.context().close();
 });
 
 test('what a device has written into its messages stays text', async () => {
@@ -170,7 +168,6 @@ test('what a device has written into its messages stays text', async () => {
   assert.equal(await page.title(), `${evil}: degraded`);
   assert.equal(await page.locator('main script, main img').count(), 0);
   assert.deepEqual(errors, []);
-  await page.context().close();
 });
 
 test('without scripts the browser itself refreshes', async () => {

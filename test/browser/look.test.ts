@@ -226,7 +226,6 @@ test('what a gateway said that is not heard any more is told as what was', async
     texts.join('\n'),
   );
   assert.equal(await gone.locator('.part-cell-state :is(.ink-running, .ink-alarm)').count(), 0);
-  await page.context().close();
 });
 
 test('a gap is told in a sentence, with the time by the clock of the plant', async () => {
