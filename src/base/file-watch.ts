@@ -1,7 +1,8 @@
 /**
  * Notices that a file has another content, by looking at it each second: where it lies, how long it is, when it was
- * written. That is one call of the system, and right where notices of the system are not: for an editor that writes another
- * file and renames it, for a folder behind a symbolic link that is turned (a ConfigMap of Kubernetes), on a network share.
+ * written, and who may read it. That is one call of the system, and right where notices of the system are not: for an editor
+ * that writes another file and renames it, for a folder behind a symbolic link that is turned (a ConfigMap of Kubernetes), on
+ * a network share.
  */
 import type { Clock } from './clock.ts';
 
@@ -84,8 +85,9 @@ function textOf(states: ReadonlyMap<string, string>): string {
 export function stateOfFile(path: string): Promise<string> {
   return new Promise((resolve) => {
     fs.stat(path, { bigint: true }, (error, stats) => {
-      if (error === null) resolve(`${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeNs}`);
-      else resolve(error.code ?? error.message);
+      if (error !== null) return resolve(error.code ?? error.message);
+      const { dev, ino, size, mtimeNs, mode, uid, gid } = stats;
+      resolve([dev, ino, size, mtimeNs, mode, uid, gid].join(' '));
     });
   });
 }
