@@ -169,6 +169,17 @@ test('what could not be read is tried again, ever more slowly, until it is read 
   follower.ask();
   await follower.passMs(1_000);
   assert.deepEqual([follower.told.at(-1)?.isNew, follower.told.at(-1)?.result], [true, away[0]]);
+  // Who asks again and again does not make the waits longer.
+  for (let asked = 0; asked < 5; asked += 1) {
+    follower.ask();
+    await follower.passMs(1_000);
+  }
+  const askedLast = follower.told.length;
+  await follower.passMs(7_000);
+  assert.deepEqual(
+    follower.told.slice(askedLast).map(({ isNew }) => isNew),
+    [false],
+  );
 });
 
 test('a file that the settings name is followed, and as long as it is missing those before it', async (context) => {

@@ -63,6 +63,7 @@ export class ConfigurationFile implements Configuration {
     const asked = aborted(this.#asked.signal).then(() => true);
     const isNew = await Promise.race([this.#watch.changed(either), asked, aborted(either).then(() => false)]);
     over.abort();
+    if (isNew) this.#watch.used(true);
     this.#asked = new AbortController();
     // A share that hangs must not hold up the stop.
     await unlessAborted(this.#watch.notice(), signal);
