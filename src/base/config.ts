@@ -112,13 +112,8 @@ function problemsOf(
   part: { readonly value: unknown; readonly at: readonly PropertyKey[] },
   issue: z.core.$ZodIssue,
 ): string[] {
-  const sentence = (path: readonly PropertyKey[], text: string): string => {
-    const whole = [...part.at, ...path];
-    const variable = document.overrides?.get(pathText(whole));
-    if (variable !== undefined) return `environment variable ${variable} (${pathText(whole)}): ${text}`;
-    const line = document.lineOf(whole);
-    return `${document.file}${line === undefined ? '' : `:${line}`}: ${pathText(whole)}: ${text}`;
-  };
+  const sentence = (path: readonly PropertyKey[], text: string): string =>
+    sentenceAt(document, [...part.at, ...path], text);
   if (issue.code === 'unrecognized_keys') {
     const allowed = Object.keys(nodeAt(node, issue.path)?.properties ?? {}).join(', ');
     const keys = issue.keys.slice(0, PROBLEMS_MAX + 1);
@@ -127,6 +122,14 @@ function problemsOf(
   const found = valueAt(part.value, issue.path);
   const text = found === undefined ? `is missing; ${issue.message}` : `found ${quote(found)}; ${issue.message}`;
   return [sentence(issue.path, text)];
+}
+
+/** What is to be said of a value, with where a person finds it: file, line and key, or the environment variable. */
+export function sentenceAt(document: ConfigDocument, path: readonly PropertyKey[], text: string): string {
+  const variable = document.overrides?.get(pathText(path));
+  if (variable !== undefined) return `environment variable ${variable} (${pathText(path)}): ${text}`;
+  const line = document.lineOf(path);
+  return `${document.file}${line === undefined ? '' : `:${line}`}: ${pathText(path)}: ${text}`;
 }
 
 function quote(found: unknown): string {

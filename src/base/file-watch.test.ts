@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { AGAIN_MS, FileWatch, LOOK_INTERVAL_MS, stateOfFile } from './file-watch.ts';
+import { AGAIN_MS, FileWatch, LOOK_INTERVAL_MS, RESTLESS_LOOKS_MAX, stateOfFile } from './file-watch.ts';
 import { ManualClock } from './manual-clock.test-support.ts';
 
 interface Watched {
@@ -62,6 +71,22 @@ test('a file that is written anew is told when it has come to rest, and once', a
   assert.equal(await look(), true);
   await watch.notice();
   assert.deepEqual([await look(), await look(), await look()], [false, false, false]);
+});
+
+test('a file that never rests is told all the same, after a minute', async (context) => {
+  const { file, look } = await watched(context, plainFile);
+  for (let looks = 1; looks < RESTLESS_LOOKS_MAX; looks += 1) {
+    appendFileSync(file, 'more\n');
+    assert.equal(await look(), false);
+  }
+  appendFileSync(file, 'more\n');
+  assert.equal(await look(), true);
+});
+
+test('a file that one may read now is told, though nothing was written', async (context) => {
+  const { file, look } = await watched(context, plainFile);
+  chmodSync(file, 0o600);
+  assert.deepEqual([await look(), await look()], [false, true]);
 });
 
 test('an editor that renames is seen, and so is a file that goes and comes', async (context) => {

@@ -1,7 +1,8 @@
 /**
  * Notices that a file has another content, by looking at it each second: where it lies, how long it is, when it was
- * written. That is one call of the system, and right where notices of the system are not: for an editor that writes another
- * file and renames it, for a folder behind a symbolic link that is turned (a ConfigMap of Kubernetes), on a network share.
+ * written, and who may read it. That is one call of the system, and right where notices of the system are not: for an editor
+ * that writes another file and renames it, for a folder behind a symbolic link that is turned (a ConfigMap of Kubernetes), on
+ * a network share.
  */
 import type { Clock } from './clock.ts';
 
@@ -9,6 +10,8 @@ const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 
 /** Between two looks. A file must be the same in two of them: it may be being written. */
 export const LOOK_INTERVAL_MS = 1_000;
+/** So many looks without rest: a file that is written without end must not hold up what is changed in the others. */
+export const RESTLESS_LOOKS_MAX = 60;
 /** Wait after which what could not be used is tried again; it doubles each time. */
 export const AGAIN_MS = { first: 5_000, max: 300_000 } as const;
 
@@ -30,18 +33,20 @@ export class FileWatch {
   }
 
   /**
-   * Resolves when one of the files is another than it was the last time, and all have come to rest; when what could not be
+   * Resolves when one of the files is another than it was the last time, and all have come to rest, or do not; when what could not be
    * used is to be tried again; and when the signal is aborted.
    * @returns whether one is another
    */
   async changed(signal: AbortSignal): Promise<boolean> {
     let before = textOf(this.#noticed);
+    let restlessLooks = 0;
     while (!signal.aborted) {
       await this.#clock.sleep(LOOK_INTERVAL_MS, signal);
       const state = textOf(await statesOf(this.#noticed.keys()));
       const isAtRest = state === before;
       before = state;
-      if (!isAtRest) continue;
+      restlessLooks = isAtRest ? 0 : restlessLooks + 1;
+      if (!isAtRest && restlessLooks < RESTLESS_LOOKS_MAX) continue;
       if (state !== textOf(this.#noticed)) {
         this.#waitMs = 0;
         return true;
@@ -84,8 +89,9 @@ function textOf(states: ReadonlyMap<string, string>): string {
 export function stateOfFile(path: string): Promise<string> {
   return new Promise((resolve) => {
     fs.stat(path, { bigint: true }, (error, stats) => {
-      if (error === null) resolve(`${stats.dev} ${stats.ino} ${stats.size} ${stats.mtimeNs}`);
-      else resolve(error.code ?? error.message);
+      if (error !== null) return resolve(error.code ?? error.message);
+      const { dev, ino, size, mtimeNs, mode, uid, gid } = stats;
+      resolve([dev, ino, size, mtimeNs, mode, uid, gid].join(' '));
     });
   });
 }

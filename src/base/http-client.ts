@@ -5,6 +5,7 @@
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Clock } from './clock.ts';
 import { MillwrightError, messageOf } from './errors.ts';
+import { readNamedFile } from './named-file.ts';
 
 /** So much of an answer is read; what it means stands in its status, or at its beginning. */
 export const ANSWER_BYTES_MAX: number = 64 * 1024;
@@ -190,7 +191,7 @@ export function retryAfterMs({ headers }: Pick<Answer, 'headers'>, nowMicros: nu
 
 function readPem(file: string): Buffer {
   try {
-    return process.getBuiltinModule('node:fs').readFileSync(file);
+    return readNamedFile(file);
   } catch (cause) {
     throw new MillwrightError('storage_failed', `the certificate file ${file} cannot be read`, { cause });
   }

@@ -1,8 +1,9 @@
 /** The way to an MQTT broker: TCP, or TLS over it. */
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { MillwrightError, messageOf } from './errors.ts';
+import { MillwrightError } from './errors.ts';
 import type { TlsFiles } from './http-config.ts';
+import { readNamedFile } from './named-file.ts';
 
 const PORTS: { readonly [protocol: string]: number } = { 'mqtt:': 1883, 'mqtts:': 8883 };
 
@@ -86,8 +87,8 @@ function secureContextOf({ caFile, certFile, keyFile }: TlsFiles): SecureContext
 
 function readFile(path: string): Buffer {
   try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
+    return readNamedFile(path);
   } catch (cause) {
-    throw new MillwrightError('storage_failed', `the file ${path} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new MillwrightError('storage_failed', `the file ${path} cannot be read`, { cause });
   }
 }

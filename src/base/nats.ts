@@ -7,6 +7,7 @@
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { Backoff } from './backoff.ts';
 import { messageOf, MillwrightError } from './errors.ts';
+import { readNamedFile } from './named-file.ts';
 import { percentDecoded } from './percent.ts';
 import type { Random } from './random.ts';
 
@@ -151,11 +152,10 @@ function readText(path: string): string {
   return Buffer.from(readBytes(path)).toString('utf8');
 }
 
-/** Taken without importing it, as elsewhere at the edge. */
 function readBytes(path: string): Uint8Array {
   try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
+    return readNamedFile(path);
   } catch (cause) {
-    throw new MillwrightError('storage_failed', `the file ${path} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new MillwrightError('storage_failed', `the file ${path} cannot be read`, { cause });
   }
 }

@@ -223,5 +223,6 @@ test('what only one sensor can read is refused for a second, with both names', a
       'edge.yaml:4: sensors[1].lines[1].line: "lamp" would read line 17 of gpiochip0, which "door" reads; allowed: one sensor',
     );
   }
+  assert.match(await problems(door.replace('17', '017'), lamp('chip: 0')), /would read line 17 of gpiochip0/);
   assert.equal(await problems(door, lamp('chip: gpiochip1')), '');
 });

@@ -18,6 +18,7 @@ import {
   port,
   scalar,
   section,
+  sentenceAt,
   text,
   withEnvironment,
 } from '../base/config.ts';
@@ -216,7 +217,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
       return [];
     }
   };
-  const files = new DigestReader(document);
+  const files = new DigestReader();
   const sensors: SensorSettings[] = [];
   const owners = new Map<string, string>();
   for (const [index, sensor] of config.sensors.entries()) {
@@ -249,7 +250,7 @@ export async function readEdgeConfig(source: ConfigSource): Promise<EdgeConfig> 
     ),
   );
   problems.push(...repeatedWork(document, config));
-  const fromSection = await natsSection(document, config, files);
+  const fromSection = natsSection(document, config, files);
   if (typeof fromSection === 'string') problems.push(fromSection);
   else sinks.push(...fromSection);
   if (problems.length > 0) throw new MillwrightError('config_invalid', problems.join('\n'));
@@ -307,7 +308,7 @@ async function sensorSettings(
     ...(silent_after !== undefined && { silentAfterMs: silent_after }),
     priority,
     options,
-    ...(await files.of(ownSchema, part)),
+    ...files.of(document, ownSchema, part),
   };
 }
 
@@ -326,9 +327,8 @@ async function claimedTwice(document: ConfigDocument, { settings, index, owners 
     const owner = owners.get(what);
     owners.set(what, owner ?? name);
     if (owner === undefined) return [];
-    const place = ['sensors', index, ...own];
-    const where = `${document.file}:${document.lineOf(place)}: ${pathText(place)}`;
-    return [`${where}: "${name}" would read ${what}, which "${owner}" reads; allowed: one sensor`];
+    const trouble = `"${name}" would read ${what}, which "${owner}" reads; allowed: one sensor`;
+    return [sentenceAt(document, ['sensors', index, ...own], trouble)];
   });
 }
 
@@ -379,16 +379,12 @@ async function sinkSettings(
   const item = { value: written, at, prefix: ['sinks', name ?? type] };
   const { document: whole, value } = itemWithEnvironment(document, ownSchema, item, environment);
   const options = checkConfig(whole, ownSchema, { value, at });
-  const named = await files.of(ownSchema, { value, at });
+  const named = files.of(whole, ownSchema, { value, at });
   return { name: name ?? type, type, from, maxRate: max_rate ?? null, options, ...named };
 }
 
 /** The sink that the section `nats` of older files means; or the sentence that says why it cannot be. */
-async function natsSection(
-  document: ConfigDocument,
-  config: EdgeYaml,
-  files: DigestReader,
-): Promise<SinkSettings[] | string> {
+function natsSection(document: ConfigDocument, config: EdgeYaml, files: DigestReader): SinkSettings[] | string {
   if (config.nats === undefined) return [];
   const twin = config.sinks.findIndex((sink) => (sink.name ?? sink.type) === NATS_SINK);
   if (twin >= 0) {
@@ -400,7 +396,7 @@ async function natsSection(
   }
   const options = natsSinkOptionsOf(config.nats);
   const { nats } = document.value as { readonly nats: unknown };
-  const named = await files.of(schema.shape.nats, { value: nats, at: ['nats'] });
+  const named = files.of(document, schema.shape.nats, { value: nats, at: ['nats'] });
   return [{ name: NATS_SINK, type: 'nats', from: 'oldest', maxRate: null, options, ...named }];
 }
 

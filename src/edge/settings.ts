@@ -4,8 +4,8 @@ import type { LogLimits } from '../log/keeper.ts';
 import type { SyncPolicy } from '../log/writer.ts';
 
 /**
- * What is in the files that a slice's options name, by path: a keyed digest, good for this life of the edge only. null: it is
- * no file, or could not be read at the start.
+ * What is in the files that a slice's options name, by path: a keyed digest, good for this life of the edge only. null: it
+ * could not be read at the start.
  */
 export interface FileDigests {
   readonly [path: string]: string | null;

@@ -80,6 +80,7 @@ test('what cannot be meant is refused with the place', () => {
     ['lines: [{ line: 1, input: a, min_interval: 1s }]', /lines\[0\]\.min_interval: .*with part_counter/],
     ['lines: [{ line: 1, input: a }, { line: 2, part_counter: a }]', /lines\[1\]\.part_counter: .*not taken yet/],
     ['lines: [{ line: 1, input: a }, { line: 1, input: b }]', /lines\[1\]\.line: .*each line once/],
+    ['lines: [{ line: 1, input: a }, { line: 01, input: b }]', /lines\[1\]\.line: .*each line once/],
     ['lines: [{ line: 1, lamp: red }, { line: 2, lamp: red, name: b }]', /lines\[1\]\.lamp: .*each colour once/],
     ['{ lines: [{ line: 1, lamp: red }], priority: [green] }', /priority: .*all colours of the lamps, red too/],
     ['{ lines: [{ line: 1, lamp: red }], priority: [red, red] }', /priority: .*each colour once/],

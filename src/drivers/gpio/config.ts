@@ -96,7 +96,12 @@ export const schema: z.ZodType<GpioOptions, unknown> = written
 /** As far as they are written alike: a label is not known to be a chip's name, nor a line's name to be its offset. */
 export function claims({ chip, lines }: GpioOptions): Claim[] {
   const name = chip.replace(/^(\/dev\/)?(gpiochip)?(?=\d+$)/, 'gpiochip');
-  return lines.map(({ line }, index) => ({ path: ['lines', index, 'line'], what: `line ${line} of ${name}` }));
+  return lines.map(({ line }, index) => ({ path: ['lines', index, 'line'], what: `line ${plain(line)} of ${name}` }));
+}
+
+/** 017 is the offset 17 too. */
+function plain(line: string): string {
+  return /^\d+$/.test(line) ? String(Number(line)) : line;
 }
 
 type WrittenLine = Written['lines'][number];
@@ -154,10 +159,10 @@ function faultsOf({ lines, priority }: Written): Fault[] {
     if (!isSignalKey(name) || signalNamed(name) !== undefined || name === '__proto__') fault(key, 'a name of your own');
     if (isOne && taken.names.has(name)) fault(key, 'a name that is not taken yet');
     if (lamp !== undefined && taken.colours.has(lamp)) fault('lamp', 'each colour once');
-    if (taken.lines.has(line.line)) fault('line', 'each line once');
+    if (taken.lines.has(plain(line.line))) fault('line', 'each line once');
     taken.names.add(name);
     if (lamp !== undefined) taken.colours.add(lamp);
-    taken.lines.add(line.line);
+    taken.lines.add(plain(line.line));
   }
   if (new Set(priority).size < priority.length) faults.push({ path: ['priority'], message: 'each colour once' });
   const unranked = [...taken.colours].filter((colour) => !priority.includes(colour as Colour));

@@ -18,13 +18,13 @@ import {
 } from 'node-opcua';
 import { aborted, type Clock } from '../../base/clock.ts';
 import { MillwrightError } from '../../base/errors.ts';
+import { readNamedFile } from '../../base/named-file.ts';
 import { POLICIES } from '../../base/opcua-policies.ts';
 import type { CertificateFolder } from './certificates.ts';
 import { faultOf, unanswered } from './faults.ts';
 import type { Identity, OpcuaOptions } from './options.ts';
 import { raw } from './services.ts';
 
-const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 const { X509Certificate } = process.getBuiltinModule('node:crypto');
 
 /** Of closing what may be broken; what takes longer goes on by itself. */
@@ -308,7 +308,7 @@ function identityInfo(identity: Identity): UserIdentityInfo {
 
 function readText(file: string, key: string): string {
   try {
-    return fs.readFileSync(file, 'utf8');
+    return readNamedFile(file).toString('utf8');
   } catch (cause) {
     throw new MillwrightError('config_invalid', `${key}: ${file} cannot be read`, { cause });
   }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -20,6 +22,32 @@ test('a process that cannot be started is a refusal, also where Node throws at o
       message: /^the configuration could not be read: /,
     });
   }
+});
+
+test('a share that hangs while somebody asks does not hold up a stop', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millwright-hangs-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  // Whoever opens a pipe waits for another who writes: so all threads that ask the disk are taken.
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const opened = Array.from({ length: 16 }, () => open(pipe, constants.O_RDONLY));
+  const configuration = new ConfigurationFile({
+    file: join(folder, 'edge.yaml'),
+    state: 'ENOENT',
+    cli: '/nowhere/cli.ts',
+    clock: new ManualClock('2026-01-01T08:00:00Z'),
+    log: silentLogger,
+    applied: () => {},
+  });
+  const stop = new AbortController();
+  const changed = configuration.changed(stop.signal);
+  configuration.ask();
+  await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  await changed;
+  const writer = openSync(pipe, constants.O_RDWR);
+  for (const handle of await Promise.all(opened)) await handle.close();
+  closeSync(writer);
 });
 
 /** What follows a file as the edge does: reads it whenever it is told to, with a program that answers what it is given. */
@@ -141,6 +169,17 @@ test('what could not be read is tried again, ever more slowly, until it is read 
   follower.ask();
   await follower.passMs(1_000);
   assert.deepEqual([follower.told.at(-1)?.isNew, follower.told.at(-1)?.result], [true, away[0]]);
+  // Who asks again and again does not make the waits longer.
+  for (let asked = 0; asked < 5; asked += 1) {
+    follower.ask();
+    await follower.passMs(1_000);
+  }
+  const askedLast = follower.told.length;
+  await follower.passMs(7_000);
+  assert.deepEqual(
+    follower.told.slice(askedLast).map(({ isNew }) => isNew),
+    [false],
+  );
 });
 
 test('a file that the settings name is followed, and as long as it is missing those before it', async (context) => {

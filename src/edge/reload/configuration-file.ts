@@ -5,7 +5,7 @@
  * It is read and checked by a short-lived process, which hands back the settings as JSON: what reading YAML takes would
  * stay in this one for years (decision 003). That process sees the environment with which the edge was started.
  */
-import { aborted, type Clock } from '../../base/clock.ts';
+import { aborted, type Clock, unlessAborted } from '../../base/clock.ts';
 import { MillwrightError, messageOf } from '../../base/errors.ts';
 import { FileWatch } from '../../base/file-watch.ts';
 import type { Logger } from '../../base/logger.ts';
@@ -63,8 +63,10 @@ export class ConfigurationFile implements Configuration {
     const asked = aborted(this.#asked.signal).then(() => true);
     const isNew = await Promise.race([this.#watch.changed(either), asked, aborted(either).then(() => false)]);
     over.abort();
+    if (isNew) this.#watch.used(true);
     this.#asked = new AbortController();
-    await this.#watch.notice();
+    // A share that hangs must not hold up the stop.
+    await unlessAborted(this.#watch.notice(), signal);
     return isNew;
   }
 
@@ -74,7 +76,7 @@ export class ConfigurationFile implements Configuration {
     const read = parsed(await said([cli, 'settings', file], signal));
     if ('errors' in read) throw new MillwrightError('config_invalid', read.errors.join('\n'));
     for (const warning of read.warnings) log.warn(`${file}: ${warning}`);
-    await this.follow(read.settings);
+    await unlessAborted(this.follow(read.settings), signal);
     return read.settings;
   }
 

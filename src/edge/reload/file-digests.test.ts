@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { stringify } from 'yaml';
 import { type SchemaNode, schemaNode } from '../../base/config.ts';
+import { NAMED_FILE_BYTES_MAX } from '../../base/named-file.ts';
 import { DRIVERS } from '../../drivers/registry.ts';
 import { PROCESSORS } from '../../processors/registry.ts';
 import { SINKS } from '../../sinks/registry.ts';
 import { type EdgeConfig, edgeSchema, readEdgeConfig } from '../config.ts';
 import { isSame } from './changes.ts';
-import { NAMED_FILE_BYTES_MAX } from './file-digests.ts';
 
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 
@@ -74,6 +74,11 @@ test('a slice has changed when the content of a file that it names has, and no o
   assert.deepEqual(await changedBy(() => shop.write('hub.pem', PEM + PEM)), ['hub']);
   assert.deepEqual(await changedBy(() => shop.write('edge.creds', 'other')), ['nats']);
   const { settings } = await shop.read(environment);
+  const elsewhere = { SINKS_HUB_TLS_CA_FILE: shop.path('none.pem'), NATS_CREDS_FILE: shop.path('ca.pem/creds') };
+  assert.deepEqual((await shop.read(elsewhere)).unusableFiles, [
+    `environment variable SINKS_HUB_TLS_CA_FILE (sinks[1].tls_ca_file): cannot be read: ENOENT: no such file or directory, open '${elsewhere.SINKS_HUB_TLS_CA_FILE}'`,
+    `environment variable NATS_CREDS_FILE (nats.creds_file): cannot be read: ENOTDIR: not a directory, open '${elsewhere.NATS_CREDS_FILE}'`,
+  ]);
   assert.equal('files' in settings.sensors[2]!, false);
   assert.doesNotMatch(JSON.stringify(settings), /secret-2|MIIC/);
   // Another process has another key, so that nobody can try out passwords on what stands in the settings.
@@ -102,16 +107,15 @@ test('what cannot be used is told with file, line and key, and leaves the rest a
   shop.write('good', PEM);
   const { settings, unusableFiles } = await shop.read();
   assert.deepEqual(unusableFiles, [
-    `edge.yaml:11: sensors[0].tls_cert_file: cannot be read: ENOENT: no such file or directory, stat '${shop.path('gone')}'`,
+    `edge.yaml:11: sensors[0].tls_cert_file: cannot be read: ENOENT: no such file or directory, open '${shop.path('gone')}'`,
     `edge.yaml:16: sensors[1].tls_cert_file: ${shop.path('empty')} is empty`,
     `edge.yaml:21: sensors[2].tls_cert_file: ${shop.path('cut-off')} is cut off: a part of it has no end`,
-    `edge.yaml:26: sensors[3].tls_cert_file: cannot be read: EISDIR: illegal operation on a directory, read '${shop.path('folder')}'`,
-    `edge.yaml:31: sensors[4].tls_cert_file: ${shop.path('huge')} is larger than ${NAMED_FILE_BYTES_MAX} bytes`,
+    `edge.yaml:26: sensors[3].tls_cert_file: cannot be read: ${shop.path('folder')} is no file`,
+    `edge.yaml:31: sensors[4].tls_cert_file: cannot be read: ${shop.path('huge')} is larger than ${NAMED_FILE_BYTES_MAX} bytes`,
+    `edge.yaml:36: sensors[5].tls_cert_file: cannot be read: ${shop.path('pipe')} is no file`,
   ]);
   assert.equal(settings.sensors.length, 7);
   assert.deepEqual(settings.sensors[0]?.files, { [shop.path('gone')]: null });
-  // What is written to a pipe is for the driver.
-  assert.deepEqual(settings.sensors[5]?.files, { [shop.path('pipe')]: null });
   const before = settings.sensors[0];
   shop.write('gone', PEM);
   assert.ok(!isSame((await shop.read()).settings.sensors[0], before), 'what has come since has changed');

@@ -5,41 +5,32 @@
  * A file is taken only when it is whole. One that is written in place is empty at first, and a PEM file without its last line
  * is none; what is cut elsewhere nobody can tell, but it has changed a second later.
  */
-import { readFile, stat } from 'node:fs/promises';
 import type { z } from 'zod';
-import { type ConfigDocument, namedFiles, pathText } from '../../base/config.ts';
+import { type ConfigDocument, namedFiles, sentenceAt } from '../../base/config.ts';
 import { messageOf } from '../../base/errors.ts';
 import { keyedDigest } from '../../base/keyed-digest.ts';
+import { readNamedFile } from '../../base/named-file.ts';
 import type { FileDigests } from '../settings.ts';
 
-/** The certificates of all authorities of a system take 300 kB. */
-export const NAMED_FILE_BYTES_MAX: number = 16 * 1024 * 1024;
-
 export class DigestReader {
-  readonly #document: ConfigDocument;
   /** By path: many slices may name one file. */
-  readonly #read = new Map<string, Promise<Content>>();
+  readonly #read = new Map<string, Content>();
   /** A sentence for each file that cannot be used, with its place in the configuration. */
   readonly unusable: string[] = [];
 
-  constructor(document: ConfigDocument) {
-    this.#document = document;
-  }
-
   /** Of the files that this part of the document names, to be spread into its settings. */
-  async of(
+  of(
+    document: ConfigDocument,
     schema: z.ZodType,
     part: { readonly value: unknown; readonly at: readonly PropertyKey[] },
-  ): Promise<{ readonly files?: FileDigests }> {
+  ): { readonly files?: FileDigests } {
     const digests = new Map<string, string | null>();
-    for (const { at, path } of namedFiles(this.#document, schema, part)) {
-      const reading = this.#read.get(path) ?? contentOf(path);
-      this.#read.set(path, reading);
-      const { digest, trouble } = await reading;
+    for (const { at, path } of namedFiles(document, schema, part)) {
+      const content = this.#read.get(path) ?? contentOf(path);
+      this.#read.set(path, content);
+      const { digest, trouble } = content;
       digests.set(path, digest);
-      if (trouble === undefined) continue;
-      const line = this.#document.lineOf(at);
-      this.unusable.push(`${this.#document.file}${line === undefined ? '' : `:${line}`}: ${pathText(at)}: ${trouble}`);
+      if (trouble !== undefined) this.unusable.push(sentenceAt(document, at, trouble));
     }
     return digests.size === 0 ? {} : { files: Object.fromEntries(digests) };
   }
@@ -51,16 +42,9 @@ interface Content {
   readonly trouble?: string;
 }
 
-/** Never rejects. */
-async function contentOf(path: string): Promise<Content> {
+function contentOf(path: string): Content {
   try {
-    const stats = await stat(path);
-    // What comes through a pipe comes once, for whom it is meant.
-    if (!stats.isFile() && !stats.isDirectory()) return { digest: null };
-    if (stats.size > NAMED_FILE_BYTES_MAX) {
-      return { digest: null, trouble: `${path} is larger than ${NAMED_FILE_BYTES_MAX} bytes` };
-    }
-    const bytes = await readFile(path);
+    const bytes = readNamedFile(path);
     const digest = keyedDigest(bytes).toString('base64url');
     if (bytes.length === 0) return { digest, trouble: `${path} is empty` };
     if (isCutOff(bytes.toString('latin1'))) return { digest, trouble: `${path} is cut off: a part of it has no end` };

@@ -132,7 +132,7 @@ test('TLS by the authority that is configured, and a certificate where the serve
   assert.match(without.message, /^NATS at 127\.0\.0\.1:\d+ cannot be reached: /);
   const missing = await failure(openSink(context, { ...ca, tls_ca_file: '/none.pem' }).deliver([batch(1)], never));
   assert.equal(missing.code, 'storage_failed');
-  assert.match(missing.message, /^the file \/none\.pem cannot be read: /);
+  assert.equal(missing.message, 'the file /none.pem cannot be read');
 });
 
 test('a token, and an nkey', async (context) => {

@@ -6,10 +6,9 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import type { LogFields, LogLevel } from '../../base/logger.ts';
+import { readNamedFile } from '../../base/named-file.ts';
 import type { UserSettings } from './config.ts';
 import { isPassword } from './passwords.ts';
-
-const fs: typeof import('node:fs') = process.getBuiltinModule('node:fs');
 
 /** They wait for half a second then. */
 export const WAITING_MAX = 10;
@@ -78,6 +77,6 @@ export class Logins {
 
 async function isPasswordOf(user: UserSettings, password: string): Promise<boolean> {
   if ('passwordHash' in user) return await isPassword(password, user.passwordHash);
-  const [first = ''] = fs.readFileSync(user.passwordFile, 'utf8').split(/\r?\n/, 1);
+  const [first = ''] = readNamedFile(user.passwordFile).toString('utf8').split(/\r?\n/, 1);
   return first !== '' && password === first;
 }
