@@ -116,7 +116,7 @@ async function publishPlain(
   try {
     while (!signal.aborted) {
       for (const machine of machines) {
-        const payload = Buffer.from(JSON.stringify({ timestamp: now(clock), ...machine.now() }));
+        const payload = Buffer.from(JSON.stringify({ ...machine.now(), timestamp: now(clock) }));
         await link.publish({ topic: `${place}/${machine.name}/telemetry`, payload, qos: 1, retain: false });
       }
       await clock.sleep(intervalMs, signal);
