@@ -150,6 +150,48 @@ test('what was acknowledged before the goodbye does not come again, though more 
   assert.deepEqual(taken, numbers);
 });
 
+test('what is acknowledged after the goodbye does not cut it short', async (context) => {
+  let leftBy: Socket | undefined;
+  const url = await scripted(context, LET_IN, (packet, socket) => {
+    if (packet.cmd !== 'disconnect') return;
+    // It has heard the goodbye, and does not close the connection yet.
+    socket.allowHalfOpen = true;
+    leftBy = socket;
+  });
+  const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
+  const broker = { ...BROKER_DEFAULTS, url };
+  const link = await connectMqtt({ broker, clock, random: Math.random, signal: context.signal });
+  context.after(() => link.destroy());
+  const leaving = link.close();
+  link.acknowledge({ ...message(1), isRetained: false, isDuplicate: false, packetId: 8 });
+  await until(() => leftBy !== undefined);
+  assert.equal(link.ended.aborted, false);
+  leftBy?.end();
+  await leaving;
+});
+
+test('a goodbye is heard by the broker though nobody takes what it sends', async (context) => {
+  const broker = await mosquitto(context);
+  const watcher = await connected(context, broker.url);
+  await watcher.subscribe([{ filter: 'state', qos: 1 }]);
+  const told = (text: string) => ({ topic: 'state', payload: Buffer.from(text), qos: 1, retain: false }) as const;
+  // Its time stands still: the goodbye waits for its answer, however slow the machine is.
+  const parts = { clock: new ManualClock('2026-01-01T08:00:00.000000Z'), will: told('will') };
+  const link = await broker.client({}, parts);
+  context.after(() => link.destroy());
+  await link.subscribe([{ filter: 't', qos: 1 }]);
+  const publisher = await connected(context, broker.url);
+  await Promise.all(Array.from({ length: 400 }, () => publisher.publish(message(100))));
+  await link.close(told('last'));
+  await publisher.publish(told('end'));
+  const heard: string[] = [];
+  for await (const { payload } of watcher.messages()) {
+    heard.push(Buffer.from(payload).toString());
+    if (heard.at(-1) === 'end') break;
+  }
+  assert.deepEqual(heard, ['last', 'end']);
+});
+
 test('that another client has come with our id is told as what only a person can mend', async (context) => {
   const url = await scripted(context, LET_IN, (_, socket) => send(socket, { cmd: 'disconnect', reasonCode: 142 }));
   const link = await connected(context, url);

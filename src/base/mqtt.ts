@@ -397,12 +397,13 @@ export class MqttLink {
     if (this.#failure === undefined) {
       const over = new AbortController();
       const limit = clock.sleep(CLOSE_MS_MAX, over.signal);
-      if (last !== undefined) await Promise.race([this.publish(last).catch(() => {}), limit]);
-      this.#send({ cmd: 'disconnect', reasonCode: 0 });
       // The broker ends the connection when it has read so far. What it sends meanwhile is read and thrown away: a socket
       // that is closed over unread bytes takes back what the other has not read yet, acknowledgments among it.
       this.#isLeaving = true;
-      this.#parts.socket.end().resume();
+      this.#resume();
+      if (last !== undefined) await Promise.race([this.publish(last).catch(() => {}), limit]);
+      this.#send({ cmd: 'disconnect', reasonCode: 0 });
+      this.#parts.socket.end();
       await Promise.race([aborted(this.ended), limit]);
       over.abort();
     }
@@ -505,8 +506,9 @@ export class MqttLink {
   }
 
   #write(bytes: Buffer): void {
-    if (this.#failure !== undefined) return;
     const { socket } = this.#parts;
+    // Who still acknowledges what has come must not break the goodbye that is under way.
+    if (this.#failure !== undefined || socket.writableEnded) return;
     // What is sent in one turn goes out in one write.
     if (socket.writableCorked === 0) {
       socket.cork();

@@ -116,7 +116,9 @@ async function publishPlain(
   try {
     while (!signal.aborted) {
       for (const machine of machines) {
-        const payload = Buffer.from(JSON.stringify({ timestamp: now(clock), ...machine.now() }));
+        // At the front, and ours though an item may have the same name.
+        const time = { timestamp: now(clock) };
+        const payload = Buffer.from(JSON.stringify({ ...time, ...machine.now(), ...time }));
         await link.publish({ topic: `${place}/${machine.name}/telemetry`, payload, qos: 1, retain: false });
       }
       await clock.sleep(intervalMs, signal);

@@ -70,9 +70,12 @@ export function recordedAgent(recording: string, name: string): RecordedAgent {
     if (conditions.has(item)) return { ...named(item), category: 'CONDITION', type: 'SYSTEM' };
     const axis = /^([XYZ])position$/.exec(item)?.[1];
     if (axis !== undefined) return { ...named(item), ...POSITION, component: ['Linear', axis] };
-    const [type, units] = TYPES[item.toLowerCase()] ?? [item.replaceAll(/\W/g, '_').toUpperCase()];
+    const key = item.toLowerCase();
+    // An item may be called as what every object has.
+    const known = Object.hasOwn(TYPES, key) ? TYPES[key] : undefined;
+    const [type, units] = known ?? [item.replaceAll(/\W/g, '_').toUpperCase()];
     if (units !== undefined) return { ...named(item), category: 'SAMPLE', type, units };
-    const isEvent = TYPES[item.toLowerCase()] !== undefined || isNumeric.get(item) !== true;
+    const isEvent = known !== undefined || isNumeric.get(item) !== true;
     return { ...named(item), category: isEvent ? 'EVENT' : 'SAMPLE', type };
   });
   // An item that is said to be a condition says nothing else.

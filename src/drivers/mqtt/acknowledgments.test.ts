@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
 import { ManualClock } from '../../base/manual-clock.test-support.ts';
+import type { IncomingMessage } from '../../base/mqtt.ts';
 import { nodeFiles } from '../../base/node-files.ts';
 import { readFromOf } from '../../model/read-from.ts';
 import type { Sample } from '../../model/reading.ts';
@@ -54,8 +55,8 @@ class Edges {
       lastSequence: () => 7,
       kept: () => (keeps ? Promise.resolve() : new Promise(() => {})),
       hold: (afterSequence) => void this.held.push(afterSequence),
-      async *marksAfter() {
-        yield* inLog;
+      async *marksAfter(sequence) {
+        if (sequence < 7) yield* inLog;
       },
     };
     assert.ok(readsOnce(driver));
@@ -69,6 +70,10 @@ class Edges {
   /** Messages of which the broker knows it. */
   get acknowledged(): number {
     return broker.said.split(`Received PUBACK from ${this.#id} `).length - 1;
+  }
+
+  async loseSession(): Promise<void> {
+    await (await broker.client({ clientId: this.#id })).close();
   }
 
   async publish(...payloads: readonly unknown[]): Promise<void> {
@@ -142,34 +147,128 @@ test('the session forgets the filters of an earlier configuration', async (conte
   await until(() => values(running).length === 1);
 });
 
-test('of a backlog thousands may come again: a broker has not read all acknowledgments when the line is lost', async () => {
-  // Its log has nothing of them any more, so what is not remembered would be taken again.
-  const memory: ReadMemory = {
+/** A memory whose log has these marks, and no others, when it is asked. */
+function memoryWith(name: string, inLog: readonly string[] = []): ReadMemory {
+  return {
     source: 'source',
-    folder: path.join(folder, 'backlog'),
+    folder: path.join(folder, name),
     files: nodeFiles,
     lastSequence: () => 7,
     kept: () => Promise.resolve(),
     hold: () => {},
-    async *marksAfter() {},
+    async *marksAfter(sequence) {
+      if (sequence < 7) yield* inLog;
+    },
   };
-  const messages = Array.from({ length: 5_000 }, (_, n) => {
-    const payload = Buffer.from(String(n));
-    return { topic: 't', payload, qos: 1, isRetained: false, isDuplicate: false, packetId: n + 1 } as const;
-  });
-  const again = messages.map((message) => ({ ...message, isDuplicate: true }));
-  const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
-  const before = new Acknowledgments(memory);
-  await before.load();
-  await before.saveWhenDue(clock);
-  for (const message of messages) before.begin(message);
-  await before.kept(messages);
+}
+
+async function loaded(memory: ReadMemory): Promise<Acknowledgments> {
+  const acknowledgments = new Acknowledgments(memory);
+  await acknowledgments.load();
+  return acknowledgments;
+}
+
+const sent = (packetId: number, text: string): IncomingMessage => {
+  return { topic: 't', payload: Buffer.from(text), qos: 1, isRetained: false, isDuplicate: false, packetId };
+};
+const again = (message: IncomingMessage): IncomingMessage => ({ ...message, isDuplicate: true });
+const isTaken = (acknowledgments: Acknowledgments, message: IncomingMessage): boolean =>
+  acknowledgments.marksOf(message, 1)[0] !== undefined;
+
+async function take(acknowledgments: Acknowledgments, messages: readonly IncomingMessage[]): Promise<void> {
+  for (const message of messages) acknowledgments.begin(message);
+  await acknowledgments.kept(messages);
+}
+
+const clock = new ManualClock('2026-01-01T08:00:00.000000Z');
+async function save(acknowledgments: Acknowledgments): Promise<void> {
+  await acknowledgments.saveWhenDue(clock);
   await clock.step(SAVE_INTERVAL_MS);
-  await before.saveWhenDue(clock);
-  const restarted = new Acknowledgments(memory);
-  await restarted.load();
-  for (const acknowledgments of [before, restarted]) {
-    const taken = again.filter((message) => acknowledgments.marksOf(message, 1)[0] !== undefined);
-    assert.equal(taken.length, 0);
+  await acknowledgments.saveWhenDue(clock);
+}
+
+test('of a backlog thousands may come again: a broker has not read all acknowledgments when the line is lost', async () => {
+  // Its log has nothing of them any more, so what is not remembered would be taken again.
+  const memory = memoryWith('backlog');
+  const messages = Array.from({ length: 5_000 }, (_, n) => sent(n + 1, String(n)));
+  const before = await loaded(memory);
+  await take(before, messages);
+  await save(before);
+  for (const acknowledgments of [before, await loaded(memory)]) {
+    assert.ok(!messages.some((message) => isTaken(acknowledgments, again(message))));
   }
+});
+
+test('so it is when the edge was killed in its midst, and only a part has come again when that is saved', async () => {
+  const messages = Array.from({ length: 20_000 }, (_, n) => sent(n + 1, String(n)));
+  const killed = await loaded(memoryWith('killed'));
+  const inLog = messages.flatMap((message) => killed.marksOf(message, 1) as string[]);
+  const memory = memoryWith('killed', inLog);
+  const before = await loaded(memory);
+  await take(before, messages.slice(0, 3_000).map(again));
+  await save(before);
+  for (const acknowledgments of [before, await loaded(memory)]) {
+    assert.ok(!messages.some((message) => isTaken(acknowledgments, again(message))));
+  }
+});
+
+test('what was on its way into the log when the marks were saved is saved with the next', async () => {
+  const memory = memoryWith('on-its-way');
+  const before = await loaded(memory);
+  const messages = Array.from({ length: 3_000 }, (_, n) => sent(n + 1, String(n)));
+  const late = messages.slice(1_000, 1_500);
+  await take(before, messages.slice(0, 1_000));
+  for (const message of late) before.begin(message);
+  await save(before);
+  await before.kept(late);
+  await take(before, messages.slice(1_500));
+  await save(before);
+  const restarted = await loaded(memory);
+  assert.ok(!late.some((message) => isTaken(restarted, again(message))));
+});
+
+test('a packet id that is given anew is another message, though another before had the same id and bytes', async () => {
+  const [running, idle] = [sent(1, 'running'), sent(1, 'idle')];
+  const memory = memoryWith('few-ids');
+  const before = await loaded(memory);
+  await take(before, [running, idle]);
+  await save(before);
+  const inLog = [running, idle].flatMap((message) => before.marksOf(message, 1) as string[]);
+  const found = await loaded(memoryWith('found', inLog));
+  for (const acknowledgments of [before, await loaded(memory), found]) {
+    assert.ok(!isTaken(acknowledgments, again(idle)));
+    // Its first copy was lost on the way.
+    assert.ok(isTaken(acknowledgments, again(running)));
+  }
+  // Known from the log, until another comes with its id.
+  await take(found, [running]);
+  assert.ok(isTaken(found, again(idle)));
+});
+
+test('with a new session nothing is known any more, nor after a restart', async () => {
+  const message = sent(1, 'running');
+  const memory = memoryWith('new-session', ['1-0123456789abcdef/0']);
+  const before = await loaded(memory);
+  await take(before, [message]);
+  await save(before);
+  await before.forget();
+  for (const acknowledgments of [before, await loaded(memory)]) assert.ok(isTaken(acknowledgments, again(message)));
+});
+
+test('a broker that has lost its sessions begins the packet ids anew: what it sends then is taken', async (context) => {
+  const edges = new Edges(context);
+  const first = await edges.start([], true);
+  await edges.publish({ a: 1 });
+  await until(() => edges.acknowledged === 1);
+  const mark = marks(first)[0] ?? '';
+  await first.stop();
+  await edges.loseSession();
+  const second = await edges.start([mark], false);
+  await edges.publish({ a: 1 });
+  await until(() => values(second).length === 1);
+  await second.stop();
+  // It comes again as a duplicate; no log has it.
+  const third = await edges.start([mark], true);
+  await until(() => values(third).length === 1);
+  assert.equal(marks(third)[0], mark);
 });

@@ -6,6 +6,10 @@
  * is marked in the log is left out. The broker sends again only what it does not know to be acknowledged, so the newest
  * marks are enough: they are saved every {@link SAVE_INTERVAL_MS}, and those since then are found in the log, from which
  * nothing of that time is deleted.
+ *
+ * A broker gives a packet id anew once it knows that the message before was acknowledged. So only the newest of each id is
+ * remembered, and nothing when the session is a new one: else a machine that says the same again would be taken for one
+ * that was heard, by a broker that gives few ids over and over.
  */
 import type { Clock } from '../../base/clock.ts';
 import { type IncomingMessage, UNACKNOWLEDGED_MAX } from '../../base/mqtt.ts';
@@ -15,21 +19,21 @@ import type { ReadMemory } from '../../ports/driver.ts';
 export const SAVE_INTERVAL_MS = 60_000;
 export const SAVE_MESSAGES_MAX = 20_000;
 /**
- * Messages whose marks are remembered, 140 bytes each. A lost line takes with it the acknowledgments that the broker
+ * Messages whose marks are remembered, 200 bytes each. A lost line takes with it the acknowledgments that the broker
  * has not read yet, and while a backlog comes those may be thousands: mosquitto 2.0.11 (Debian 12) sends all it has with
  * the first of them, whatever it was allowed to send.
  */
 const REMEMBERED_MAX = SAVE_MESSAGES_MAX;
 /** Of these at least so many are saved: more than a broker may have sent without an acknowledgment. */
 const SAVED_MIN: number = 2 * UNACKNOWLEDGED_MAX;
-/** Of messages that are in the log and whose acknowledgment did not arrive. */
-const READINGS_MAX = 5_000;
+/** Marks in the file, of 29 bytes at most each: it has to be small. */
+const FILE_MARKS_MAX = 25_000;
 const FILE = 'acknowledged';
 
 export class Acknowledgments {
   readonly #memory: ReadMemory;
-  /** Of this process and of what was saved, oldest first; false: the log has it not yet, as far as is known. */
-  readonly #messages = new Map<string, boolean>();
+  /** Of this process and of what was saved, by packet id, oldest first. */
+  readonly #messages = new Map<number, Remembered>();
   /** Of single readings, found in the log at the start: a message may be there in part. */
   #readings = new Set<string>();
   #through = 0;
@@ -53,24 +57,40 @@ export class Acknowledgments {
     await files.makeFolder(folder);
     const file = await readSmallFile(files, `${folder}/${FILE}`);
     const saved = typeof file === 'string' ? NOTHING : (file as unknown as Saved);
-    const found = new Set(saved.readings);
-    for await (const mark of this.#memory.marksAfter(saved.through)) found.add(mark);
-    for (const mark of saved.messages) this.#messages.set(mark, true);
-    this.#readings = found;
+    const found = [...saved.readings];
+    for await (const reading of this.#memory.marksAfter(saved.through)) found.push(reading);
+    // The last one stays.
+    const newest = new Map(found.map((reading) => [packetIdOf(reading), messageMarkOf(reading)]));
+    for (const mark of saved.messages) {
+      if ((newest.get(packetIdOf(mark)) ?? mark) === mark) this.#messages.set(packetIdOf(mark), { mark, isKept: true });
+    }
+    this.#readings = new Set(found.filter((one) => newest.get(packetIdOf(one)) === messageMarkOf(one)));
     this.#through = saved.through;
     this.#isLoaded = true;
     // What was found stays held until it is remembered: a second crash must find it as well.
-    this.#isHolding = found.size > 0;
+    this.#isHolding = found.length > 0;
     this.#memory.hold(this.#isHolding ? saved.through : null);
+  }
+
+  /** The session is a new one: nothing of those before can come again. @throws the system's error: try again */
+  async forget(): Promise<void> {
+    if (this.#messages.size === 0 && this.#readings.size === 0) return;
+    this.#messages.clear();
+    this.#readings.clear();
+    this.#sinceSaved = 0;
+    this.#through = this.#memory.lastSequence();
+    await this.#save([]);
   }
 
   /** The marks that a message's readings are to carry; undefined for one that the log has. */
   marksOf(message: IncomingMessage, readings: number): (string | undefined)[] {
     const mark = markOf(message);
-    const isKnown = message.isDuplicate && this.#messages.has(mark);
+    const newest = this.#messages.get(packetIdOf(mark));
+    const isKnown = message.isDuplicate && newest?.mark === mark;
+    const mayBeFound = message.isDuplicate && newest === undefined;
     return Array.from({ length: readings }, (_, place) => {
       const own = `${mark}/${place}`;
-      return isKnown || (message.isDuplicate && this.#readings.has(own)) ? undefined : own;
+      return isKnown || (mayBeFound && this.#readings.has(own)) ? undefined : own;
     });
   }
 
@@ -78,7 +98,7 @@ export class Acknowledgments {
   begin(message: IncomingMessage): void {
     if (!this.#isHolding) this.#memory.hold(this.#memory.lastSequence());
     this.#isHolding = true;
-    this.#remember(markOf(message), false);
+    this.#remember(markOf(message));
     this.#sinceSaved += 1;
   }
 
@@ -87,7 +107,12 @@ export class Acknowledgments {
     // What is begun after this comes to lie in later batches.
     const through = this.#memory.lastSequence();
     await this.#memory.kept();
-    for (const message of messages) this.#remember(markOf(message), true);
+    for (const message of messages) {
+      const mark = markOf(message);
+      if (this.#messages.get(packetIdOf(mark))?.mark === mark) {
+        this.#messages.set(packetIdOf(mark), { mark, isKept: true });
+      }
+    }
     this.#through = through;
   }
 
@@ -98,29 +123,40 @@ export class Acknowledgments {
     if (!this.#isHolding || (nowMs < this.#dueMs && this.#sinceSaved < SAVE_MESSAGES_MAX)) return;
     this.#dueMs = nowMs + SAVE_INTERVAL_MS;
     // What the log has of them may go when they are saved.
-    const marks = [...this.#messages].slice(-Math.max(SAVED_MIN, this.#sinceSaved));
-    this.#sinceSaved = 0;
-    const isOpen = (reading: string): boolean => this.#messages.get(reading.slice(0, reading.indexOf('/'))) !== true;
-    this.#readings = new Set([...this.#readings].filter(isOpen).slice(-READINGS_MAX));
-    const through = this.#through;
-    const value: Saved = {
-      messages: marks.filter(([, isKept]) => isKept).map(([mark]) => mark),
-      readings: [...this.#readings],
-      through,
+    const newest = [...this.#messages.values()].slice(-Math.max(SAVED_MIN, this.#sinceSaved));
+    const marks = newest.filter(({ isKept }) => isKept).map(({ mark }) => mark);
+    const settled = this.#sinceSaved - (newest.length - marks.length);
+    const isOpen = (reading: string): boolean => {
+      const message = this.#messages.get(packetIdOf(reading));
+      return message === undefined || (message.mark === messageMarkOf(reading) && !message.isKept);
     };
+    this.#readings = new Set([...this.#readings].filter(isOpen).slice(-(FILE_MARKS_MAX - marks.length)));
+    await this.#save(marks);
+    this.#sinceSaved -= settled;
+  }
+
+  async #save(messages: readonly string[]): Promise<void> {
+    const through = this.#through;
+    const value: Saved = { messages, readings: [...this.#readings], through };
     const { files, folder } = this.#memory;
     await saveSmallFile(files, { folder, name: FILE, value: { ...value } });
-    this.#isHolding = [...this.#messages.values()].includes(false);
+    this.#isHolding = [...this.#messages.values()].some(({ isKept }) => !isKept);
     this.#memory.hold(this.#isHolding ? through : null);
   }
 
-  #remember(mark: string, isKept: boolean): void {
-    this.#messages.delete(mark);
-    this.#messages.set(mark, isKept);
+  #remember(mark: string): void {
+    this.#messages.delete(packetIdOf(mark));
+    this.#messages.set(packetIdOf(mark), { mark, isKept: false });
     if (this.#messages.size <= REMEMBERED_MAX) return;
-    const [oldest = ''] = this.#messages.keys();
+    const [oldest = 0] = this.#messages.keys();
     this.#messages.delete(oldest);
   }
+}
+
+interface Remembered {
+  readonly mark: string;
+  /** The log has it, as far as is known. */
+  readonly isKept: boolean;
 }
 
 interface Saved {
@@ -137,4 +173,13 @@ const NOTHING: Saved = { messages: [], readings: [], through: 0 };
 function markOf({ topic, payload, packetId }: IncomingMessage): string {
   const hash = process.getBuiltinModule('node:crypto').createHash('sha256').update(topic).update('\0').update(payload);
   return `${packetId}-${hash.digest('hex').slice(0, 16)}`;
+}
+
+/** Of the mark of a message or of a reading. */
+function packetIdOf(mark: string): number {
+  return Number.parseInt(mark, 10);
+}
+
+function messageMarkOf(reading: string): string {
+  return reading.slice(0, reading.indexOf('/'));
 }

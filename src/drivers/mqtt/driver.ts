@@ -193,6 +193,7 @@ class MqttDriver implements Driver, Checkable {
 
   async #hear(link: MqttLink, context: DriverContext, hearer: Hearer, signal: AbortSignal): Promise<void> {
     const memory = this.#acknowledgments;
+    if (!link.isSessionPresent) await memory?.forget();
     const acknowledging = memory && new Acknowledging({ memory, link, context, signal });
     try {
       for await (const message of link.messages()) {
