@@ -110,7 +110,7 @@ test('the first broken hop is named, the one nearest to the machine', () => {
     source: { state: 'failing', last_error: 'connection refused' },
     sink: { state: 'failing', last_error: '503' },
   });
-  assert.equal(sentence([broken]), 'First broken hop: machines. lathe cannot be reached: connection refused.');
+  assert.equal(sentence([broken]), 'First broken hop: machines. lathe cannot be read: connection refused.');
 });
 
 test('a sink that fails tells how long the oldest batch waits', () => {

@@ -106,7 +106,7 @@ export function sourceHop(source: SourceStatus): Hop {
       return { name, state: 'broken', words: `${name} is silent${because(error)}`, advice };
     }
     case 'failing':
-      return { name, state: 'broken', words: `${name} cannot be reached${because(error)}` };
+      return { name, state: 'broken', words: `${name} cannot be read${because(error)}` };
     case 'misconfigured': {
       const advice = 'Mend it in the gateway’s configuration, or at the device.';
       return { name, state: 'broken', words: `${name} is misconfigured${because(error)}`, advice };
