@@ -14,6 +14,15 @@ import type { SensorSettings } from '../settings.ts';
 import { RECONNECT_LIMITS, SourceRunner, watchSources } from './runner.ts';
 import { CONNECTING_MS_MAX, PROBLEMS_MAX, SourceStanding } from './standing.ts';
 
+const LATHE: SensorSettings = {
+  name: 'lathe',
+  type: 'shdr',
+  machineId: 'CNC-001',
+  samplingIntervalMs: 100,
+  priority: 1,
+  options: {},
+};
+
 /** What a driver does in its n-th run; the last step stops the runner. */
 type Step = (context: DriverContext, runner: SourceRunner) => void | Promise<void>;
 
@@ -43,17 +52,9 @@ async function run(steps: readonly Step[]): Promise<Outcome> {
       await step?.(context, runner);
     },
   };
-  const sensor = {
-    name: 'lathe',
-    type: 'shdr',
-    machineId: 'CNC-001',
-    samplingIntervalMs: 100,
-    priority: 1,
-    options: {},
-  };
   const accept = (reading: Reading): void => void readings.push(reading);
   const runner: SourceRunner = new SourceRunner({
-    sensor,
+    sensor: LATHE,
     driver,
     accept,
     room: () => undefined,
@@ -165,14 +166,6 @@ test('a source that says no state cannot make its machine offline', async () => 
 
 test('the status tells state, contacts and counts', async () => {
   let during: ReturnType<SourceRunner['status']> | undefined;
-  const sensor = {
-    name: 'lathe',
-    type: 'shdr',
-    machineId: 'CNC-001',
-    samplingIntervalMs: 100,
-    priority: 1,
-    options: {},
-  };
   const stop = new AbortController();
   const driver: Driver = {
     run: async (context) => {
@@ -194,7 +187,7 @@ test('the status tells state, contacts and counts', async () => {
     random: Math.random,
     logger: silentLogger,
   };
-  const runner: SourceRunner = new SourceRunner({ sensor, driver, ...parts });
+  const runner: SourceRunner = new SourceRunner({ sensor: LATHE, driver, ...parts });
   await runner.run(stop.signal);
   assert.equal(during?.state, 'ok');
   assert.equal(during?.readings, 1);
@@ -227,7 +220,7 @@ async function open(): Promise<Thinned> {
     },
   };
   const runner = new SourceRunner({
-    sensor: { name: 'lathe', type: 'shdr', machineId: 'CNC-001', samplingIntervalMs: 100, priority: 1, options: {} },
+    sensor: LATHE,
     driver,
     accept: (reading) => void readings.push(reading),
     room: () => undefined,
@@ -448,7 +441,6 @@ async function watch(
       });
     },
   };
-  const sensor = { name: 'lathe', type: 'x', machineId: 'CNC-001', samplingIntervalMs: 100, priority: 1, options: {} };
   const watched: Watched = {
     ...{ clock, room: undefined },
     get runner() {
@@ -466,7 +458,7 @@ async function watch(
     },
   };
   const runner: SourceRunner = new SourceRunner({
-    sensor: { ...sensor, ...own },
+    sensor: { ...LATHE, ...own },
     accept: (reading) => void readings.push(reading),
     room: () => watched.room,
     ...{ driver, clock, random: () => 1, logger: silentLogger },
