@@ -14,29 +14,39 @@ import { startWatchdog } from './watchdog.ts';
 
 const PROGRESS_MS = 1_000;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    inputs: { type: 'string', default: '1000000' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    jobs: { type: 'string', default: '2' },
-    at: { type: 'string' },
-    report: { type: 'string' },
-    child: { type: 'boolean', default: false },
-  },
-});
+const { values, positionals } = given();
 const names = positionals.length > 0 ? positionals : Object.keys(CODECS);
 const [inputs, seed, jobs] = [Number(values.inputs), Number(values.seed), Number(values.jobs)];
 const areKnown = names.every((name) => Object.hasOwn(CODECS, name));
-if (!areKnown || !(inputs > 0) || !Number.isSafeInteger(seed) || !(jobs > 0)) {
-  const usage = '[CODEC ...] [--inputs N] [--seed WHOLE-NUMBER] [--jobs N] [--at NUMBER] [--report FILE]';
-  process.stderr.write(`usage: npm run fuzz -- ${usage}\nthere is ${Object.keys(CODECS).join(', ')}\n`);
-  process.exit(2);
-}
+if (!areKnown || !(inputs > 0) || !Number.isSafeInteger(seed) || !(jobs > 0)) refuse();
 
 if (values.child) await runHere(names[0] ?? '');
 else if (values.at !== undefined) await runOne(names[0] ?? '', Number(values.at));
 else await runAll();
+
+function given() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        inputs: { type: 'string', default: '1000000' },
+        seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+        jobs: { type: 'string', default: '2' },
+        at: { type: 'string' },
+        report: { type: 'string' },
+        child: { type: 'boolean', default: false },
+      },
+    });
+  } catch {
+    return refuse();
+  }
+}
+
+function refuse(): never {
+  const usage = '[CODEC ...] [--inputs N] [--seed WHOLE-NUMBER] [--jobs N] [--at NUMBER] [--report FILE]';
+  process.stderr.write(`usage: npm run fuzz -- ${usage}\nthere is ${Object.keys(CODECS).join(', ')}\n`);
+  process.exit(2);
+}
 
 /** In a process of its own: tells its parent how far it is, and the result. */
 async function runHere(name: string): Promise<void> {
